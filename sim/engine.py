@@ -1,0 +1,130 @@
+"""The integer engine: runs a whole net on a batch of samples, node after node, in stream time. No torch, no Lava."""
+
+from dataclasses import dataclass, field
+from functools import singledispatch
+
+import numpy as np
+
+from .errors import UserError
+from .integer import DECAY_ONE, STATE_SHIFT
+from .kernels import cuba_scan
+from .net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
+
+
+@dataclass
+class Result:
+    """What a run gives.
+
+    Attributes:
+        logits: int64 [B, classes], the read-out summed over the sample.
+        predictions: int64 [B], argmax with ties to the lowest index.
+        spikes: node name -> number of spikes, summed over the batch (inputs included; graded read-out not).
+        synops: node name -> synaptic operations that arrived at it: for every spike, one for every non-zero weight it meets.
+        ranges: `Cuba` name -> dict(u_max, wraps, v_max, clips).
+        kept: `TokenGate` name -> share of (token, frame) pairs that were open.
+        traces: node name -> uint8 [B, K, n] spikes (int32 for the read-out), for the names asked for.
+    """
+    logits: np.ndarray
+    spikes: dict = field(default_factory=dict)
+    synops: dict = field(default_factory=dict)
+    ranges: dict = field(default_factory=dict)
+    kept: dict = field(default_factory=dict)
+    traces: dict = field(default_factory=dict)
+
+    @property
+    def predictions(self):
+        return self.logits.argmax(1)
+
+
+def run(net: Net, tokens: np.ndarray, trace=()) -> Result:
+    """Runs `net` on samples.
+
+    Args:
+        net: the net.
+        tokens: uint8 [B, T*N, C], 0 or 1, token spikes in reading order.
+        trace: names of the nodes and inputs whose spikes to keep, or "all".
+
+    Raises:
+        UserError: the input is for another geometry.
+    """
+    expected = (net.steps, net.inputs[0].size)
+    if tokens.ndim != 3 or tokens.shape[1:] != expected:
+        raise UserError(f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps, channels)")
+    batch = tokens.shape[0]
+    tokens = tokens.astype(np.uint8)
+    result = Result(np.zeros((batch, net.nodes[-1].size), np.int64))
+    spikes = {PHASE: np.broadcast_to(np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (batch, net.steps, net.tokens))}
+    for i in net.inputs:
+        spikes[i.name] = reverse_tokens(tokens, net.tokens) if i.backward else tokens
+    for node in net.nodes:
+        spikes[node.name] = run_node(node, spikes, net, result)
+    result.logits = spikes[net.nodes[-1].name].sum(1, dtype=np.int64)
+    names = list(spikes) if trace == "all" else trace
+    result.traces = {name: spikes[name] for name in names}
+    result.spikes = {name: int(spikes[name].sum()) for name in spikes if name != net.nodes[-1].name}
+    return result
+
+
+def reverse_tokens(x, tokens):
+    """[B, T*N, C] with the tokens of each frame in reverse order."""
+    b, k, c = x.shape
+    return np.ascontiguousarray(x.reshape(b, k // tokens, tokens, c)[:, :, ::-1].reshape(b, k, c))
+
+
+def dendrite(synapses, spikes):
+    """Sum over synapses of weight @ spikes, int32 [B, K, n]. Exact in float32: |a| <= 2**18 < 2**24."""
+    total = 0
+    for s in synapses:
+        total = total + spikes[s.source].astype(np.float32) @ s.weight.T.astype(np.float32)
+    return total.astype(np.int32)
+
+
+def synops(synapses, spikes):
+    """One operation for every spike and non-zero weight that it meets."""
+    return int(sum(spikes[s.source].sum((0, 1), dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
+
+
+@singledispatch
+def run_node(node, spikes, net, result):
+    """Spikes of `node`, uint8 [B, K, n], given those of its sources; notes counts in `result`."""
+    raise TypeError(type(node).__name__)
+
+
+@run_node.register
+def _(node: Cuba, spikes, net, result):
+    a = dendrite(node.synapses, spikes)
+    batch, steps, n = a.shape
+    u, v = np.zeros((2, batch, n), np.int32)
+    out = np.empty((batch, steps, n), np.uint8)
+    stats = np.zeros((batch, 4), np.int64)
+    cuba_scan(a, (DECAY_ONE - node.i_decay).astype(np.int32), (node.bias << STATE_SHIFT).astype(np.int32), np.int32(DECAY_ONE - node.v_decay),
+              np.int32(node.v_th << STATE_SHIFT), net.tokens if node.frame_reset else 0, u, v, out, stats)
+    result.synops[node.name] = synops(node.synapses, spikes)
+    result.ranges[node.name] = dict(u_max=int(stats[:, 0].max(initial=0)), wraps=int(stats[:, 1].sum()), v_max=int(stats[:, 2].max(initial=0)), clips=int(stats[:, 3].sum()))
+    return out
+
+
+@run_node.register
+def _(node: TokenGate, spikes, net, result):
+    x = spikes[node.source]
+    opened = token_gate(x, node.threshold, net.tokens)
+    result.kept[node.name] = float(opened.mean()) if opened.size else 0.0
+    result.synops[node.name] = int(x.sum(dtype=np.int64)) * (1 + net.tokens)       # each spike goes to its AND and to the N counters' front
+    return x * opened[..., None]
+
+
+def token_gate(x, threshold, tokens):
+    """Open mask of the gate, uint8 [B, T*N], for spikes `x` [B, T*N, C]. The rule is in `sim.net.TokenGate`."""
+    count = x.sum(2, dtype=np.int64).reshape(x.shape[0], -1, tokens).cumsum(1)
+    return (count >= threshold).reshape(x.shape[:2]).astype(np.uint8)
+
+
+@run_node.register
+def _(node: Reverse, spikes, net, result):
+    return reverse_tokens(spikes[node.source], net.tokens)
+
+
+@run_node.register
+def _(node: Readout, spikes, net, result):
+    result.synops[node.name] = synops(node.synapses, spikes)
+    return dendrite(node.synapses, spikes)

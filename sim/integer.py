@@ -1,0 +1,76 @@
+"""The integer semantics of the neuron, defined once.
+
+Number formats (Loihi 2, as modelled bit-accurately by Lava's `PyLifModelBitAcc`):
+
+========  =======================================  ==========================================
+symbol    range                                    meaning
+========  =======================================  ==========================================
+w         even integers in [-256, 254]             synaptic weight, 8 bits signed, times 2
+a         integer, |a| <= 2**18                    dendritic input of one time step, sum of w over spikes
+u         (-2**23, 2**23]                          current, 24 bits
+v         [-(2**23 - 1), 2**23 - 1]                membrane voltage, 24 bits
+i_decay   [1, 4096]                                current decay; 4096 forgets at once
+v_decay   [0, 4096]                                membrane decay; 0 keeps for ever
+v_th      [0, 2**17 - 1]                           threshold mantissa, compared as v_th * 64
+bias      [-4096, 4095]                            bias mantissa, 13 bits, enters the membrane as bias * 64
+========  =======================================  ==========================================
+
+One time step of a CUBA neuron::
+
+    u <- wrap24(decay(u, i_decay) + 64 * a)
+    v <- clip24(decay(v, v_decay) + u + 64 * bias)
+    s  = v > 64 * v_th
+    v <- 0 where s
+
+    decay(x, d) = sign(x) * ((|x| * (4096 - d)) >> 12)         rounds toward zero
+    wrap24(x)   = x - 2**24 if x > 2**23, x + 2**24 if x <= -2**23, else x
+    clip24(x)   = min(max(x, -(2**23 - 1)), 2**23 - 1)
+
+The wrap corrects once, as Lava does. With |a| <= 2**18 (checked where a net is made) once is enough.
+Source of the equations: Davies et al., IEEE Micro 38(1), 2018, and `lava/proc/lif/models.py` of lava-nc 0.10.0.
+"""
+
+import numpy as np
+
+STATE_SHIFT = 6                      # weights, thresholds and biases are aligned to the state by this shift
+DECAY_BITS = 12
+DECAY_ONE = 1 << DECAY_BITS          # 4096
+STATE_LIMIT = 1 << 23
+WEIGHT_MIN, WEIGHT_MAX, WEIGHT_STEP = -256, 254, 2
+THRESHOLD_MAX = (1 << 17) - 1
+BIAS_MIN, BIAS_MAX = -4096, 4095
+INPUT_LIMIT = 1 << 18                # bound on |a| under which one wrap is enough
+
+
+def decay(x, d):
+    """`sign(x) * ((|x| * (4096 - d)) >> 12)`, elementwise on int64 arrays."""
+    x = np.asarray(x, np.int64)
+    return np.sign(x) * ((np.abs(x) * (DECAY_ONE - np.asarray(d, np.int64))) >> DECAY_BITS)
+
+
+def wrap24(x):
+    """Current overflow: one correction by 2**24, as in Lava. Maps to (-2**23, 2**23] for |x| < 3 * 2**23."""
+    x = np.asarray(x, np.int64)
+    return np.where(x > STATE_LIMIT, x - 2 * STATE_LIMIT, np.where(x <= -STATE_LIMIT, x + 2 * STATE_LIMIT, x))
+
+
+def clip24(x):
+    """Voltage overflow: saturation at +-(2**23 - 1)."""
+    return np.clip(np.asarray(x, np.int64), -STATE_LIMIT + 1, STATE_LIMIT - 1)
+
+
+def cuba_step(u, v, a, i_decay, v_decay, v_th, bias):
+    """One time step of CUBA neurons.
+
+    Args:
+        u, v: int64 arrays of one shape, the states before the step.
+        a: integer array, dendritic input in weight units.
+        i_decay, v_decay, v_th, bias: integers or arrays that broadcast to it, as in the table above.
+
+    Returns:
+        (u, v, s): states after the step and the spikes (bool). `v` is already reset where `s`.
+    """
+    u = wrap24(decay(u, i_decay) + (np.asarray(a, np.int64) << STATE_SHIFT))
+    v = clip24(decay(v, v_decay) + u + (np.asarray(bias, np.int64) << STATE_SHIFT))
+    s = v > (np.asarray(v_th, np.int64) << STATE_SHIFT)
+    return u, np.where(s, 0, v), s

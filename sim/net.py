@@ -1,0 +1,220 @@
+"""The net as the chip sees it: integer nodes, each one dataclass with its equation, checked at birth.
+
+Time. Everything here is written in *stream time*: step `k = t*N + n` carries token `n` of frame `t`, and a node's
+output at step `k` depends on its sources at the same step `k`. On the chip every synapse costs one step; the delays
+that keep the paths aligned and the step at which each node answers are derived from the graph by `sim.schedule`.
+
+All states are zero at the first step of a sample.
+"""
+
+from dataclasses import dataclass, field, replace  # noqa: F401  (replace is re-exported for callers)
+
+import numpy as np
+
+from .errors import UserError
+from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, THRESHOLD_MAX, WEIGHT_MAX, WEIGHT_MIN, WEIGHT_STEP
+
+TOKENS, PHASE = "tokens", "phase"    # names of the two inputs every net has
+
+
+def _require(ok, layer, text):
+    if not ok:
+        raise UserError(f"layer {layer!r}: {text}")
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Synapse: `a[j] += sum_i weight[j, i] * s_source[i]`.
+
+    Attributes:
+        source: name of the node whose spikes come in.
+        weight: int16 [n_out, n_in], even integers in [-256, 254].
+    """
+    source: str
+    weight: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """Spikes from the host: the token windows of the encoder, in reading order or each frame reversed.
+
+    Attributes:
+        name: `tokens` is the input in reading order; any other name is a view of it.
+        size: channels.
+        backward: if true, step `t*N + n` carries token `N-1-n` of frame `t`.
+    """
+    name: str
+    size: int
+    backward: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Cuba:
+    """CUBA neurons (equations in `sim.integer`), fed by one or more synapses.
+
+    A bank of decays is a `Cuba` with different entries in `i_decay`: its current is the diagonal recurrence
+    `h[k] = a * h[k-1] + b * x[k]`, `a = 1 - i_decay/4096`.
+
+    Attributes:
+        synapses: at least one `Dense`; all have the same number of rows.
+        i_decay: int32 [n], 1..4096.
+        bias: int32 [n], -4096..4095.
+        v_decay, v_th: one integer each, 0..4096 and 0..131071.
+        frame_reset: states are zeroed at the first step of every frame, not only of every sample.
+    """
+    name: str
+    synapses: tuple
+    i_decay: np.ndarray
+    bias: np.ndarray
+    v_decay: int
+    v_th: int
+    frame_reset: bool = False
+
+    def __post_init__(self):
+        _require(len(self.synapses) > 0, self.name, "has no synapse")
+        sizes = {s.weight.shape[0] for s in self.synapses}
+        _require(len(sizes) == 1, self.name, f"synapses disagree on the number of neurons: {sorted(sizes)}")
+        n = sizes.pop()
+        _require(self.i_decay.shape == (n,), self.name, f"i_decay has shape {self.i_decay.shape}, expected ({n},)")
+        _require(self.bias.shape == (n,), self.name, f"bias has shape {self.bias.shape}, expected ({n},)")
+        _require(((self.i_decay >= 1) & (self.i_decay <= DECAY_ONE)).all(), self.name, "i_decay outside 1..4096")
+        _require(((self.bias >= BIAS_MIN) & (self.bias <= BIAS_MAX)).all(), self.name, f"bias outside {BIAS_MIN}..{BIAS_MAX}")
+        _require(0 <= self.v_decay <= DECAY_ONE, self.name, f"v_decay {self.v_decay} outside 0..4096")
+        _require(0 <= self.v_th <= THRESHOLD_MAX, self.name, f"v_th {self.v_th} outside 0..{THRESHOLD_MAX}")
+        fan_in = 0
+        for s in self.synapses:
+            check_weight(s.weight, f"{self.name} <- {s.source}")
+            fan_in = fan_in + np.abs(s.weight.astype(np.int64)).sum(1)
+        _require((fan_in <= INPUT_LIMIT).all(), self.name, f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step")
+
+    @property
+    def size(self):
+        return self.i_decay.shape[0]
+
+    @property
+    def sources(self):
+        return tuple(s.source for s in self.synapses)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenGate:
+    """SST-TP as fixed spike-count gating: a token passes from the moment its running spike count reaches the threshold.
+
+    With `n = k mod N` the token on turn and `x` the source's spikes::
+
+        count[n] <- count[n] + sum_c x[c, k]
+        open[n]  <- open[n] or count[n] >= threshold
+        y[c, k]   = x[c, k] and open[n]
+
+    The current frame's spikes count before the decision. Both states are cleared at the start of a sample.
+    The more a token fires and the earlier, the sooner it opens: the first-spike latency is in the counter.
+    Threshold 1 passes everything; a token that never fires never opens.
+    """
+    name: str
+    source: str
+    size: int
+    threshold: int
+
+    def __post_init__(self):
+        _require(self.threshold >= 1, self.name, f"threshold {self.threshold} must be at least 1")
+
+    @property
+    def sources(self):
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class Reverse:
+    """Reverses the tokens of each frame: `y[c, t*N + n] = x[c, t*N + N-1-n]`. Needs a frame of buffer on the chip."""
+    name: str
+    source: str
+    size: int
+
+    @property
+    def sources(self):
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """Linear read-out: graded output `y[j, k] = sum over synapses of weight @ s`, summed over the sample by the host.
+
+    The class is the argmax of `sum_k y[j, k]`, ties to the lowest index.
+    """
+    name: str
+    synapses: tuple
+
+    def __post_init__(self):
+        _require(len(self.synapses) > 0, self.name, "has no synapse")
+        _require(len({s.weight.shape[0] for s in self.synapses}) == 1, self.name, "synapses disagree on the number of classes")
+        for s in self.synapses:
+            check_weight(s.weight, f"{self.name} <- {s.source}")
+
+    @property
+    def size(self):
+        return self.synapses[0].weight.shape[0]
+
+    @property
+    def sources(self):
+        return tuple(s.source for s in self.synapses)
+
+
+def check_weight(weight, where):
+    """Raises `UserError` unless `weight` is an integer matrix of even numbers in [-256, 254]."""
+    _require(weight.ndim == 2 and np.issubdtype(weight.dtype, np.integer), where, f"weight must be an integer matrix, is {weight.dtype} {weight.shape}")
+    if weight.size:
+        low, high = int(weight.min()), int(weight.max())
+        _require(WEIGHT_MIN <= low and high <= WEIGHT_MAX, where, f"weights span [{low}, {high}], the chip takes [{WEIGHT_MIN}, {WEIGHT_MAX}]")
+        _require(not (weight % WEIGHT_STEP).any(), where, f"weights must be even, found {int(weight[weight % WEIGHT_STEP != 0][0])}")
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """A net and all that is needed to run it on recordings.
+
+    Attributes:
+        nodes: `Cuba`, `TokenGate`, `Reverse`, `Readout` in an order in which sources come first; the last is the `Readout`.
+        inputs: `Input`s; the first is named `tokens`. The one-hot token phase, `phase` [N], is always there too.
+        tokens, frames: N and T; a sample takes T*N steps.
+        encoder: plain dict for `sim.encode.Encoder(**encoder)`: how recordings become token spikes.
+        classes: names, in label order.
+        facts: plain dict of JSON values: training facts, for people.
+    """
+    nodes: tuple
+    inputs: tuple
+    tokens: int
+    frames: int
+    encoder: dict = field(default_factory=dict)
+    classes: tuple = ()
+    facts: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if not (self.tokens >= 1 and self.frames >= 1):
+            raise UserError(f"net: needs at least one token and one frame, has {self.tokens} and {self.frames}")
+        if not self.inputs or self.inputs[0].name != TOKENS:
+            raise UserError("net: the first input must be named 'tokens'")
+        sizes = {PHASE: self.tokens}
+        for i in self.inputs:
+            _require(i.name not in sizes, i.name, "name used twice")
+            _require(i.size == self.inputs[0].size, i.name, "is a view of 'tokens' and must have its size")
+            sizes[i.name] = i.size
+        for node in self.nodes:
+            _require(node.name not in sizes, node.name, "name used twice")
+            for source in node.sources:
+                _require(source in sizes, node.name, f"source {source!r} is not defined before it")
+            for s in getattr(node, "synapses", ()):
+                _require(s.weight.shape[1] == sizes[s.source], node.name, f"weight from {s.source!r} has {s.weight.shape[1]} columns, the source has {sizes[s.source]} neurons")
+            if not hasattr(node, "synapses"):
+                _require(node.size == sizes[node.source], node.name, f"size {node.size}, its source has {sizes[node.source]}")
+            sizes[node.name] = node.size
+        if not self.nodes or not isinstance(self.nodes[-1], Readout) or any(isinstance(n, Readout) for n in self.nodes[:-1]):
+            raise UserError("net: the last node, and only it, must be a Readout")
+
+    @property
+    def steps(self):
+        """Steps per sample, T*N."""
+        return self.tokens * self.frames
+
+    def node(self, name):
+        """The node or input of that name; KeyError if there is none."""
+        return {n.name: n for n in (*self.inputs, *self.nodes)}[name]
