@@ -6,8 +6,8 @@ from functools import singledispatch
 import numpy as np
 
 from .errors import UserError
-from .integer import DECAY_ONE, STATE_SHIFT
-from .kernels import cuba_scan
+from .integer import STATE_SHIFT
+from .kernels import cuba_scan, keep_share
 from .net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
 
 
@@ -72,11 +72,11 @@ def reverse_tokens(x, tokens):
 
 
 def dendrite(synapses, spikes):
-    """Sum over synapses of weight @ spikes, int32 [B, K, n]. Exact in float32: |a| <= 2**18 < 2**24."""
+    """Sum over synapses of weight @ spikes, integers in float32 [B, K, n]. Exact: |a| <= 2**18 < 2**24."""
     total = 0
     for s in synapses:
         total = total + spikes[s.source].astype(np.float32) @ s.weight.T.astype(np.float32)
-    return total.astype(np.int32)
+    return total
 
 
 def synops(synapses, spikes):
@@ -94,11 +94,11 @@ def run_node(node, spikes, net, result):
 def _(node: Cuba, spikes, net, result):
     a = dendrite(node.synapses, spikes)
     batch, steps, n = a.shape
-    u, v = np.zeros((2, batch, n), np.int32)
+    u, v = np.zeros((2, batch, n))
     out = np.empty((batch, steps, n), np.uint8)
-    stats = np.zeros((batch, 4), np.int64)
-    cuba_scan(a, (DECAY_ONE - node.i_decay).astype(np.int32), (node.bias << STATE_SHIFT).astype(np.int32), np.int32(DECAY_ONE - node.v_decay),
-              np.int32(node.v_th << STATE_SHIFT), net.tokens if node.frame_reset else 0, u, v, out, stats)
+    stats = np.zeros((batch, 4))
+    cuba_scan(a, keep_share(node.i_decay), (node.bias << STATE_SHIFT).astype(np.float64), float(keep_share(node.v_decay)), float(node.v_th << STATE_SHIFT),
+              net.tokens if node.frame_reset else 0, u, v, out, stats)
     result.synops[node.name] = synops(node.synapses, spikes)
     result.ranges[node.name] = dict(u_max=int(stats[:, 0].max(initial=0)), wraps=int(stats[:, 1].sum()), v_max=int(stats[:, 2].max(initial=0)), clips=int(stats[:, 3].sum()))
     return out
@@ -127,4 +127,4 @@ def _(node: Reverse, spikes, net, result):
 @run_node.register
 def _(node: Readout, spikes, net, result):
     result.synops[node.name] = synops(node.synapses, spikes)
-    return dendrite(node.synapses, spikes)
+    return dendrite(node.synapses, spikes).astype(np.int32)

@@ -165,7 +165,9 @@ def check_weight(weight, where):
     if weight.size:
         low, high = int(weight.min()), int(weight.max())
         _require(WEIGHT_MIN <= low and high <= WEIGHT_MAX, where, f"weights span [{low}, {high}], the chip takes [{WEIGHT_MIN}, {WEIGHT_MAX}]")
-        _require(not (weight % WEIGHT_STEP).any(), where, f"weights must be even, found {int(weight[weight % WEIGHT_STEP != 0][0])}")
+        odd = weight[weight % WEIGHT_STEP != 0]
+        if odd.size:
+            raise UserError(f"layer {where!r}: weights must be even, found {int(odd[0])}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +178,7 @@ class Net:
         nodes: `Cuba`, `TokenGate`, `Reverse`, `Readout` in an order in which sources come first; the last is the `Readout`.
         inputs: `Input`s; the first is named `tokens`. The one-hot token phase, `phase` [N], is always there too.
         tokens, frames: N and T; a sample takes T*N steps.
-        encoder: plain dict for `sim.encode.Encoder(**encoder)`: how recordings become token spikes.
+        encoder: plain dict for `events.Encoder(**encoder)`: how recordings become token spikes.
         classes: names, in label order.
         facts: plain dict of JSON values: training facts, for people.
     """
