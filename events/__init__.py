@@ -1,0 +1,7 @@
+"""Ground floor: event recordings, and the encoder that makes token streams of them. Imports no torch and nothing above `sim`."""
+
+from .encoder import Encoder
+from .recordings import EVENT, Files, Recordings
+from .registry import DATASETS, Dataset, default_encoder, load
+
+__all__ = ["DATASETS", "EVENT", "Dataset", "Encoder", "Files", "Recordings", "default_encoder", "load"]

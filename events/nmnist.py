@@ -1,0 +1,71 @@
+"""N-MNIST (Orchard et al. 2015): 34 x 34 pixels, ten digits, from the official tree or a part of it.
+
+Tonic's `NMNIST` class insists on 10,000 files a part, and any import of tonic imports torch, which a machine that only runs nets need not
+have; so the five-byte records are decoded here. `tonic.io.read_mnist_file` gives the same events, and the tests hold us to it; it does not,
+however, notice a truncated file.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sim.errors import UserError
+
+from .recordings import Files, Recordings, as_events
+
+CLASSES = tuple("0123456789")
+SIZE = 34
+_OVERFLOW_ROW, _OVERFLOW_US = 240, 2**13
+
+
+def read(path):
+    """Events of one `.bin` file.
+
+    A record is five bytes: x, y, then 24 bits, big-endian: polarity (1 bit) and microseconds (23 bits). A record with y = 240 is no event: from
+    there on times are 2**13 us later (the convention of the data set's authors, as in tonic).
+
+    Returns:
+        EVENT [n].
+
+    Raises:
+        UserError: cannot be read, truncated, empty, or an event outside the sensor.
+    """
+    try:
+        raw = np.fromfile(path, np.uint8)
+    except OSError as e:
+        raise UserError(f"{path} cannot be read: {e.strerror}") from None
+    if len(raw) % 5:
+        raise UserError(f"{path} is truncated: {len(raw)} bytes is not a multiple of 5; fetch the file again")
+    x, y, high, middle, low = raw.reshape(-1, 5).astype(np.int64).T
+    mark = y == _OVERFLOW_ROW
+    t = ((high & 127) << 16 | middle << 8 | low) + _OVERFLOW_US * np.cumsum(mark)
+    event = ~mark
+    return as_events(x[event], y[event], high[event] >> 7, t[event], SIZE, SIZE, path)
+
+
+def load(split, root):
+    """Recordings of one part, below `root` or `root/NMNIST`; None if the files are not there.
+
+    In each class folder, files are ranked by their number. Validation is rank 7 of every ten in `Train`. Without a folder `Test`, test is
+    ranks 4 and 9 of every ten in `Train`; training is the rest.
+    """
+    base = Path(root, "NMNIST") if Path(root, "NMNIST").is_dir() else Path(root)
+    train, test = _ranked(base / "Train"), _ranked(base / "Test")
+    held = () if test else (4, 9)
+    ranks = {"val": (7,), "test": held, "train": tuple(r for r in range(10) if r != 7 and r not in held)}[split]
+    chosen = test if split == "test" and test else [entry for entry in train if entry[0] % 10 in ranks]
+    if not chosen:
+        return None
+    return Recordings(Files(tuple(path for _, _, path in chosen), read), np.array([label for _, label, _ in chosen], np.int64),
+                      [path.relative_to(base).as_posix() for _, _, path in chosen], CLASSES, SIZE, SIZE)
+
+
+def _ranked(folder):
+    """(rank in its class, label, path) of every `<digit>/<number>.bin`, by class and number; other names are passed over."""
+    found = []
+    for label in range(10):
+        files = [p for p in (folder / str(label)).glob("*.bin") if re.fullmatch(r"\d+", p.stem)]
+        files.sort(key=lambda p: (int(p.stem), p.name))
+        found += [(rank, label, path) for rank, path in enumerate(files)]
+    return found

@@ -1,0 +1,84 @@
+"""What every data set becomes: labelled recordings of events, in one dtype."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.errors import UserError
+
+# x to the right and y down from the sensor's top left pixel; p 1 = brighter (ON), 0 = darker (OFF); t in microseconds from the recording's start.
+EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("p", np.int8), ("t", np.int64)])
+
+
+def as_events(x, y, p, t, height, width, where):
+    """Checks columns of numbers and packs them into one array, sorted by time (stable: equal times keep their order).
+
+    Args:
+        x, y, p, t: [n], any real dtype; x, y, p whole numbers; t in microseconds, not negative (rounded to whole ones).
+        height, width: the sensor.
+        where: what the message names if something is wrong, such as the file.
+
+    Returns:
+        EVENT [n].
+
+    Raises:
+        UserError: no events, a value that is not finite, outside the sensor, a polarity other than 0 and 1, or a negative time.
+    """
+    if len(t) == 0:
+        raise UserError(f"{where} holds no events; fetch the file again or remove it")
+    for name, column, limit in (("x", x, width - 1), ("y", y, height - 1), ("polarity", p, 1), ("time", t, 2**53)):
+        low, high = column.min(), column.max()
+        if not (low >= 0 and high <= limit):     # written so that NaN fails, too
+            bad = low if not low >= 0 else high
+            raise UserError(f"{where}: {name} {bad} is outside 0..{limit}; is this a recording of a {width} x {height} sensor?")
+    for name, column in (("x", x), ("y", y), ("polarity", p)):
+        if column.dtype.kind == "f" and (column != np.floor(column)).any():
+            raise UserError(f"{where}: {name} is not a whole number; the columns must be x, y, polarity, time")
+    events = np.empty(len(t), EVENT)
+    events["x"], events["y"], events["p"], events["t"] = x, y, p, np.rint(t)
+    if (np.diff(events["t"]) < 0).any():
+        events = events[np.argsort(events["t"], kind="stable")]
+    return events
+
+
+@dataclass(frozen=True)
+class Files(Sequence):
+    """The recordings in some files, read when they are asked for: a full data set need not fit the memory.
+
+    Attributes:
+        paths: one file a recording.
+        read: path -> EVENT [n]; raises UserError naming the file.
+    """
+    paths: tuple
+    read: Callable
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return Files(self.paths[index], self.read)
+        return self.read(self.paths[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Recordings:
+    """One part (train, val or test) of a data set.
+
+    Attributes:
+        events: sequence of n arrays of dtype EVENT (a list, or `Files`, which reads on access).
+        labels: int64 [n], indices into `classes`.
+        names: n unique names: the file, relative to the data set's folder, or such as "digits/123".
+        classes: names of the classes.
+        height, width: the sensor, in pixels.
+    """
+    events: Sequence
+    labels: np.ndarray
+    names: list
+    classes: tuple
+    height: int
+    width: int
+
+    def __len__(self):
+        return len(self.labels)

@@ -1,0 +1,1 @@
+"""Training of Vision SmolMamba in lava-dl SLAYER: model, dynamics kernels, loop."""

@@ -1,0 +1,70 @@
+"""`python -m train`: trains a model. Example: `python -m train --dataset digits --preset tiny`."""
+
+import dataclasses
+import json
+import sys
+
+import click
+
+import events
+from sim.errors import UserError
+
+from .config import PRESETS, preset
+
+
+@click.command(epilog="Example: python -m train --dataset nmnist --data-root data --preset small")
+@click.option("--dataset", default="digits", show_default=True, help="Name in the data registry.")
+@click.option("--preset", "preset_name", default="tiny", show_default=True, help=f"One of {', '.join(PRESETS)}.")
+@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@click.option("--name", default=None, help="Run folder under runs/; default: DATASET-PRESET.")
+@click.option("--seed", type=int, default=None, help="Seed of weights, order and augmentation.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Changes an entry of the configuration; VALUE is JSON. May be repeated.")
+@click.option("--fresh", is_flag=True, help="Start anew although the run folder holds a checkpoint (which is kept until overwritten).")
+@click.option("--threads", type=int, default=None, help="Torch and kernel threads; default: the number of cores.")
+@click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
+def main(dataset, preset_name, data_root, name, seed, changes, fresh, threads, as_json):
+    """Train Vision SmolMamba on DATASET; resumes where runs/NAME holds a checkpoint. Writes runs/NAME/model.pt."""
+    import torch
+
+    values = _changes(changes)
+    if seed is not None:
+        values["seed"] = seed
+    values.setdefault("encoder", dataclasses.asdict(events.default_encoder(dataset)))
+    cfg = preset(preset_name, dataset=dataset)
+    from .config import Config
+    cfg = Config.from_dict(cfg.to_dict() | values)
+    if threads:
+        import numba
+        torch.set_num_threads(threads)
+        numba.set_num_threads(threads)
+    from .loop import train
+    run_dir = f"runs/{name or f'{dataset}-{preset_name}'}"
+    facts = train(cfg, run_dir, data_root, resume=not fresh)
+    if as_json:
+        print(json.dumps(facts | {"run": run_dir}))
+    else:
+        print(f"{run_dir}/model.pt: validation accuracy {facts['best_val']:.3f} (integer, epoch {facts['best_epoch']}), "
+              f"float {facts.get('float_val', float('nan')):.3f}, kept share {facts.get('kept', 1.0):.2f}")
+
+
+def _changes(items):
+    out = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: expected KEY=VALUE")
+        try:
+            out[key] = json.loads(text)
+        except json.JSONDecodeError:
+            out[key] = text
+        if isinstance(out[key], list):
+            out[key] = tuple(out[key])
+    return out
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=True)
+    except UserError as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,105 @@
+"""The one configuration of a training run, its presets, and how it is checked."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from sim.errors import UserError
+
+VERSION = 1                       # of the checkpoint's layout
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides what is trained; stored in the checkpoint.
+
+    Attributes:
+        dataset: name in the data registry. encoder: dict for `events.Encoder`; empty takes the data set's own.
+        stem: widths of the hidden layers of the patch embedding. width: channels C of the stream.
+        blocks: number of Vision SmolMamba blocks. bank: neurons of a block's state bank, a multiple of len(decays).
+        decays: time constants of the bank's modes in stream steps; `i_decay = 4096 / tau`.
+        scan: "twin" (one tower in reading order, one reversed, joined at the read-out), "reversal" (the stream is reversed between blocks), "forward".
+        gate: "read" (state spikes pass where a memoryless gate spikes too) or "none".
+        keep: SST-TP's target share of open tokens before each block; empty for no pruning.
+        latency_bonus: what a first spike in the first frame adds to a token's score, in spikes per frame seen; falls linearly to 0 at the last frame.
+        state: "sample" (the bank's state runs on across frames) or "frame".
+        mix_decay: membrane decay of a block's output, 4095 for memoryless; smaller leaks into the next tokens.
+        float_epochs, exact_epochs: epochs with float dynamics and top-k pruning, then with the chip's integers and fixed gates.
+        lr, exact_lr, weight_decay, batch, warmup (share of the float epochs), label_smoothing: of the optimiser.
+        tau, scale: of the surrogate derivative, in thresholds.
+        shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
+        seed: of everything.
+    """
+    dataset: str = "digits"
+    encoder: dict = field(default_factory=dict)
+    stem: tuple = (64,)
+    width: int = 32
+    blocks: int = 2
+    bank: int = 64
+    decays: tuple = (2, 8, 40, 200)
+    scan: str = "twin"
+    gate: str = "read"
+    keep: tuple = (0.7, 0.5)
+    latency_bonus: float = 4.0
+    state: str = "sample"
+    mix_decay: int = 4095
+    float_epochs: int = 30
+    exact_epochs: int = 10
+    lr: float = 4e-3
+    exact_lr: float = 1e-3
+    weight_decay: float = 1e-2
+    batch: int = 32
+    warmup: float = 0.1
+    label_smoothing: float = 0.1
+    tau: float = 0.5
+    scale: float = 1.0
+    shift: float = 1.0
+    rotate: float = 5.0
+    zoom: float = 0.05
+    drop: float = 0.1
+    seed: int = 1
+
+    def __post_init__(self):
+        choices = {"scan": ("twin", "reversal", "forward"), "gate": ("read", "none"), "state": ("sample", "frame")}
+        for name, allowed in choices.items():
+            _require(getattr(self, name) in allowed, f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        for name in ("width", "blocks", "bank", "batch"):
+            _require(type(getattr(self, name)) is int and 1 <= getattr(self, name) <= 65536, f"{name} is {getattr(self, name)!r}, expected an integer of at least 1")
+        _require(all(type(n) is int and 1 <= n <= 65536 for n in self.stem), f"stem is {self.stem!r}, expected widths")
+        _require(len(self.decays) > 0 and all(1 <= d <= 4096 for d in self.decays), f"decays is {self.decays!r}, expected time constants in 1..4096 steps")
+        _require(self.bank % len(self.decays) == 0, f"bank is {self.bank}, expected a multiple of the {len(self.decays)} decays")
+        _require(len(self.keep) in (0, self.blocks), f"keep has {len(self.keep)} shares, expected none or one for each of the {self.blocks} blocks")
+        _require(all(0 < k <= 1 for k in self.keep), f"keep is {self.keep!r}, expected shares in (0, 1]")
+        _require(type(self.mix_decay) is int and 0 <= self.mix_decay <= 4095, f"mix_decay is {self.mix_decay!r}, expected 0..4095")
+        _require(self.float_epochs >= 0 and self.exact_epochs >= 0, "epochs must not be negative")
+
+    def to_dict(self):
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values):
+        """Raises `UserError` for keys or values that this version does not know."""
+        _require(isinstance(values, dict), f"is a {type(values).__name__}, expected a dictionary")
+        known = {f.name for f in fields(Config)}
+        _require(set(values) <= known, f"has unknown entries: {', '.join(sorted(set(values) - known))}")
+        try:
+            return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        except TypeError as e:
+            raise UserError(f"configuration has a value of the wrong type ({e})") from None
+
+
+def _require(ok, text):
+    if not ok:
+        raise UserError(f"configuration: {text}")
+
+
+PRESETS = {
+    "tiny": Config(),
+    "small": Config(stem=(128,), width=64, bank=128, float_epochs=60, exact_epochs=20, shift=2.0, rotate=10.0, zoom=0.1, weight_decay=2e-2),
+    "base": Config(stem=(192,), width=96, bank=256, blocks=3, keep=(0.7, 0.55, 0.45), float_epochs=100, exact_epochs=30, shift=2.0, rotate=10.0, zoom=0.1),
+}
+
+
+def preset(name, **changes):
+    """The preset of that name with some entries changed; `UserError` for a name there is not."""
+    if name not in PRESETS:
+        raise UserError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+    return replace(PRESETS[name], **changes)

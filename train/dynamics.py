@@ -1,0 +1,244 @@
+"""CUBA dynamics for training: SLAYER's recursion and gradients, compiled, and with the chip's 24-bit wrap and clip.
+
+SLAYER (lava-dl 0.6.0, `slayer/neuron/dynamics/leaky_integrator.py`) steps through time in Python. The kernels here do the
+same arithmetic on the whole stream. Shapes follow SLAYER, `[batch, channels, steps]`; memory is channels-last
+(`x.transpose(1, 2)` contiguous), so that the synapse is one matrix product and the loop over channels is vector code.
+
+Units. A neuron's threshold is 1 here and `64 * gain` on the chip; its weights and bias are the chip's mantissas / (64 * gain), its states the
+chip's integers / (4096 * gain). The gain, a power of two per neuron, is chosen so that the weights use their 8 bits; it cancels in the gradients.
+With gain 1 these are SLAYER's own units.
+
+Backward is SLAYER's: with `g` the gradient at the voltage, the surrogate of the spike times the gradient at the spike,
+
+    gi[k] = a_v * gi[k+1] + g[k],    gx[k] = a_u * gx[k+1] + gi[k],    a = 1 - decay/4096
+
+that is, neither rounding, nor wrap, nor the reset after a spike takes part in the gradient.
+"""
+
+import numba
+import numpy as np
+import torch
+
+from sim.integer import DECAY_ONE
+from sim.kernels import clip64, decay64, wrap64
+
+STATE_SCALE = 4096          # state integer = state here * 4096 * gain
+
+
+@numba.njit(parallel=True, cache=True)
+def _forward_exact(x, scale, keep_u, bias, keep_v, v_th, reset_every, v_out, s_out):
+    batch, steps, n = x.shape
+    for b in numba.prange(batch):
+        u, v = np.zeros(n), np.zeros(n)
+        for k in range(steps):
+            if reset_every > 0 and k % reset_every == 0:
+                u[:] = 0
+                v[:] = 0
+            row, vo, so = x[b, k], v_out[b, k], s_out[b, k]
+            for j in range(n):
+                u[j] = wrap64(decay64(u[j], keep_u[j]) + np.float64(np.int32(row[j] * scale[j])))
+                z = clip64(decay64(v[j], keep_v) + u[j] + bias[j])
+                s = z > v_th[j]
+                vo[j] = z / scale[j]
+                so[j] = s
+                v[j] = 0.0 if s else z
+
+
+@numba.njit(parallel=True, cache=True)
+def _forward_float(x, keep_u, bias, keep_v, v_th, reset_every, v_out, s_out):
+    batch, steps, n = x.shape
+    for b in numba.prange(batch):
+        u, v = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        for k in range(steps):
+            if reset_every > 0 and k % reset_every == 0:
+                u[:] = 0
+                v[:] = 0
+            row, vo, so = x[b, k], v_out[b, k], s_out[b, k]
+            for j in range(n):
+                u[j] = u[j] * keep_u[j] + row[j]
+                z = v[j] * keep_v + u[j] + bias[j]
+                s = z > v_th
+                vo[j] = z
+                so[j] = s
+                v[j] = np.float32(0) if s else z
+
+
+@numba.njit(parallel=True, cache=True)
+def _backward(g, keep_u, keep_v, reset_every, gi_out, gx_out):
+    batch, steps, n = g.shape
+    for b in numba.prange(batch):
+        gi, gx = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        for k in range(steps - 1, -1, -1):
+            row, io, xo = g[b, k], gi_out[b, k], gx_out[b, k]
+            for j in range(n):
+                gi[j] = gi[j] * keep_v + row[j]
+                gx[j] = gx[j] * keep_u[j] + gi[j]
+                io[j] = gi[j]
+                xo[j] = gx[j]
+            if reset_every > 0 and k % reset_every == 0:
+                gi[:] = 0
+                gx[:] = 0
+
+
+@numba.njit(parallel=True, cache=True)
+def _leak(x, keep, reset_every, reverse, out):
+    """`y[k] = keep * y[k-1] + x[k]` in float32, or the same from the end of the stream: the current without rounding, and its adjoint."""
+    batch, steps, n = x.shape
+    for b in numba.prange(batch):
+        y = np.zeros(n, np.float32)
+        for i in range(steps):
+            k = steps - 1 - i if reverse else i
+            if reset_every > 0 and not reverse and k % reset_every == 0:
+                y[:] = 0
+            row, o = x[b, k], out[b, k]
+            for j in range(n):
+                y[j] = y[j] * keep[j] + row[j]
+                o[j] = y[j]
+            if reset_every > 0 and reverse and k % reset_every == 0:
+                y[:] = 0
+
+
+def _rows(x):
+    """[B, C, K] tensor -> float32 numpy [B, K, C] on the same memory when it is channels-last, else a copy."""
+    return x.detach().transpose(1, 2).contiguous().float().numpy()
+
+
+def _tensor(rows):
+    """The inverse of `_rows`, without a copy."""
+    return torch.from_numpy(rows).transpose(1, 2)
+
+
+def surrogate(v, threshold, tau, scale):
+    """SLAYER's derivative of the spike: `scale / (2 tau) * exp(-|v - threshold| / tau)`."""
+    return (scale / (2 * tau)) * torch.exp((v - threshold).abs_().mul_(-1 / tau))
+
+
+class _Cuba(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, bias, i_decay, v_decay, gain, tau, scale, reset_every, exact):
+        step = _forward_cpu if x.device.type == "cpu" else forward_reference
+        v, s = step(x, bias, i_decay, v_decay, gain if exact else None, reset_every)
+        ctx.save_for_backward(v, i_decay)
+        ctx.rest = (v_decay, tau, scale, reset_every)
+        return s
+
+    @staticmethod
+    def backward(ctx, grad):
+        v, i_decay = ctx.saved_tensors
+        v_decay, tau, scale, reset_every = ctx.rest
+        g = surrogate(v, 1.0, tau, scale).mul_(grad)
+        step = _backward_cpu if v.device.type == "cpu" else backward_reference
+        gi, gx = step(g, i_decay, v_decay, reset_every)
+        return gx, gi.sum((0, 2)), None, None, None, None, None, None, None
+
+
+def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True):
+    """CUBA neurons of threshold 1 over a stream.
+
+    Args:
+        x: [B, C, K] dendritic input.
+        bias: [C], enters the membrane.
+        i_decay: integer tensor [C], 1..4096. v_decay: int, 0..4096.
+        gain: float tensor [C], powers of two; used where exact.
+        tau, scale: of `surrogate`.
+        reset_every: states are zeroed at steps divisible by it; 0 for never.
+        exact: the chip's integers (`sim.integer`); else the same recursion in float32 with no rounding, wrap or clip.
+
+    Returns:
+        spikes, float 0 or 1, [B, C, K].
+    """
+    return _Cuba.apply(x, bias, i_decay, v_decay, gain, tau, scale, reset_every, exact)
+
+
+def _forward_cpu(x, bias, i_decay, v_decay, gain, reset_every):
+    rows = _rows(x)
+    v, s = np.empty_like(rows), np.empty_like(rows)
+    keep = (DECAY_ONE - i_decay.numpy().astype(np.float64)) / DECAY_ONE
+    keep_v = (DECAY_ONE - v_decay) / DECAY_ONE
+    b = bias.detach().numpy()
+    if gain is None:
+        _forward_float(rows, keep.astype(np.float32), b.astype(np.float32), np.float32(keep_v), np.float32(1), reset_every, v, s)
+    else:
+        scale = gain.numpy().astype(np.float64) * STATE_SCALE
+        _forward_exact(rows, scale, keep, np.trunc(b * scale), keep_v, scale, reset_every, v, s)
+    return _tensor(v), _tensor(s)
+
+
+def _backward_cpu(g, i_decay, v_decay, reset_every):
+    rows = _rows(g)
+    gi, gx = np.empty_like(rows), np.empty_like(rows)
+    keep = ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32)
+    _backward(rows, keep, np.float32((DECAY_ONE - v_decay) / DECAY_ONE), reset_every, gi, gx)
+    return _tensor(gi), _tensor(gx)
+
+
+def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
+    """The same in plain torch, a loop over time: for other devices, and what the kernels are tested against. No gain: no rounding. Returns (v, s)."""
+    keep_u, keep_v = DECAY_ONE - i_decay.long(), DECAY_ONE - v_decay
+    if gain is not None:
+        th = (gain * STATE_SCALE).long()
+        x, bias = (x * th[:, None]).long(), (bias * th).long()
+        limit = 1 << 23
+        decay = lambda y, keep: torch.sign(y) * ((y.abs() * keep) >> 12)                                       # noqa: E731
+        wrap = lambda y: torch.where(y > limit, y - 2 * limit, torch.where(y <= -limit, y + 2 * limit, y))     # noqa: E731
+        clip = lambda y: y.clamp(-limit + 1, limit - 1)                                                        # noqa: E731
+    else:
+        keep_u, keep_v, th = keep_u.to(x.dtype) / DECAY_ONE, keep_v / DECAY_ONE, 1
+        decay, wrap, clip = (lambda y, keep: y * keep), (lambda y: y), (lambda y: y)
+    u = v = torch.zeros_like(x[..., 0])
+    vs, ss = [], []
+    for k in range(x.shape[-1]):
+        if reset_every and k % reset_every == 0:
+            u = v = torch.zeros_like(u)
+        u = wrap(decay(u, keep_u) + x[..., k])
+        z = clip(decay(v, keep_v) + u + bias)
+        s = z > th
+        v = torch.where(s, torch.zeros_like(z), z)
+        vs.append(z)
+        ss.append(s)
+    v, s = torch.stack(vs, -1), torch.stack(ss, -1).float()
+    return (v if gain is None else v / th[:, None]).float(), s
+
+
+def backward_reference(g, i_decay, v_decay, reset_every):
+    """Plain torch twin of the backward kernel. Returns (gradient at the current, gradient at the input)."""
+    keep_u, keep_v = (DECAY_ONE - i_decay).to(g.dtype) / DECAY_ONE, (DECAY_ONE - v_decay) / DECAY_ONE
+    gi = gx = torch.zeros_like(g[..., 0])
+    gis, gxs = [], []
+    for k in range(g.shape[-1] - 1, -1, -1):
+        gi = gi * keep_v + g[..., k]
+        gx = gx * keep_u + gi
+        gis.append(gi)
+        gxs.append(gx)
+        if reset_every and k % reset_every == 0:
+            gi = gx = torch.zeros_like(gi)
+    return torch.stack(gis[::-1], -1), torch.stack(gxs[::-1], -1)
+
+
+class _Leak(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, i_decay, reset_every):
+        ctx.save_for_backward(i_decay)
+        ctx.reset_every = reset_every
+        return _leak_any(x, i_decay, reset_every, False)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _leak_any(grad, ctx.saved_tensors[0], ctx.reset_every, True), None, None
+
+
+def _leak_any(x, i_decay, reset_every, reverse):
+    if x.device.type == "cpu":
+        rows = _rows(x)
+        out = np.empty_like(rows)
+        _leak(rows, ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32), reset_every, reverse, out)
+        return _tensor(out)
+    zero = torch.zeros_like(i_decay, dtype=x.dtype)
+    if reverse:
+        return backward_reference(x, i_decay, DECAY_ONE, reset_every)[1]
+    return forward_reference(x, zero, i_decay, DECAY_ONE, None, reset_every)[0]
+
+
+def leak(x, i_decay, reset_every=0):
+    """The current of CUBA neurons without rounding, `u[k] = (1 - i_decay/4096) u[k-1] + x[k]`, [B, C, K], differentiable."""
+    return _Leak.apply(x, i_decay, reset_every)
