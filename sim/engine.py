@@ -65,6 +65,37 @@ def run(net: Net, tokens: np.ndarray, trace=()) -> Result:
     return result
 
 
+def run_batches(net: Net, tokens: np.ndarray, batch: int = 64, progress=None) -> Result:
+    """`run` on many samples, `batch` at a time, so that memory does not grow with their number. No traces.
+
+    progress: called with the number of samples done after each batch.
+    """
+    results, sizes = [], []
+    for i in range(0, max(len(tokens), 1), batch):
+        part = tokens[i:i + batch]
+        results.append(run(net, part))
+        sizes.append(len(part))
+        if progress:
+            progress(len(part))
+    return merge(results, sizes)
+
+
+def merge(results: list, sizes: list) -> Result:
+    """The result of one run on all samples from those on parts of them; sizes: number of samples of each part. Traces are left out."""
+    total = Result(np.concatenate([r.logits for r in results]))
+    for r in results:
+        for name in r.spikes:
+            total.spikes[name] = total.spikes.get(name, 0) + r.spikes[name]
+        for name in r.synops:
+            total.synops[name] = total.synops.get(name, 0) + r.synops[name]
+        for name, range_ in r.ranges.items():
+            before = total.ranges.get(name, dict.fromkeys(range_, 0))
+            total.ranges[name] = {k: max(before[k], v) if k.endswith("max") else before[k] + v for k, v in range_.items()}
+    for name in results[0].kept:
+        total.kept[name] = float(np.average([r.kept[name] for r in results], weights=[max(n, 1) for n in sizes]))
+    return total
+
+
 def reverse_tokens(x, tokens):
     """[B, T*N, C] with the tokens of each frame in reverse order."""
     b, k, c = x.shape

@@ -37,7 +37,7 @@ class Config:
     decays: tuple = (2, 8, 40, 200)
     scan: str = "twin"
     gate: str = "read"
-    keep: tuple = (0.7, 0.5)
+    keep: tuple = (0.65, 0.45)
     latency_bonus: float = 4.0
     state: str = "sample"
     mix_decay: int = 4095
@@ -94,7 +94,7 @@ def _require(ok, text):
 PRESETS = {
     "tiny": Config(),
     "small": Config(stem=(128,), width=64, bank=128, float_epochs=60, exact_epochs=20, shift=2.0, rotate=10.0, zoom=0.1, weight_decay=2e-2),
-    "base": Config(stem=(192,), width=96, bank=256, blocks=3, keep=(0.7, 0.55, 0.45), float_epochs=100, exact_epochs=30, shift=2.0, rotate=10.0, zoom=0.1),
+    "base": Config(stem=(192,), width=96, bank=256, blocks=3, keep=(0.65, 0.5, 0.45), float_epochs=100, exact_epochs=30, shift=2.0, rotate=10.0, zoom=0.1),
 }
 
 

@@ -56,15 +56,15 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False):
             began = time.time()
             exact = epoch >= cfg.float_epochs
             if exact and not model.folded:
-                _to_integers(model, x_train, cfg, device)
+                to_integers(model, x_train, cfg, device)
                 optimizer = None
             if optimizer is None:
                 optimizer = _optimizer(model, cfg.exact_lr if exact else cfg.lr, cfg.weight_decay)
             model.train()
-            losses, hits = [], 0
+            losses, hits, seen = [], 0, {}
             for step, (x, y) in enumerate(_batches(train_set, encoder, cfg, epoch)):
                 _set_lr(optimizer, cfg, epoch + step / steps)
-                x, y = _to_stream(x, device), y.to(device)
+                x, y = to_stream(x, device), y.to(device)
                 logits = model(x, exact=exact)
                 loss = F.cross_entropy(logits, y, label_smoothing=cfg.label_smoothing)
                 optimizer.zero_grad(set_to_none=True)
@@ -73,9 +73,14 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False):
                 optimizer.step()
                 losses.append(float(loss.detach()))
                 hits += int((logits.detach().argmax(1) == y).sum())
+                for gate, spikes in model.gate_inputs.items():
+                    seen.setdefault(gate, []).append(pruning.counts(spikes, model.n_tokens).cpu())
                 kept, rate = _kept(model), np.mean([layer.rate for layer in model.layers()])
                 progress.update(bar, advance=1, description=f"epoch {epoch + 1}/{total} {'integer' if exact else 'float'}",
                                 state=f"loss {np.mean(losses):.3f} kept {kept:.2f} rate {rate:.3f}")
+            if exact and epoch < cfg.float_epochs + cfg.exact_epochs // 2:        # follow the weights, then hold still
+                for (tower, block), c in seen.items():
+                    model.set_threshold(tower, block, pruning.calibrate(torch.cat(c), cfg.keep[block]))
             if not exact:
                 _reestimate_norms(model, x_train, cfg, device)
             val = accuracy(model, x_val, y_val, exact, cfg.batch, device)
@@ -152,7 +157,7 @@ def _batches(recordings, encoder, cfg, epoch):
             yield ready
 
 
-def _to_stream(x, device):
+def to_stream(x, device):
     """uint8 [B, K, C] -> float [B, C, K], channels-last."""
     return torch.from_numpy(x).to(device).float().transpose(1, 2)
 
@@ -170,32 +175,32 @@ def _reestimate_norms(model, x, cfg, device):
         norm.reset_running_stats()
         norm.momentum = None
     for i in range(0, len(x), cfg.batch):
-        model(_to_stream(x[i:i + cfg.batch], device))
+        model(to_stream(x[i:i + cfg.batch], device))
     for norm in norms:
         norm.momentum = 0.1
     model.eval()
 
 
 @torch.no_grad()
-def _to_integers(model, x, cfg, device):
+def to_integers(model, x, cfg, device):
     """Folds the norms, then sets the gates' thresholds on the training set, block after block: a gate sees what the earlier gates leave."""
     model.eval()
     model.fold()
     for block in range(cfg.blocks if cfg.keep else 0):
         seen = {t: [] for t in model.towers}
         for i in range(0, len(x), cfg.batch):
-            model(_to_stream(x[i:i + cfg.batch], device), exact=True)
+            model(to_stream(x[i:i + cfg.batch], device), exact=True)
             for t in model.towers:
                 seen[t].append(pruning.counts(model.gate_inputs[t, block], model.n_tokens))
-        for j, t in enumerate(model.towers):
-            model.thresholds[j, block] = pruning.calibrate(torch.cat(seen[t]), cfg.keep[block])
+        for t in model.towers:
+            model.set_threshold(t, block, pruning.calibrate(torch.cat(seen[t]), cfg.keep[block]))
 
 
 @torch.no_grad()
 def predict(model, x, exact, batch=64, device="cpu"):
     """Class scores for token spikes uint8 [n, K, C]."""
     model.eval()
-    return torch.cat([model(_to_stream(x[i:i + batch], device), exact=exact).cpu() for i in range(0, len(x), batch)])
+    return torch.cat([model(to_stream(x[i:i + batch], device), exact=exact).cpu() for i in range(0, len(x), batch)])
 
 
 def accuracy(model, x, y, exact, batch=64, device="cpu"):

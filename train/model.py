@@ -178,6 +178,13 @@ class SmolMamba(nn.Module):
             top = max(s.weight.abs().max() for s in self.readout.values())
             self.readout_gain.fill_(2.0 ** math.floor(math.log2(WEIGHT_MAX / 64 / float(top))))
 
+    def threshold(self, tower, block):
+        """The gate's spike count, 0 while it is not calibrated."""
+        return int(self.thresholds[self.towers.index(tower), block])
+
+    def set_threshold(self, tower, block, value):
+        self.thresholds[self.towers.index(tower), block] = value
+
     def reverse(self, x):
         """Tokens of each frame in reverse order, [B, C, K]."""
         b, c, k = x.shape
@@ -206,7 +213,7 @@ class SmolMamba(nn.Module):
         if not self.cfg.keep:
             return x
         self.gate_inputs[tower, block] = x.detach()
-        threshold = int(self.thresholds[self.towers.index(tower), block])
+        threshold = self.threshold(tower, block)
         if threshold:
             mask = pruning.fixed_gate(x, threshold, self.n_tokens)
         else:
