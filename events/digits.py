@@ -18,10 +18,10 @@ COUNT = 1797
 _SCALE = 1.5                      # sensor pixels to a pixel of the picture
 _SACCADE_US, _STEP_US = 100_000, 2_000
 _CORNERS = np.array([(0, 0), (-0.5, 1), (-1, 0), (0, 0)]) + (0.5, -0.5)     # (x, y) in units of the amplitude, about the middle
-_AMPLITUDE = (2.5, 3.5)           # sensor pixels
-_OFFSET = 0.75                    # the triangle's middle is off the sensor's by up to this, sensor pixels
+_AMPLITUDE = (2.0, 3.0)           # sensor pixels
+_OFFSET = 0.5                     # the triangle's middle is off the sensor's by up to this, sensor pixels
 _WHITE = 1 << 16                  # brightness is rounded to integers: the last bit of a float sum must not decide an event
-_THRESHOLD = int(0.3 * _WHITE)
+_THRESHOLD = int(0.15 * _WHITE)
 _NOISE = 0.25                     # events per pixel and second
 
 

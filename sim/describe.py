@@ -48,7 +48,8 @@ def _weighted(weights, biases):
 
 def _neurons(node):
     """Of a `Cuba` or a `sim.layers.Neuron`: they share the names."""
-    return dict(threshold=int(node.v_th), i_decay=np.unique(node.i_decay).tolist(), v_decay=int(node.v_decay), bias=[int(node.bias.min()), int(node.bias.max())])
+    return dict(threshold=int(node.v_th), i_decay=np.unique(node.i_decay).tolist(), v_decay=int(node.v_decay),
+                bias=[int(node.bias.min()), int(node.bias.max())])
 
 
 @describe_node.register
@@ -91,11 +92,12 @@ def _(layer: FlattenLayer, before):
 def _(layer: DenseLayer, before):
     weights = [layer.weight] if layer.recurrent is None else [layer.weight, layer.recurrent]
     return dict(type="dense" if layer.recurrent is None else "dense_rec", name=layer.name, sources=list(before), shape=list(layer.shape),
-                delayed=layer.axon_delay is not None or layer.synapse_delay is not None, **_neurons(layer.neuron), **_weighted(weights, layer.neuron.bias.size))
+                delayed=layer.axon_delay is not None or layer.synapse_delay is not None,
+                **_neurons(layer.neuron), **_weighted(weights, layer.neuron.bias.size))
 
 
 @describe_node.register
 def _(layer: ConvLayer, before):
-    return dict(type="conv", name=layer.name, sources=list(before), shape=list(layer.shape), kernel=list(layer.weight.shape[2:]), stride=list(layer.stride),
-                padding=list(layer.padding), dilation=list(layer.dilation), groups=layer.groups, delayed=layer.axon_delay is not None,
-                **_neurons(layer.neuron), **_weighted([layer.weight], layer.neuron.bias.size))
+    return dict(type="conv", name=layer.name, sources=list(before), shape=list(layer.shape), kernel=list(layer.weight.shape[2:]),
+                stride=list(layer.stride), padding=list(layer.padding), dilation=list(layer.dilation), groups=layer.groups,
+                delayed=layer.axon_delay is not None, **_neurons(layer.neuron), **_weighted([layer.weight], layer.neuron.bias.size))

@@ -93,7 +93,8 @@ class DenseLayer:
         check_weight(self.weight, self.name)
         if self.recurrent is not None:
             check_weight(self.recurrent, self.name)
-            _require(self.recurrent.shape == (n_out, n_out), self.name, f"recurrent weight has shape {self.recurrent.shape}, expected {(n_out, n_out)}")
+            _require(self.recurrent.shape == (n_out, n_out), self.name,
+                     f"recurrent weight has shape {self.recurrent.shape}, expected {(n_out, n_out)}")
             fan_in = fan_in + np.abs(self.recurrent.astype(np.int64)).sum(1)
         _require_fan_in(fan_in, self.name)
         _require_delay(self.axon_delay, (n_out,), self.name)
@@ -242,7 +243,7 @@ def run_layer(layer, x):
 def _(layer: InputLayer, x):
     if layer.neuron is None:
         return x.astype(np.uint8), None
-    return neurons(layer.neuron, x.astype(np.float32))
+    return neurons(layer.neuron, dendrite(layer, x))
 
 
 @run_layer.register
@@ -265,8 +266,13 @@ def _(layer: ConvLayer, x):
 
 @singledispatch
 def dendrite(layer, x):
-    """Dendritic input, float32 integers [B, K, *shape], of the forward synapses for spikes `x`. Exact: |a| <= 2**18 < 2**24."""
+    """What comes in through the forward synapses for spikes `x`, integers in float32 [B, K, *shape]. Exact: |a| <= 2**18 < 2**24."""
     raise TypeError(type(layer).__name__)
+
+
+@dendrite.register
+def _(layer: InputLayer, x):
+    return x.astype(np.float32)
 
 
 @dendrite.register
@@ -297,7 +303,10 @@ def _(layer: ConvLayer, x):
 
 
 def neurons(neuron, a, state=None):
-    """(spikes uint8, currents) of CUBA neurons; `a` float32 [B, K, *shape] is overwritten with the currents. `state`: (u, v), float64 [B, n], updated."""
+    """(spikes uint8, currents) of CUBA neurons.
+
+    `a`, float32 [B, K, *shape], is overwritten with the currents. `state`: (u, v), float64 [B, n], updated; None: zeros.
+    """
     shape = a.shape
     a = a.reshape(*shape[:2], -1)
     batch, _, n = a.shape

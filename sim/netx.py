@@ -17,7 +17,8 @@ from .netx_slayer import parse as parse_slayer
 from .netx_stock import stock_layers, stock_refusal
 from .netx_write import DIGEST, ROOT, digest, pack
 
-__all__ = ["Golden", "describe", "golden_differences", "load", "make_golden", "read", "read_digest", "read_golden", "read_slayer", "stock_refusal", "write"]
+__all__ = ["Golden", "describe", "golden_differences", "load", "make_golden", "read", "read_digest", "read_golden", "read_slayer", "stock_refusal",
+           "write"]
 
 
 def write(net: Net, path, golden=None) -> str:

@@ -1,6 +1,7 @@
 """HDF5 as a flat table of arrays: read with every size and type checked first, written atomically. Knows nothing of nets."""
 
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ FILE_LIMIT = 1 << 30               # bytes of a file, and of all its arrays afte
 OBJECT_LIMIT = 1 << 17             # groups and datasets of a file
 DEPTH_LIMIT = 8
 PLAIN_KINDS = "iufbS"              # numpy kinds that are read: integers, floats, booleans, fixed-length bytes
+NAME = re.compile(r"[!-.0-~]{1,100}")
 COMPRESS_FROM = 256                # bytes; chunked storage of anything smaller only costs space
 
 
@@ -20,7 +22,8 @@ def load(path) -> dict:
     """All datasets of an HDF5 file.
 
     Nothing is read before the whole file has been walked: only hard links, plain number and byte-string types, no external
-    or virtual storage, no filters but gzip, shuffle and checksum, and `FILE_LIMIT` bytes in all. The file is closed when this returns.
+    or virtual storage, no filters but gzip, shuffle and checksum, and `FILE_LIMIT` bytes in all. The file is closed
+    when this returns.
 
     Returns:
         dict: path inside the file, without leading slash -> numpy array. A variable-length string becomes an array of bytes, shape ().
@@ -44,13 +47,16 @@ def load(path) -> dict:
                 raise UserError(f"{path}: its arrays unpack to more than {FILE_LIMIT >> 20} MiB")
             return {name: _array(d) for name, d in found.items()}
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as e:   # what h5py raises on damaged files
-        raise UserError(f"{path}: damaged or truncated HDF5 file ({str(e).splitlines()[0] if str(e) else type(e).__name__}); export or copy it again") from e
+        reason = " ".join(str(e).strip("'\"").split()) or type(e).__name__
+        raise UserError(f"{path}: damaged or truncated HDF5 file ({reason}); export or copy it again") from e
 
 
 def _walk(group, prefix, found, path):
     if prefix.count("/") > DEPTH_LIMIT:
         raise UserError(f"{path}: {prefix}: nested too deeply")
     for name in group:
+        if not isinstance(name, str) or not NAME.fullmatch(name):          # h5py gives bytes for what is no UTF-8
+            raise UserError(f"{path}: {prefix}: has an entry named {name!r}, expected plain letters, digits and marks")
         where = prefix + name
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise UserError(f"{path}: {where}: is a link to elsewhere, expected the data itself")

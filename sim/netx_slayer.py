@@ -8,7 +8,7 @@ from .layers import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Seq
 
 CUBA_TYPES = ("CUBA", "LOIHI")
 SIZE_LIMIT = 1 << 24               # neurons of a layer
-REFUSED_NEURON = {"messageBits": "graded spikes", "sigma_output": "a sigma output"}
+REFUSED_NEURON = {"messageBits": "graded spikes are", "sigma_output": "a sigma output is"}
 
 
 class Layer:
@@ -29,7 +29,7 @@ class Layer:
         value = self.arrays.get(key)
         if value is None or value.dtype.kind != "S" or value.size != 1:
             self.fail(f"{key} is {'missing' if value is None else f'{value.dtype} {value.shape}'}, expected a text")
-        return bytes(value.ravel()[0]).decode("ascii", "replace")
+        return ascii(bytes(value.ravel()[0]).decode("ascii", "replace"))[1:-1][:40]      # one printable line, whatever it was
 
     def integers(self, key, default=None):
         """The entry as int64, whatever number type it was written in; NaN, infinity and fractions are refused."""
@@ -72,7 +72,7 @@ class Layer:
             self.fail(f"neuron type {kind!r} is not supported, expected {' or '.join(CUBA_TYPES)}")
         for key, what in REFUSED_NEURON.items():
             if self.has(f"neuron/{key}"):
-                self.fail(f"neuron/{key}: {what} is not supported")
+                self.fail(f"neuron/{key}: {what} not supported")
         if self.has("neuron/gradedSpike") and self.arrays["neuron/gradedSpike"].any():
             self.fail("graded spikes are not supported")
         if self.has("neuron/weight_exp") and self.arrays["neuron/weight_exp"].any():
@@ -162,8 +162,8 @@ def _implied_input(entry):
 def _input(entry, made):
     if made:
         entry.fail("input layers come first, and only once")
-    shape = tuple(x for x in entry.shape())
-    shape = (int(np.prod(shape)),) if len(shape) == 3 and shape[:2] == (1, 1) else shape     # older exports: [1, 1, n]
+    shape = entry.shape()
+    shape = shape[2:] if len(shape) == 3 and shape[:2] == (1, 1) else shape                  # older exports: [1, 1, n]
     if not any(key.startswith("neuron/") for key in entry.arrays):
         return InputLayer(entry.name, shape)
     transform = (entry.number("weight", 1 << STATE_SHIFT), entry.number("bias", 0))
@@ -171,7 +171,7 @@ def _input(entry, made):
 
 
 def _flatten(entry, made):
-    return FlattenLayer(entry.name, (int(np.prod(made[-1].shape)),))
+    return FlattenLayer(entry.name, (int(np.prod(entry.shape())),))
 
 
 def _dense(entry, made):
@@ -215,8 +215,8 @@ def _conv(entry, made):
     if len(in_shape) != 3:
         entry.fail(f"the layer before gives {in_shape}, expected (channels, height, width)")
     delay = entry.integers("delay").astype(np.int32).ravel() if entry.has("delay") else None
-    layer = ConvLayer(entry.name, entry.weight("weight", 4), entry.neuron(), entry.pair("stride", 1), entry.pair("padding", 0), entry.pair("dilation", 1),
-                      entry.number("groups", 1), in_shape, delay)
+    layer = ConvLayer(entry.name, entry.weight("weight", 4), entry.neuron(), entry.pair("stride", 1), entry.pair("padding", 0),
+                      entry.pair("dilation", 1), entry.number("groups", 1), in_shape, delay)
     if layer.shape != entry.shape():
         entry.fail(f"shape is {entry.shape()}, its kernel makes {layer.shape}")
     return layer

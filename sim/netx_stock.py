@@ -9,8 +9,8 @@ def stock_refusal(net):
     """Why stock netx cannot run `net` up to its read-out, one line, or None if it can, spike for spike.
 
     netx knows one chain of dense layers with one current decay each. Its weight packing goes wrong for two kinds of matrix: one
-    of zeros only (it divides by zero) and one without positive weights whose lowest weight is a power of two (it is scaled to -256, and Lava cuts
-    that to -255 or, after truncation, less).
+    of zeros only (it divides by zero) and one without positive weights whose lowest weight is minus a power of two (it is scaled
+    to -256, which Lava then cuts).
     """
     *chain, readout = net.nodes
     if len(net.inputs) > 1:
@@ -28,7 +28,7 @@ def stock_refusal(net):
         if node.frame_reset:
             return f"layer {node.name!r}: is reset at every frame, netx has no such thing"
         if not packs(node.synapses[0].weight):
-            return f"layer {node.name!r}: netx packs its weights wrongly (all zero, or none positive and the lowest a power of two)"
+            return f"layer {node.name!r}: netx packs its weights wrongly (all zero, or none positive and the lowest minus a power of two)"
         before = node.name
     if readout.sources != (before,):
         return f"layer {readout.name!r}: reads {', '.join(readout.sources)}; netx only knows chains"
@@ -44,7 +44,10 @@ def packs(weight):
 
 
 def stock_layers(net) -> dict:
-    """The content of the group `layer`, keys and types as SLAYER writes them: path -> array (str: variable-length string). Empty if stock netx cannot run the net."""
+    """The content of the group `layer`, keys and types as SLAYER writes them: path -> array (str: variable-length string).
+
+    Empty if stock netx cannot run the net.
+    """
     if stock_refusal(net) is not None:
         return {}
     out = {}

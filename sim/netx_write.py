@@ -21,7 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9_.<>:+-]{1,100}")
 def digest(own) -> str:
     """sha256 (hex) over content.
 
-    In ascending order of the path (bytes of its UTF-8), each array adds: path, NUL, numpy's type code (`<i8`, `|i1`, `|S5`), NUL,
+    In ascending order of the path (bytes of its ASCII), each array adds: path, NUL, numpy's type code (`<i8`, `|i1`, `|S5`), NUL,
     shape in decimals joined by commas, NUL, its bytes in C order, little-endian. Paths are relative to the group `smolmamba`;
     the digest itself is left out.
     """
@@ -40,7 +40,8 @@ def pack(net: Net, golden: Golden = None) -> dict:
     for key, value in (("encoder", net.encoder), ("classes", list(net.classes)), ("facts", net.facts)):
         out[key] = _json(value, key)
     for i, entry in enumerate(net.inputs):
-        out |= {f"input/{i}/name": _name(entry.name), f"input/{i}/size": np.array(entry.size, "<i8"), f"input/{i}/backward": np.array(entry.backward, "u1")}
+        out |= {f"input/{i}/name": _name(entry.name), f"input/{i}/size": np.array(entry.size, "<i8"),
+                f"input/{i}/backward": np.array(entry.backward, "u1")}
     for i, node in enumerate(net.nodes):
         out |= {f"node/{i}/{k}": v for k, v in {"name": _name(node.name), **pack_node(node)}.items()}
     if golden is not None:
@@ -79,13 +80,15 @@ def _pack_synapses(synapses):
 
 @pack_node.register
 def _(node: Cuba):
-    return {"type": np.array("cuba", "S"), "i_decay": node.i_decay.astype("<i2"), "bias": node.bias.astype("<i2"), "v_decay": np.array(node.v_decay, "<i8"),
-            "v_th": np.array(node.v_th, "<i8"), "frame_reset": np.array(node.frame_reset, "u1"), **_pack_synapses(node.synapses)}
+    return {"type": np.array("cuba", "S"), "i_decay": node.i_decay.astype("<i2"), "bias": node.bias.astype("<i2"),
+            "v_decay": np.array(node.v_decay, "<i8"), "v_th": np.array(node.v_th, "<i8"), "frame_reset": np.array(node.frame_reset, "u1"),
+            **_pack_synapses(node.synapses)}
 
 
 @pack_node.register
 def _(node: TokenGate):
-    return {"type": np.array("token_gate", "S"), "source": _name(node.source), "size": np.array(node.size, "<i8"), "threshold": np.array(node.threshold, "<i8")}
+    return {"type": np.array("token_gate", "S"), "source": _name(node.source), "size": np.array(node.size, "<i8"),
+            "threshold": np.array(node.threshold, "<i8")}
 
 
 @pack_node.register

@@ -57,5 +57,7 @@ def load(path):
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {name} holds NaN or infinite values; train again with a smaller learning rate")
+    for layer in model.layers():
+        layer.train_what_counts()
     model.eval()
     return model, content

@@ -108,6 +108,11 @@ def _tensor(rows):
     return torch.from_numpy(rows).transpose(1, 2)
 
 
+def _empty(rows):
+    """Like `np.empty_like`, but aligned as torch aligns: matrix products round differently on other alignments, and runs would not repeat."""
+    return torch.empty(rows.shape).numpy()
+
+
 def surrogate(v, threshold, tau, scale):
     """SLAYER's derivative of the spike: `scale / (2 tau) * exp(-|v - threshold| / tau)`."""
     return (scale / (2 * tau)) * torch.exp((v - threshold).abs_().mul_(-1 / tau))
@@ -152,7 +157,7 @@ def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True)
 
 def _forward_cpu(x, bias, i_decay, v_decay, gain, reset_every):
     rows = _rows(x)
-    v, s = np.empty_like(rows), np.empty_like(rows)
+    v, s = _empty(rows), _empty(rows)
     keep = (DECAY_ONE - i_decay.numpy().astype(np.float64)) / DECAY_ONE
     keep_v = (DECAY_ONE - v_decay) / DECAY_ONE
     b = bias.detach().numpy()
@@ -166,7 +171,7 @@ def _forward_cpu(x, bias, i_decay, v_decay, gain, reset_every):
 
 def _backward_cpu(g, i_decay, v_decay, reset_every):
     rows = _rows(g)
-    gi, gx = np.empty_like(rows), np.empty_like(rows)
+    gi, gx = _empty(rows), _empty(rows)
     keep = ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32)
     _backward(rows, keep, np.float32((DECAY_ONE - v_decay) / DECAY_ONE), reset_every, gi, gx)
     return _tensor(gi), _tensor(gx)
@@ -230,7 +235,7 @@ class _Leak(torch.autograd.Function):
 def _leak_any(x, i_decay, reset_every, reverse):
     if x.device.type == "cpu":
         rows = _rows(x)
-        out = np.empty_like(rows)
+        out = _empty(rows)
         _leak(rows, ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32), reset_every, reverse, out)
         return _tensor(out)
     zero = torch.zeros_like(i_decay, dtype=x.dtype)

@@ -19,14 +19,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sim import compat
 from sim.integer import BIAS_MAX, DECAY_ONE, STATE_SHIFT, WEIGHT_MAX
 
 from . import dynamics, pruning
 from .config import Config
-
-compat.apply()
-from lava.lib.dl import slayer  # noqa: E402  (needs the mends of compat)
+from .slayer import slayer
 
 MEMORYLESS = 4095           # the chip's membrane decay has 12 bits; the 1/4096 that stays is part of the semantics
 GAIN_MAX = 64.0             # keeps 64 * gain * threshold far below the 24-bit edge
@@ -127,8 +124,12 @@ class CubaLayer(nn.Module):
                 room = min(WEIGHT_MAX / 64 / float(top), BIAS_MAX / 64 / float(self.bias[rows].abs().max().clamp(min=1e-6)), GAIN_MAX)
                 self.gain[rows] = 2.0 ** math.floor(math.log2(room))
             self.folded.fill_(True)
-            self.bias.requires_grad_(True)
-            self.norm.requires_grad_(False)
+            self.train_what_counts()
+
+    def train_what_counts(self):
+        """A folded layer trains its bias, one that is not its norm. To be called after a state has been loaded."""
+        self.bias.requires_grad_(bool(self.folded))
+        self.norm.requires_grad_(not self.folded)
 
 
 class SmolMamba(nn.Module):

@@ -1,0 +1,59 @@
+# Vision SmolMamba for Loihi 2. `make` lists what there is.
+
+PYTHON  ?= python3
+DATASET ?= digits
+PRESET  ?= small
+NAME    ?= $(DATASET)-$(PRESET)
+VENV    := .venv
+PY      := $(VENV)/bin/python
+STAMP   := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test train bench clean
+
+help:
+	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
+	@echo 'make test     install, run the tests (ARGS="-m \"not slow\"" and the like go to pytest)'
+	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder ARGS="more options"'
+	@echo 'make bench    install, run the benchmarks (ARGS="options")'
+	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.12 (after make clean)'
+	@echo 'make clean    remove $(VENV) and caches; runs/ and data/ stay'
+
+setup: $(STAMP)
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || { \
+	  echo 'make: "$(PYTHON)" is not a Python 3.10, 3.11 or 3.12, which Lava needs ('"$$($(PYTHON) --version 2>&1 | head -n 1)"').' \
+	       'Name one: make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+# The Lava wheels pin versions that no longer exist together; what they need is in pyproject.toml.
+$(STAMP): pyproject.toml constraints.txt | $(PY)
+	@echo 'Installing into $(VENV): 2 GB with a CPU build of torch, 6 GB with CUDA; takes minutes the first time'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts -c constraints.txt -e '.[train,test]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python -c constraints.txt lava-nc lava-dl
+	@touch $@
+	@echo 'Installed'
+
+# The whole way, step by step, on the embedded data.
+demo: setup
+	$(PY) -m train --dataset digits --preset tiny --name demo
+	$(PY) -m convert export runs/demo/model.pt
+	$(PY) -m deploy run --backend sim runs/demo/model.net
+	$(PY) -m deploy verify runs/demo/model.net
+	$(PY) -m deploy report runs/demo/model.net
+
+test: setup
+	@$(PY) -m pytest $(ARGS)
+
+train: setup
+	@$(PY) -m train --dataset $(DATASET) --preset $(PRESET) --name $(NAME) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(ARGS)
+
+bench: setup
+	@$(PY) -m bench $(ARGS)
+
+clean:
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,273 @@
+"""A net as a graph of stock Lava processes, the ones that have counterparts on the chip. Imports Lava: `compat.apply()` must have run.
+
+Chip time. `late` (from `sim.schedule`) is the chip step at which a node emits its spike for stream step 0. Lava counts time steps from 1, so chip
+step c is Lava's time step c + 1. Every synapse process hands on at step c what it received at step c - 1.
+
+Before a node's first step of a sample its inputs are what the previous sample, or nothing at all, left in the pipeline. Neurons with a state are
+`LIFReset`, reset exactly at that step; all others forget at once, but for the latches of a gate, which a start pulse clears.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, singledispatch
+
+import numpy as np
+from lava.proc.dense.process import DelayDense
+from lava.proc.dense.process import Dense as LavaDense
+from lava.proc.graded.process import GradedReluVec, GradedVec
+from lava.proc.io.source import RingBuffer
+from lava.proc.lif.process import LIF, LIFReset
+from lava.proc.sparse.process import DelaySparse, Sparse
+from lava.utils.weightutils import SignMode
+from scipy.sparse import csr_matrix
+
+from .errors import UserError
+from .integer import DECAY_ONE, STATE_SHIFT, THRESHOLD_MAX, WEIGHT_MIN, WEIGHT_STEP
+from .net import PHASE, TOKENS, Cuba, Net, Readout, Reverse, TokenGate
+from .schedule import edge_delays, latencies
+
+MAX_DELAY = 62             # steps beyond the one that every synapse takes
+HOP = MAX_DELAY + 1        # what a relay neuron behind the longest delay adds
+W = WEIGHT_STEP            # weight of synapses that only say yes or no
+FULL_DECAY = 4095          # as `du` it means 4096, forget at once; as `dv` it leaves nothing of |v| < 4096, and logic neurons stay below 64 * 3 * W
+MESSAGE_BITS = 24
+MAX_WEIGHT_EXP = 7
+COUNT_WEIGHT = W * W       # of one spike in a gate's counter: once into the front, once into the counter
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons of one node that leave by one port: the node's neurons `index` are at `columns` of `port`."""
+    port: object
+    columns: np.ndarray
+    index: np.ndarray
+
+
+class Graph:
+    """What has been built so far.
+
+    Attributes:
+        processes: all Lava processes.
+        outputs: node or input name -> tuple of `Population`s.
+        readout: the process that holds the read-out.
+    """
+
+    def __init__(self, net: Net):
+        self.net, self.late, self.delays = net, latencies(net), edge_delays(net)
+        self.processes, self.outputs, self._relayed = [], {}, {}
+
+    def add(self, process):
+        self.processes.append(process)
+        return process
+
+    def phase_population(self, at):
+        """The one-hot token phase for a neuron that works on stream step 0 at chip step `at`: as the phase has period N, a delay is a rotation."""
+        n = self.net.tokens
+        return Population(self._phase, (np.arange(n) + at - 1) % n, np.arange(n))
+
+    @cached_property
+    def _phase(self):
+        return self.add(RingBuffer(data=np.eye(self.net.tokens, dtype=np.int32))).s_out
+
+    def start_population(self, gate):
+        """A pulse that reaches the gate's latches together with the first token of a sample, which needs two steps to get there."""
+        start = np.zeros((1, self.net.steps), np.int32)
+        start[0, (self.late[gate.source] + 2) % self.net.steps] = 1
+        return Population(self.add(RingBuffer(data=start)).s_out, np.array([0]), np.array([0]))
+
+    def source(self, name, delay):
+        """(populations, rest): `name`'s spikes behind as many relay neurons as bring the delay that is left, `rest`, into 0..62."""
+        hops, rest = divmod(delay, HOP)
+        for hop in range(1, hops + 1):
+            if (name, hop) not in self._relayed:
+                self._relayed[name, hop] = tuple(self.relay(p, MAX_DELAY) for p in self._at(name, hop - 1))
+        return self._at(name, hops), rest
+
+    def _at(self, name, hop):
+        if hop:
+            return self._relayed[name, hop]
+        return (self.phase_population(1),) if name == PHASE else self.outputs[name]
+
+    def relay(self, population, delay):
+        """The same spikes, `delay` + 1 steps later."""
+        n = len(population.index)
+        neurons = self.logic(n, W // 2)
+        self.sparse(population, np.arange(n), population.index, np.full(n, delay), neurons.a_in, n)
+        return Population(neurons.s_out, np.arange(n), population.index)
+
+    def logic(self, n, v_th):
+        """Memoryless binary neurons: each fires when its input exceeds `v_th`, in weight units."""
+        return self.add(LIF(shape=(n,), du=FULL_DECAY, dv=FULL_DECAY, vth=v_th))
+
+    def dense(self, population, weight, delay, target, **options):
+        """Synapses from a population into the in-port `target`; `weight` [n, node's size] is for the whole node, int."""
+        wide = np.zeros((weight.shape[0], population.port.shape[0]), np.int32)
+        wide[:, population.columns] = weight[:, population.index]
+        kind, options = (DelayDense, options | dict(delays=int(delay))) if delay else (LavaDense, options)
+        synapse = self.add(kind(weights=wide, sign_mode=SignMode.MIXED, **options))
+        population.port.connect(synapse.s_in)
+        synapse.a_out.connect(target)
+
+    def sparse(self, population, rows, sources, delays, target, n, graded=False):
+        """Synapses of weight W into the in-port `target` of `n` neurons: neuron `sources[i]` of the node excites `rows[i]` with delay `delays[i]`."""
+        position = dict(zip(population.index.tolist(), population.columns.tolist()))
+        where = np.array([i for i, s in enumerate(sources) if int(s) in position])
+        rows, delays, columns = rows[where], delays[where], np.array([position[int(sources[i])] for i in where])
+        shape = n, population.port.shape[0]
+        options = dict(weights=csr_matrix((np.full(len(rows), W, np.int32), (rows, columns)), shape), sign_mode=SignMode.MIXED,
+                       num_message_bits=MESSAGE_BITS if graded else 0)
+        if delays.any():
+            late = delays > 0          # absent entries of a sparse matrix are zeros
+            kind, options["delays"] = DelaySparse, csr_matrix((delays[late].astype(int), (rows[late], columns[late])), shape)
+        else:
+            kind = Sparse
+        synapse = self.add(kind(**options))
+        population.port.connect(synapse.s_in)
+        synapse.a_out.connect(target)
+
+    def synapses(self, node, rows, target):
+        """All synapses of a `Cuba` or `Readout` into the in-port of its neurons `rows`."""
+        for s in node.synapses:
+            if s.source == PHASE:
+                self.dense(self.phase_population(self.late[node.name]), s.weight[rows], 0, target)
+                continue
+            populations, delay = self.source(s.source, self.delays[s.source, node.name])
+            for p in populations:
+                self.dense(p, s.weight[rows], delay, target)
+
+
+def expand(net: Net, inputs, wanted=()) -> Graph:
+    """Builds the graph of a net. Nodes that neither the read-out nor `wanted` depends on are left out: Lava takes no graph in two pieces.
+
+    Args:
+        net: the net.
+        inputs: an object with `.connect(in_port)` and `.shape`, the port that brings the spikes of all `net.inputs`, one behind the other.
+        wanted: names of further nodes whose spikes are needed.
+
+    Raises:
+        UserError: a gate does not fit the chip's number formats.
+    """
+    graph = Graph(net)
+    readout = net.nodes[-1]
+    needed = {*wanted, readout.name}
+    for node in reversed(net.nodes):
+        needed.update(node.sources if node.name in needed else ())
+    for k, i in enumerate(net.inputs):
+        graph.outputs[i.name] = (Population(inputs, np.arange(i.size) + k * i.size, np.arange(i.size)),)
+    for node in net.nodes:
+        if node.name in needed:
+            graph.outputs[node.name] = expand_node(node, graph)
+    if needed.isdisjoint(i.name for i in net.inputs):      # then the host's spikes must at least arrive somewhere
+        graph.dense(graph.outputs[TOKENS][0], np.zeros((readout.size, net.inputs[0].size), np.int32), 0, graph.readout.a_in)
+    return graph
+
+
+@singledispatch
+def expand_node(node, graph):
+    """Adds the processes of `node` to the graph; its tuple of `Population`s."""
+    raise TypeError(type(node).__name__)
+
+
+@expand_node.register
+def _(node: Cuba, graph):
+    populations = []
+    for i_decay in np.unique(node.i_decay):           # a LIF process has one decay
+        rows = np.flatnonzero(node.i_decay == i_decay)
+        neurons = graph.add(LIFReset(
+            shape=(len(rows),), du=int(i_decay) - 1, dv=node.v_decay, vth=node.v_th, bias_mant=node.bias[rows].astype(np.int32), bias_exp=STATE_SHIFT,
+            **resets(graph.net, graph.late[node.name], graph.net.tokens if node.frame_reset else graph.net.steps)))
+        graph.synapses(node, rows, neurons.a_in)
+        populations.append(Population(neurons.s_out, np.arange(len(rows)), rows))
+    return tuple(populations)
+
+
+def resets(net, late, period):
+    """Arguments of `LIFReset`: reset before chip step `late` and every `period` steps from there."""
+    return dict(reset_interval=period, reset_offset=(late + 1) % period)
+
+
+@expand_node.register
+def _(node: Readout, graph):
+    out = graph.readout = graph.add(GradedVec(shape=(node.size,), vth=0))
+    graph.synapses(node, np.arange(node.size), out.a_in)
+    return (Population(out.s_out, np.arange(node.size), np.arange(node.size)),)
+
+
+@expand_node.register
+def _(node: TokenGate, graph):
+    n, size, at = graph.net.tokens, node.size, graph.late[node.source]
+    each, everyone = np.arange(n), np.arange(size)
+    identity = np.eye(n, dtype=np.int32)
+
+    # 1. Fronts: only the token on turn is not inhibited, and passes how many spikes there are.
+    inhibition = _inhibition(node)
+    front = graph.add(GradedReluVec(shape=(n,), vth=0))
+    for p in graph.source(node.source, 0)[0]:
+        graph.dense(p, np.full((n, size), W), 0, front.a_in)
+    graph.dense(graph.phase_population(at + 1), (1 - identity) * WEIGHT_MIN, 0, front.a_in, weight_exp=inhibition)
+
+    # 2. Counters: no leak, and nothing but the membrane remembers.
+    counter = graph.add(LIFReset(shape=(n,), du=FULL_DECAY, dv=0, vth=_count_threshold(node, graph.net), **resets(graph.net, at + 2, graph.net.steps)))
+    graph.sparse(Population(front.s_out, each, each), each, each, np.zeros(n, int), counter.a_in, n, graded=True)
+
+    # 3. Latches: set by their counter, kept by themselves, cleared by the start of a sample unless the counter fires in that very step.
+    latch = graph.logic(n, W // 2)
+    graph.dense(Population(counter.s_out, each, each), 2 * W * identity, 0, latch.a_in)
+    graph.dense(Population(latch.s_out, each, each), W * identity, 0, latch.a_in)
+    graph.dense(graph.start_population(node), np.full((n, 1), -W), 0, latch.a_in)
+
+    # 4. Open: the token's latch and its turn.
+    opened = graph.logic(n, 3 * W // 2)
+    graph.dense(Population(latch.s_out, each, each), W * identity, 0, opened.a_in)
+    graph.dense(graph.phase_population(at + 4), W * identity, 0, opened.a_in)
+
+    # 5. Out: any open token and the spike itself, which has waited four steps.
+    out = graph.logic(size, 3 * W // 2)
+    graph.dense(Population(opened.s_out, each, each), np.full((size, n), W), 0, out.a_in)
+    for p in graph.source(node.source, 0)[0]:
+        graph.sparse(p, everyone, everyone, np.full(size, 4), out.a_in, size)
+    return (Population(out.s_out, everyone, everyone),)
+
+
+def _inhibition(gate):
+    """Weight exponent with which the fronts that are not on turn are held down: 256 << it is at least what `size` spikes bring."""
+    exponent = max(0, (W * gate.size - 1).bit_length() - (-WEIGHT_MIN).bit_length() + 1)
+    if exponent > MAX_WEIGHT_EXP:
+        raise UserError(f"layer {gate.name!r}: a token gate over {gate.size} channels needs weights beyond the chip's, it takes at most "
+                        f"{(-WEIGHT_MIN << MAX_WEIGHT_EXP) // W} channels")
+    return exponent
+
+
+def _count_threshold(gate, net):
+    """`v_th` of the counters; a threshold that no token can reach becomes the lowest of those."""
+    threshold = COUNT_WEIGHT * min(gate.threshold, gate.size * net.frames + 1) - 1
+    if threshold > THRESHOLD_MAX:
+        raise UserError(f"layer {gate.name!r}: spike count {gate.threshold} does not fit the chip's 17-bit threshold, it takes at most "
+                        f"{(THRESHOLD_MAX + 1) // COUNT_WEIGHT}: use fewer channels or a lower threshold")
+    return threshold
+
+
+@expand_node.register
+def _(node: Reverse, graph):
+    n, size, at = graph.net.tokens, node.size, graph.late[node.source]
+    # A neuron for each token and channel fires when both are on.
+    token, channel = np.divmod(np.arange(n * size), size)
+    now, total = np.zeros(n * size, int), n * size
+    both = graph.logic(total, 3 * W // 2)
+    for p in graph.source(node.source, 0)[0]:
+        graph.sparse(p, np.arange(total), channel, now, both.a_in, total)
+    graph.sparse(graph.phase_population(at + 1), np.arange(total), token, now, both.a_in, total)
+    # Token m of N must come out 2 (N-1-m) steps after token N-1 would without delay.
+    hops, rest = np.divmod(2 * (n - 1 - token), HOP)
+    out = graph.logic(size, W // 2)
+    population = Population(both.s_out, np.arange(total), np.arange(total))
+    for hop in range(hops.max() + 1):
+        here = np.flatnonzero(hops == hop)
+        graph.sparse(population, channel[here], here, rest[here], out.a_in, size)
+        further = np.flatnonzero(hops > hop)
+        if len(further):
+            kept = np.isin(population.index, further)
+            population = graph.relay(Population(population.port, population.columns[kept], population.index[kept]), MAX_DELAY)
+    return (Population(out.s_out, np.arange(size), np.arange(size)),)
+
+
+assert W == 2 and DECAY_ONE == FULL_DECAY + 1
