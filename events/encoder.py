@@ -54,7 +54,7 @@ class Encoder:
         if self.window < self.stride:
             raise UserError(f"encoder: window {self.window} is smaller than stride {self.stride}, pixels would be lost; make the window larger")
         if self.frames * self.tokens * self.channels > _MAX_STREAM:
-            raise UserError(f"encoder: {self.frames} frames x {self.tokens} tokens x {self.channels} channels is more than {_MAX_STREAM} a recording; "
+            raise UserError(f"encoder: {self.frames} frames x {self.tokens} tokens x {self.channels} channels is more than {_MAX_STREAM}; "
                             "take a larger pool or stride, or fewer frames")
 
     @property

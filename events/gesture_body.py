@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .gesture_moves import LEFT, RIGHT, Build, Pose, Timing, unit
+from .gesture_moves import LEFT, RIGHT, Build, Timing, unit
 
 SIZE = 128
 
@@ -43,8 +43,10 @@ class Subject:
     per_m: float
     across: float
     wrinkle: float
+    grain: float
+    round: float                     # how much darker a limb is towards its rim
     sleeve: float                    # how much of the forearm is covered, 0 to 1
-    calm: float                      # how much the trunk gives way
+    give: float                      # how much the trunk gives way
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,11 @@ class Scene:
     on_off: float                    # ON threshold over OFF threshold
     lag: float                       # seconds: low pass of the pixel
     refractory: float                # seconds
+    shot: float                      # deviation of the pixel's own noise, as a share of the threshold
     noise: float                     # events per pixel and second that nothing caused
-    row_noise: float                 # such events per event in the same row
+    bounce_off: float                # share of ON events that the pixel's reset turns into an OFF event soon after
+    bounce_on: float                 # the same of OFF events
+    row_noise: float                 # stray events per event in the same row
     echo: float                      # share of ON events that come twice
 
 
@@ -74,20 +79,20 @@ def subject(random):
     tall = random.normal(1.0, 0.05)
     shirt = u(-1.9, -0.7) if u() < 0.72 else u(0.15, 0.8)
     return Subject(
-        build=Build(0.185 * tall * u(0.92, 1.08), 0.29 * tall, 0.26 * tall * u(0.94, 1.06), 0.175 * tall, u(0.85, 1.25)),
+        build=Build(0.185 * tall * u(0.92, 1.08), 0.29 * tall, 0.26 * tall * u(0.94, 1.06), 0.175 * tall, u(0.78, 1.18)),
         tempo=np.exp(random.normal(0, 0.12)), size=np.exp(random.normal(0, 0.12)), head=0.105 * u(0.92, 1.08), skin=u(-0.9, 0.1),
         hair=u(-2.2, -1.0) if u() < 0.75 else u(-1.0, 0.0), long_hair=u() if u() < 0.3 else 0.0, shirt=shirt,
-        stripe=u(0.1, 0.45) if u() < 0.45 else u(0, 0.08), per_m=u(6, 28), across=float(u() < 0.3), wrinkle=u(0.05, 0.3),
-        sleeve=1.0 if u() < 0.6 else u(0.0, 0.9), calm=u(0.2, 1.2))
+        stripe=u(0.1, 0.4) if u() < 0.35 else 0.0, per_m=u(6, 28), across=float(u() < 0.3), wrinkle=u(0.1, 0.5), grain=np.exp(u(np.log(20), np.log(90))),
+        round=u(0.3, 0.9), sleeve=1.0 if u() < 0.6 else u(0.0, 0.9), give=u(0.15, 1.0))
 
 
 def scene(random):
     """A random place, light and camera setting."""
     u = random.uniform
     return Scene(
-        scale=u(102, 142), distance=u(1.5, 2.8), centre=(u(50, 79), u(62, 86)), contrast=u(0.75, 1.25), side_light=u(-0.25, 0.25),
-        shadow=u(0, 0.3), shadow_at=(u(-24, 24), u(-4, 26)), wall=_wall(random), threshold=u(0.2, 0.36), spread=u(0.1, 0.25), on_off=u(0.85, 1.15),
-        lag=u(0.001, 0.004), refractory=u(0.0002, 0.0006), noise=np.exp(u(np.log(0.06), np.log(0.4))), row_noise=u(0.01, 0.05), echo=u(0.12, 0.3))
+        scale=u(84, 126), distance=u(1.5, 2.8), centre=(u(48, 80), u(56, 80)), contrast=u(0.75, 1.25), side_light=u(-0.25, 0.25),
+        shadow=u(0, 0.3), shadow_at=(u(-24, 24), u(-4, 26)), wall=_wall(random), threshold=u(0.15, 0.28), spread=u(0.12, 0.3), on_off=u(1.0, 1.3),
+        lag=u(0.001, 0.004), refractory=u(0.0005, 0.001), shot=u(0.05, 0.15), bounce_off=u(0.18, 0.34), bounce_on=u(0.06, 0.13), noise=np.exp(u(np.log(0.04), np.log(0.15))), row_noise=u(0.02, 0.06), echo=u(0.18, 0.32))
 
 
 def _wall(random):
@@ -150,10 +155,9 @@ def _project(where, place, radius):
 
 def _sway(k, who, pose):
     """Trunk displacement [n, 3] and lean in radians [n]: it gives way to the hands, and wanders."""
-    give = who.calm * sum(arm.wrist - arm.wrist.mean(0) for arm in (pose.right, pose.left))
-    trunk = pose.bob + give * k.vector((-0.01, 0.05), (0, 0.03), (0, 0.03))
-    trunk = trunk + np.stack([k.slow(0.008), k.slow(0.003), k.slow(0.008)], 1)
-    return trunk, k.between(-0.06, 0.06) + k.slow(0.01) + 0.1 * give[:, 0] * k.between(-0.5, 1)
+    give = who.give * sum(arm.wrist - arm.wrist.mean(0) for arm in (pose.right, pose.left))
+    trunk = pose.bob + give * k.vector((-0.01, 0.05), (0, 0.03), (0, 0.03)) + who.give * np.stack([k.slow(0.005), k.slow(0.002), k.slow(0.006)], 1)
+    return trunk, k.between(-0.06, 0.06) + who.give * k.slow(0.006) + 0.1 * give[:, 0] * k.between(-0.5, 1)
 
 
 def _part(where, tone, length, width, **more):
@@ -163,7 +167,7 @@ def _part(where, tone, length, width, **more):
 
 
 def _shirt(who):
-    return {"stripe": who.stripe, "per_m": who.per_m, "across": who.across, "wrinkle": who.wrinkle}
+    return {"stripe": who.stripe, "per_m": who.per_m, "across": who.across, "wrinkle": who.wrinkle, "grain": who.grain, "shade": who.round}
 
 
 def _leant(trunk, lean, x, y, z):
@@ -178,13 +182,14 @@ def _trunk(bones, who, where, trunk, lean):
     for x in (-0.6, 0.6, 0):
         bones.append((_part(where, who.shirt, 0.6, thick, **shirt), _leant(trunk, lean, x * wide, 0.1, -0.03), _leant(trunk, lean, x * wide * 0.9, 0.75, -0.03),
                       (thick * 1.1, thick * 1.15)))
-    bones.append((_part(where, who.shirt, 2 * wide, 0.06, **shirt), _leant(trunk, lean, -wide * 0.92, 0.035, -0.02),
-                  _leant(trunk, lean, wide * 0.92, 0.035, -0.02), (0.062 * who.build.girth, 0.062 * who.build.girth)))
+    for side in (RIGHT, LEFT):
+        bones.append((_part(where, who.shirt, wide, 0.06, **shirt), _leant(trunk, lean, side * 0.03, 0.0, -0.02),
+                      _leant(trunk, lean, side * wide * 0.92, 0.04, -0.02), (0.045 * who.build.girth, 0.055 * who.build.girth)))
     bones.append((_part(where, who.skin - 0.2, 0.1, 0.05), _leant(trunk, lean, 0, -0.1, 0), _leant(trunk, lean, 0, 0.01, 0), (0.052, 0.06)))
 
 
 def _head(bones, k, who, where, trunk, lean):
-    nod = np.stack([k.slow(0.006), k.slow(0.004), k.slow(0.004)], 1)
+    nod = who.give * np.stack([k.slow(0.004), k.slow(0.003), k.slow(0.003)], 1)
     r = who.head * 0.78
     place = _leant(trunk, lean, 0, -0.1 - who.head * 1.25, 0.02) + nod
     face = _part(where, who.skin, 2 * r, r, wrinkle=0.35, grain=22, local=2)
@@ -203,7 +208,7 @@ def _arm(bones, who, where, side, arm, trunk, lean):
     elbow, wrist = _bend(shoulder, arm.wrist + 0.3 * trunk, arm.pole, build.upper, build.fore)
     hand = unit(wrist - elbow) if arm.hand is None else unit(arm.hand + 0.25 * unit(wrist - elbow))
     thick, shirt = build.girth, _shirt(who)
-    bare = {"wrinkle": 0.1, "grain": 18}
+    bare = {"wrinkle": 0.25, "grain": 40, "shade": who.round}
     bones.append((_part(where, who.shirt, build.upper, 0.05 * thick, **shirt), shoulder, elbow, (0.058 * thick, 0.046 * thick)))
     cuff = elbow + who.sleeve * (wrist - elbow)
     if who.sleeve < 1:
@@ -232,6 +237,3 @@ def _bend(shoulder, wrist, pole, upper, fore):
     side = pole - along * np.sum(pole * along, axis=1, keepdims=True)
     elbow = shoulder + foot * along + np.sqrt(np.maximum(upper**2 - foot**2, 0)) * unit(side)
     return elbow, shoulder + far * along
-
-
-__all__ = ["PART", "Pose", "Scene", "Subject", "scene", "shapes", "subject"]

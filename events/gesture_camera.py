@@ -2,8 +2,9 @@
 
 Brightness is the logarithm of luminance. A pixel follows it through a first-order low pass, compares it with the brightness at its last event,
 and fires when the difference has reached its own ON or OFF threshold; for a refractory time after that it takes no notice, and then starts
-from the brightness it finds. On top come what a DVS128 shows besides: events that nothing caused, most of them from a few pixels; stray events in
-the rows in which others fire (its read-out goes row by row); ON events that come twice, a microsecond apart.
+from the brightness it finds. On top comes what recordings of a DVS128 show besides: events that nothing caused, most of them from a few pixels; an event of
+the other polarity soon after one; stray events in the rows in which others fire (its read-out goes row by row); ON events that come twice, a
+microsecond apart.
 """
 
 import math
@@ -13,6 +14,7 @@ import numpy as np
 
 SIZE = 128
 _GRID = 8                            # soft shadows are computed on every 8th pixel
+_SETTLE = 24                         # moments before the clip, in which nothing moves and noise comes to its level
 _CELLS = 64                          # the texture of wrinkles repeats after so many cells
 
 
@@ -82,35 +84,38 @@ def _shade(picture, wall, shadows, sizes, depth, grid):
 
 
 @numba.njit(nogil=True, cache=True)
-def _film(wall, parts, cones, order, anchors, shadows, sizes, depth, scale, cells, step, lag, refractory, on, off, start, out):
+def _film(wall, parts, cones, order, anchors, shadows, sizes, depth, scale, cells, step, lag, refractory, on, off, start, shot, hiss, out):
     """Draws every moment, runs every pixel, writes events (x, y, p, seconds) to `out` while it has room.
 
     Returns:
         number of events, also those for which there was no room.
     """
     picture, grid = np.empty((SIZE, SIZE), np.float32), np.empty((SIZE // _GRID + 1, SIZE // _GRID + 1), np.float32)
-    seen, reference = np.empty((SIZE, SIZE), np.float32), np.empty((SIZE, SIZE), np.float32)
-    free = np.zeros((SIZE, SIZE), np.float32)       # the time at which the pixel looks again
+    seen, shown, reference = np.empty((SIZE, SIZE), np.float32), np.empty((SIZE, SIZE), np.float32), np.empty((SIZE, SIZE), np.float32)
+    free = np.full((SIZE, SIZE), np.float32(-1))   # the time at which the pixel looks again
     follow = np.float32(1 - math.exp(-step / lag))
-    room, count = len(out), 0
-    for moment in range(len(cones)):
-        _shade(picture, wall, shadows[moment], sizes, depth, grid)
-        for place in range(len(parts)):
-            i = order[moment, place]
-            _paint(picture, parts[i], cones[moment, i], anchors[moment], scale, cells)
-        if moment == 0:
-            for y in range(SIZE):
-                for x in range(SIZE):
-                    seen[y, x] = picture[y, x]
-                    # Where between its thresholds a pixel stands when the clip begins.
-                    reference[y, x] = picture[y, x] + (start[y, x] * on[y, x] if start[y, x] < 0 else start[y, x] * off[y, x])
+    room, count, draw = len(out), 0, np.uint32(len(hiss) // 2)
+    for tick in range(len(cones) + _SETTLE):
+        moment = max(tick - _SETTLE, 0)
+        if tick == 0 or moment > 0:
+            _shade(picture, wall, shadows[moment], sizes, depth, grid)
+            for place in range(len(parts)):
+                i = order[moment, place]
+                _paint(picture, parts[i], cones[moment, i], anchors[moment], scale, cells)
+        if tick == 0:
+            # Where between its thresholds each pixel stands.
+            seen[:], shown[:], reference[:] = picture, picture, picture + start * np.where(start < 0, on, off)
             continue
-        begin = (moment - 1) * step
+        begin = (tick - 1 - _SETTLE) * step
         for y in range(SIZE):
+            draw = np.uint32(draw * np.uint32(1664525) + np.uint32(1013904223))     # where this row reads the table of noise
+            noise = int(draw >> np.uint32(8)) % (len(hiss) - SIZE)
             for x in range(SIZE):
-                before = seen[y, x]
-                after = before + follow * (picture[y, x] - before)
-                seen[y, x] = after
+                before = shown[y, x]
+                seen[y, x] += follow * (picture[y, x] - seen[y, x])
+                # Shot noise: the darker, the more.
+                after = seen[y, x] + shot * (1 - np.float32(0.25) * seen[y, x]) * hiss[noise + x]
+                shown[y, x] = after
                 rate = (after - before) / step
                 while True:
                     if after - reference[y, x] >= on[y, x]:
@@ -124,12 +129,13 @@ def _film(wall, parts, cones, order, anchors, shadows, sizes, depth, scale, cell
                         if free[y, x] >= begin + step:
                             break
                         # Blind until then: what has changed meanwhile is lost.
-                        reference[y, x] = before + rate * (free[y, x] - begin) if free[y, x] > begin else before
-                        free[y, x] = 0
+                        reference[y, x] = before + rate * (free[y, x] - begin)
+                        free[y, x] = -1
                         continue
-                    if count < room:
-                        out[count, 0], out[count, 1], out[count, 2], out[count, 3] = x, y, p, t
-                    count += 1
+                    if begin >= 0:
+                        if count < room:
+                            out[count, 0], out[count, 1], out[count, 2], out[count, 3] = x, y, p, t
+                        count += 1
                     reference[y, x] = level
                     free[y, x] = t + refractory
     return count
@@ -153,17 +159,19 @@ def record(where, random, drawn, seconds, rate):
     threshold = where.threshold * np.exp(where.spread * random.normal(size=pixel)).astype(np.float32)
     on, off = threshold * np.float32(where.on_off**0.5), threshold * np.float32(where.on_off**-0.5)
     cells, start = random.normal(size=(_CELLS, _CELLS)).astype(np.float32), random.uniform(-1, 1, pixel).astype(np.float32)
+    hiss = random.normal(size=1 << 16).astype(np.float32)
     sizes = random.uniform(5, 16, shadows.shape[1]).astype(np.float32)
     out = np.empty((400_000, 4), np.float64)
     while True:
         count = _film(where.wall.astype(np.float32), parts, cones, order, anchors, shadows, sizes, np.float32(where.shadow), np.float32(where.scale), cells,
-                      1 / rate, where.lag, where.refractory, on, off, start, out)
+                      1 / rate, where.lag, where.refractory, on, off, start, np.float32(where.shot * where.threshold), hiss, out)
         if count <= len(out):
             break
         out = np.empty((count, 4), np.float64)
     table = np.concatenate([out[:count], _uncaused(where, random, seconds)])
-    table = np.concatenate([table, _strays(where, random, table, seconds)])
-    table = np.concatenate([table, _echoes(where, random, table)])
+    for more in (_bounces, _strays, _echoes):
+        table = np.concatenate([table, more(where, random, table)])
+    table = table[table[:, 3] < seconds]
     table = table[np.lexsort((table[:, 0], table[:, 1], table[:, 3]))]
     table[:, 3] *= 1000
     return table.astype(np.float32)
@@ -177,7 +185,19 @@ def _uncaused(where, random, seconds):
     return np.stack([x, y, random.uniform(size=len(x)) < 0.42, random.uniform(0, seconds, len(x))], 1).astype(np.float64)
 
 
-def _strays(where, random, table, seconds):
+def _bounces(where, random, table):
+    """Events of the other polarity that a pixel's reset causes: OFF some 0.4 ms after ON, more rarely ON some 0.8 ms after OFF; and theirs."""
+    found, last = [], table
+    for _ in range(2):
+        on = last[:, 2] == 1
+        last = last[random.uniform(size=len(last)) < np.where(on, where.bounce_off, where.bounce_on)]
+        late = np.where(last[:, 2] == 1, 0.0004, 0.0008) * np.exp(0.35 * random.normal(size=len(last)))
+        last = np.stack([last[:, 0], last[:, 1], 1 - last[:, 2], last[:, 3] + late], 1)
+        found.append(last)
+    return np.concatenate(found)
+
+
+def _strays(where, random, table):
     """Events that others cause in their rows, up to 0.15 ms later, in pixels that are prone to it (more so in every second column)."""
     prone = np.exp(1.5 * random.normal(size=(SIZE, SIZE)))
     prone[:, 1::2] *= 2.5
@@ -185,8 +205,7 @@ def _strays(where, random, table, seconds):
     cause = table[random.uniform(size=len(table)) < where.row_noise]
     y = cause[:, 1].astype(np.int64)
     x = (upto[y] < (random.uniform(size=len(y)) * upto[y, -1])[:, None]).sum(1)
-    t = np.minimum(cause[:, 3] + random.uniform(0.00001, 0.00015, len(y)), seconds)
-    return np.stack([x, y, random.uniform(size=len(y)) < 0.44, t], 1)
+    return np.stack([x, y, random.uniform(size=len(y)) < 0.44, cause[:, 3] + random.uniform(0.00001, 0.00015, len(y))], 1)
 
 
 def _echoes(where, random, table):

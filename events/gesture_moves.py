@@ -146,7 +146,7 @@ def clap(k, build):
     tilt = k.between(-0.9, 0.9) if k.chance(0.5) else k.between(-0.25, 0.25)
     axis = np.array([np.cos(tilt), np.sin(tilt), k.between(-0.3, 0.3)])
     share = k.between(0.4, 0.6) if k.chance(0.6) else k.between(0.1, 0.9)
-    middle = k.vector((-0.08, 0.08), (0.05, 0.42), (0.2, 0.42)) + np.stack([k.slow(0.01), k.slow(0.012), k.slow(0.01)], 1)
+    middle = k.vector((-0.08, 0.08), (0.0, 0.4), (0.2, 0.42)) + np.stack([k.slow(0.01), k.slow(0.012), k.slow(0.01)], 1)
     up = k.between(0, 1)
     arms = []
     for side, part in ((RIGHT, share), (LEFT, 1 - share)):
@@ -165,8 +165,8 @@ def _wave(k, build, side):
     lean = k.between(0, 0.6)
     shoulder = build.at(side)
     if style < 0.78:
-        width, tilt = k.between(0.28, 0.85) * k.size, k.between(-0.2, 0.6)
-        spread, front = k.between(0.15, 1.5), k.between(0, 0.7)
+        width, tilt = k.between(0.28, 0.8) * k.size, k.between(-0.3, 0.45)
+        spread, front = k.between(0.1, 1.2), k.between(0, 0.7)
         upper = np.array([side * np.sin(spread), np.cos(spread), np.sin(front)])
         elbow = shoulder + build.upper * unit(upper) + np.stack([k.slow(0.008), k.slow(0.008), k.slow(0.008)], 1)
         elbow += swing[:, None] * k.vector((-0.02, 0.03), (-0.01, 0.01), (0, 0))

@@ -3,6 +3,9 @@
 Tonic's `NMNIST` class insists on 10,000 files a part, and any import of tonic imports torch, which a machine that only runs nets need not
 have; so the five-byte records are decoded here. `tonic.io.read_mnist_file` gives the same events, and the tests hold us to it; it does not,
 however, notice a truncated file.
+
+Polarity is the file's bit, 1 for ON as its authors say. In the recordings ON events lie on the trailing edge of the moving digit, as they
+would for a dark digit on a bright ground (the tests show it); nothing is swapped here.
 """
 
 import re

@@ -28,6 +28,7 @@ from sim.lava.host import Sink, Source, gather  # noqa: E402
 from sim.lava_threads import ModelFailed, run_threads  # noqa: E402
 
 POLL_S = 0.01
+RECURSION = 20_000         # Lava's compiler recurses once per process
 
 
 def connect(job, folder):
@@ -105,6 +106,7 @@ def _receive():
 
 def main(folder):
     job = _receive()
+    sys.setrecursionlimit(RECURSION)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     start = time.monotonic()
     try:
@@ -117,8 +119,9 @@ def main(folder):
         report = dict(user_error=str(error))
     except ModelFailed as error:
         report = dict(error=f"a process model failed:\n{error}")
-    except Exception:
-        report = dict(error=f"Lava could not run the net:\n{traceback.format_exc()}")
+    except Exception as error:
+        # What a model raised while it was built, in its own process, brings its traceback along.
+        report = dict(error=f"Lava could not run the net:\n{getattr(error, 'trace', traceback.format_exc())}")
     with open(f"{folder}/report.tmp", "w") as file:
         json.dump(report, file)
     os.replace(f"{folder}/report.tmp", f"{folder}/report.json")

@@ -89,3 +89,17 @@ def differences(expected, got, where):
     for name, a in expected.items():
         wrong = np.argwhere(a != got[name])
         assert not len(wrong), f"{where}: {len(wrong)} values of {name!r} differ, first at [sample, step, neuron] {wrong[0].tolist()}"
+
+
+def long_net(tokens=40):
+    """Delays beyond the 62 steps of one synapse: a reversal of 40 tokens, and sources that wait for it, one of them with its own decays."""
+    r = np.random.default_rng(7)
+    stem = Cuba("stem", (Dense(TOKENS, weights(r, 5, 3)), Dense(PHASE, weights(r, 5, tokens))), np.array([4096, 4096, 30, 30, 30], np.int32),
+                r.integers(-20, 40, 5).astype(np.int32), 4095, 100)
+    back = Reverse("back", "stem", 5)
+    again = Reverse("again", "back", 5)
+    late = Cuba("late", (Dense("again", weights(r, 4, 5)), Dense("stem", weights(r, 4, 5)), Dense(TOKENS, weights(r, 4, 3))), np.full(4, 200, np.int32),
+                np.zeros(4, np.int32), 0, 300)
+    gate = TokenGate("gate", "late", 4, 2)
+    out = Readout("out", tuple(Dense(name, weights(r, 3, n)) for name, n in (("gate", 4), ("stem", 5), ("back", 5))))
+    return Net((stem, back, again, late, gate, out), (Input(TOKENS, 3),), tokens, 3)

@@ -9,7 +9,7 @@ import click
 import events
 from sim.errors import UserError
 
-from .config import PRESETS, preset
+from .config import PRESETS, Config, preset
 
 
 @click.command(epilog="Example: python -m train --dataset nmnist --data-root data --preset small")
@@ -24,22 +24,15 @@ from .config import PRESETS, preset
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
 def main(dataset, preset_name, data_root, name, seed, changes, fresh, threads, as_json):
     """Train Vision SmolMamba on DATASET; resumes where runs/NAME holds a checkpoint. Writes runs/NAME/model.pt."""
-    import torch
-
     values = _changes(changes)
     if seed is not None:
         values["seed"] = seed
     values.setdefault("encoder", dataclasses.asdict(events.default_encoder(dataset)))
     cfg = preset(preset_name, dataset=dataset)
-    from .config import Config
     cfg = Config.from_dict(cfg.to_dict() | values)
-    if threads:
-        import numba
-        torch.set_num_threads(threads)
-        numba.set_num_threads(threads)
     from .loop import train
     run_dir = f"runs/{name or f'{dataset}-{preset_name}'}"
-    facts = train(cfg, run_dir, data_root, resume=not fresh)
+    facts = train(cfg, run_dir, data_root, resume=not fresh, threads=threads)
     if as_json:
         print(json.dumps(facts | {"run": run_dir}))
     else:

@@ -247,3 +247,11 @@ def _leak_any(x, i_decay, reset_every, reverse):
 def leak(x, i_decay, reset_every=0):
     """The current of CUBA neurons without rounding, `u[k] = (1 - i_decay/4096) u[k-1] + x[k]`, [B, C, K], differentiable."""
     return _Leak.apply(x, i_decay, reset_every)
+
+
+def set_threads(n):
+    """Threads of torch and of the kernels. In this order: the first launch of a numba kernel changes torch's number behind its back
+    (both use the same OpenMP), and a run whose number changes on the way does not repeat bit by bit."""
+    leak(torch.zeros(1, 1, 1), torch.tensor([DECAY_ONE]))
+    numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
+    torch.set_num_threads(n)

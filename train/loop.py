@@ -7,6 +7,7 @@ After each epoch a complete state is written; a killed run goes on from there wi
 
 import json
 import math
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,10 +22,11 @@ import events
 
 from . import checkpoint, pruning
 from .augment import augment
+from .dynamics import set_threads
 from .model import SmolMamba
 
 
-def train(cfg, run_dir, data_root=None, resume=True, quiet=False):
+def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
     """Trains a model as `cfg` says and writes `model.pt` (best on validation), `float.pt`, `last.pt` and `log.jsonl` into `run_dir`.
 
     Returns the facts that are stored with the model. Raises `UserError` for missing data or a run folder of another configuration.
@@ -33,6 +35,7 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False):
     run_dir.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_flush_denormal(True)
+    set_threads(threads or os.cpu_count())
     console = Console(stderr=True, quiet=quiet)
 
     train_set, val_set = (events.load(cfg.dataset, split, data_root) for split in ("train", "val"))
@@ -69,7 +72,7 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False):
                 loss = F.cross_entropy(logits, y, label_smoothing=cfg.label_smoothing)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
                 optimizer.step()
                 losses.append(float(loss.detach()))
                 hits += int((logits.detach().argmax(1) == y).sum())

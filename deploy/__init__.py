@@ -1,0 +1,1 @@
+"""Runs and checks nets. Needs neither torch nor SLAYER."""

@@ -1,0 +1,196 @@
+"""Places the populations of an expansion on neurocores.
+
+A population is cut into equal parts, as few as the limits of a core allow; a part is its neurons with all synapses that reach them. Two ways to place them:
+
+    separate: every part has a core of its own, and parts are powers of two: so Lava's compiler for Loihi 2 does it, according to those who have used it
+        (github.com/OzU-CAST/LoihiScalingEfficiency: one core for each process, halved until the limits hold).
+    shared: parts of several populations on one core, first fit, largest first. First fit decreasing needs at most 11/9 of the optimum for one resource;
+        with several it has no such bound, so the plan says beside it what no placement could go below. A solver would gain little and cost a dependency.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .expansion import Expansion, order
+from .synapses import lists
+
+PACKINGS = ("separate", "shared")
+AXONS_OUT, DELAY_SLOTS = "axons out", "delay slots"
+SUMS = {"neurons": "neurons_per_core", "synapse bits": "synapse_bits_per_core", "axons in": "axons_in_per_core", AXONS_OUT: "axons_out_per_core"}
+SETS = {"decay profiles": "decay_profiles_per_core", "threshold profiles": "threshold_profiles_per_core", "synapse formats": "synapse_formats_per_core"}
+REMEDIES = {
+    "axons in": "one neuron alone reads too many sources: let two layers sum them in two steps, or prune sources",
+    "synapse bits": "one neuron alone has too many synapses: fewer inputs or fewer weight bits",
+}
+
+
+class DoesNotFit(Exception):
+    """A net and a board that do not go together.
+
+    Attributes:
+        resource, layer: what is short, and where.
+        used, limit: the two numbers.
+        remedy: what would make it fit.
+    """
+
+    def __init__(self, resource, layer, used, limit, remedy, of_whole=False):
+        self.resource, self.layer, self.used, self.limit, self.remedy = resource, layer, int(used), int(limit), remedy
+        who = f"the net, most of all layer {layer!r}," if of_whole else f"layer {layer!r}"
+        super().__init__(f"{who} needs {self.used:,} {resource}, the chip has {self.limit:,} ({self.used - self.limit:,} too many"
+                         + (f", {self.used / self.limit:.2f} times the limit); {remedy}" if self.limit else f"); {remedy}"))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A piece of a population on one core.
+
+    Attributes:
+        population: a `Population`. start, stop: its range in the population's cutting order; members: those neurons.
+        lists: a `Lists` for each of the population's projections.
+        sums: resource -> used. sets: resource -> frozenset of what must be configured. longest_delay: of its synapses.
+    """
+    population: object
+    start: int
+    stop: int
+    members: np.ndarray
+    lists: tuple
+    sums: dict
+    sets: dict
+    longest_delay: int
+
+
+@dataclass
+class Core:
+    """What lies on one core."""
+    parts: list = field(default_factory=list)
+
+    def use(self):
+        """resource -> used."""
+        neurons = sum(p.sums["neurons"] for p in self.parts)
+        return {
+            **{r: sum(p.sums.get(r, 0) for p in self.parts) for r in SUMS},
+            **{r: len(frozenset().union(*(p.sets[r] for p in self.parts))) for r in SETS},
+            DELAY_SLOTS: neurons * (1 + max((p.longest_delay for p in self.parts), default=0)),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Attributes:
+        cores: list of `Core`, core k of the board is at index k.
+        lower_bound: no placement of these parts needs fewer cores.
+    """
+    cores: list
+    lower_bound: int
+
+    def parts(self):
+        """(core number, part) pairs."""
+        return [(k, part) for k, core in enumerate(self.cores) for part in core.parts]
+
+
+def limits(board) -> dict:
+    """resource -> limit of one core."""
+    return {**{r: board[key] for r, key in (SUMS | SETS).items()}, DELAY_SLOTS: board["delay_slots_per_core"]}
+
+
+def allocate(expansion: Expansion, board, packing="separate") -> Placement:
+    """Places an expansion; cores beyond those of the board are made up, so that the caller can say how many are missing.
+
+    Raises:
+        DoesNotFit: a single neuron exceeds a core, or the chip lacks what the net needs.
+    """
+    check_formats(expansion, board)
+    limit = limits(board)
+    parts = {p.name: cut(p, limit, packing) for p in expansion.populations}
+    while True:
+        parts = count_axons_out(parts)
+        crowded = [name for name in parts if any(p.sums[AXONS_OUT] > limit[AXONS_OUT] for p in parts[name])]
+        if not crowded:
+            break
+        for name in crowded:                       # fewer neurons send fewer messages
+            population = parts[name][0].population
+            if len(parts[name]) == population.n:
+                worst = max(p.sums[AXONS_OUT] for p in parts[name])
+                raise DoesNotFit(AXONS_OUT, population.layer, worst, limit[AXONS_OUT], "one neuron alone reaches too many cores: let fewer or smaller layers read it")
+            parts[name] = cut(population, limit, packing, 2 * len(parts[name]))
+    every = [p for name in parts for p in parts[name]]
+    cores = pack(every, limit) if packing == "shared" else [Core([p]) for p in every]
+    return Placement(cores, max(1, *(math.ceil(sum(p.sums[r] for p in every) / limit[r]) for r in SUMS)))
+
+
+def check_formats(expansion, board):
+    """Raises `DoesNotFit` where a number format of the net is none of the chip's."""
+    for p in expansion.populations:
+        if p.graded and board["message_bits"] == 0:
+            raise DoesNotFit("bits of a graded spike", p.layer, 24, 0, "Loihi 2 has graded spikes; without token gates and a graded read-out the net needs none")
+        for j in p.inputs:
+            if j.weight_bits > board["weight_bits"]:
+                raise DoesNotFit("weight bits", p.layer, j.weight_bits, board["weight_bits"], "quantize the layer further")
+            if j.delay > board["max_delay"]:
+                raise DoesNotFit("synaptic delay", p.layer, j.delay, board["max_delay"], "shorten the layer's delays")
+
+
+def cut(population, limit, packing, at_least=1):
+    """The population as the fewest equal parts (a power of two of them if separate) that each fit a core, but not fewer than `at_least`."""
+    one = part(population, 0, 1)
+    for resource, used in Core([one]).use().items():
+        if used > limit[resource]:
+            raise DoesNotFit(resource, population.layer, used, limit[resource], REMEDIES.get(resource, "one neuron alone exceeds a core"))
+    whole = part(population, 0, population.n)
+    use = Core([whole]).use()
+    # What is shared out exactly; the axons that come in may be as many for half the neurons.
+    k = max(at_least, *(math.ceil(use[r] / limit[r]) for r in ("neurons", "synapse bits", DELAY_SLOTS)))
+    while True:
+        k = min(1 << (k - 1).bit_length() if packing == "separate" else k, population.n)
+        parts = cut_into(population, k, whole)
+        worst = next(((r, used) for p in parts for r, used in Core([p]).use().items() if used > limit[r]), None)
+        if worst is None:
+            return parts
+        if k == population.n:
+            resource, used = worst
+            raise DoesNotFit(resource, population.layer, used, limit[resource], REMEDIES.get(resource, "one neuron alone exceeds a core"))
+        k = 2 * k if packing == "separate" else k + max(1, k // 8)
+
+
+def cut_into(population, k, whole=None):
+    """`k` parts that differ by one neuron at most."""
+    if k == 1 and whole is not None:
+        return [whole]
+    ends = np.linspace(0, population.n, k + 1).round().astype(int)
+    return [part(population, int(a), int(b)) for a, b in zip(ends[:-1], ends[1:])]
+
+
+def part(population, start, stop) -> Part:
+    """The neurons start..stop (in cutting order) with all that reaches them."""
+    found = tuple(lists(j.weight, start, stop, j.stored_bits, j.delay > 0) for j in population.inputs)
+    formats = frozenset((f.encoding, j.stored_bits, j.exponent, j.delay > 0, j.graded) for f, j in zip(found, population.inputs))
+    sums = {"neurons": stop - start, "synapse bits": sum(f.bits for f in found), "axons in": sum(f.axons for f in found)}
+    sets = {"decay profiles": population.decays, "threshold profiles": frozenset([population.v_th]), "synapse formats": formats}
+    return Part(population, start, stop, order(population)[start:stop], found, sums, sets, max((j.delay for j in population.inputs), default=0))
+
+
+def count_axons_out(parts):
+    """The same parts with the axons that leave them: for every neuron one for each list that it must reach, that is for each projection and part."""
+    reach = {}
+    for p in (p for name in parts for p in parts[name]):
+        for j, found in zip(p.population.inputs, p.lists):
+            reach[j.source] = reach.get(j.source, 0) + (found.entries > 0).astype(np.int64)
+    out = {}
+    for name in parts:
+        sent = np.broadcast_to(reach.get(name, 0), parts[name][0].population.n)
+        out[name] = [replace(p, sums=p.sums | {AXONS_OUT: int(sent[p.members].sum())}) for p in parts[name]]
+    return out
+
+
+def pack(parts, limit):
+    """First fit decreasing: the parts by their largest share of a core, each on the first core that can still take it."""
+    share = lambda p: max(used / limit[r] for r, used in Core([p]).use().items())          # noqa: E731
+    cores = []
+    for p in sorted(parts, key=share, reverse=True):
+        home = next((c for c in cores if all(used <= limit[r] for r, used in Core([*c.parts, p]).use().items())), None)
+        if home is None:
+            cores.append(home := Core())
+        home.parts.append(p)
+    return cores

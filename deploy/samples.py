@@ -1,0 +1,79 @@
+"""What to run a net on: part of a data set, one file of events, or the net's own golden input."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import events
+from events import dvs128, nmnist
+from sim import netx
+from sim.errors import UserError
+
+READERS = {".bin": nmnist.read, ".npy": dvs128.read}
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Inputs for a net, made when they are asked for.
+
+    Attributes:
+        source: sequence of n items that `encode` takes by the slice.
+        encode: slice of `source` -> uint8 [.., T*N, C].
+        labels: int64 [n], or None if unknown.
+        dataset, split: where they are from; split None if it has none.
+    """
+    source: Sequence
+    encode: object
+    labels: np.ndarray | None
+    dataset: str
+    split: str | None = None
+
+    def __len__(self):
+        return len(self.source)
+
+    def tokens(self, begin, end):
+        """uint8 [end - begin, T*N, C]."""
+        return self.encode(self.source[begin:end])
+
+
+def from_dataset(net, name, split, root, limit):
+    """The first `limit` recordings (None for all) of a part of a data set, by default of the one that the net was trained on.
+
+    Raises:
+        UserError: the set is unknown, not there, or has other classes than the net.
+    """
+    name = name or net.facts.get("dataset")
+    if not name:
+        raise UserError("the net does not say which data set it was trained on; name one with --dataset")
+    recordings = events.load(name, split, root)
+    if tuple(recordings.classes) != tuple(net.classes):
+        raise UserError(f"data set {name!r} has classes {', '.join(recordings.classes)}; the net has {', '.join(net.classes) or 'none named'}")
+    return Samples(recordings.events[:limit], events.Encoder(**net.encoder).encode_all, recordings.labels[:limit], name, split)
+
+
+def from_file(net, path):
+    """One recording: `.bin` in N-MNIST's format, `.npy` in that of DVS128 Gesture (columns x, y, polarity, milliseconds).
+
+    Raises:
+        UserError: another ending, no such file, not in that format, or of another sensor than the net's.
+    """
+    reader = READERS.get(Path(path).suffix)
+    if reader is None:
+        raise UserError(f"{path}: cannot tell the format, expected a name that ends in {' or '.join(READERS)}")
+    if not Path(path).is_file():
+        raise UserError(f"no file {str(path)!r}")
+    return Samples([reader(path)], events.Encoder(**net.encoder).encode_all, None, str(path))
+
+
+def from_golden(path, limit):
+    """The golden input that the artifact carries.
+
+    Raises:
+        UserError: it carries none.
+    """
+    golden = netx.read_golden(path)
+    if golden is None:
+        raise UserError(f"{path} has no golden input; export it again, or name a data set with --dataset")
+    return Samples(golden.tokens[:limit], lambda tokens: tokens, None, "golden")

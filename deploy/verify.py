@@ -1,0 +1,104 @@
+"""Do all executors agree, at every node, step and neuron?"""
+
+import numpy as np
+
+from sim import engine, netx
+from sim.errors import UserError
+from sim.golden import spike_hash
+from sim.simulator import EXECUTORS as LAVA
+from sim.simulator import simulate
+
+EXECUTORS = ("engine", *LAVA)
+
+
+class Comparison:
+    """Counts values that are equal and values that are not.
+
+    Attributes:
+        compared, differences: numbers of values.
+        first: the first difference, a dict, or None.
+    """
+
+    def __init__(self):
+        self.compared, self.differences, self.first = 0, 0, None
+
+    def arrays(self, layer, expected, found, names):
+        """Compares [samples, steps, neurons] of one layer; `names`: of the two executors."""
+        differ = expected != found
+        self.compared += differ.size
+        if differ.any():
+            sample, step, neuron = (int(i) for i in np.argwhere(differ)[0])
+            self._differ(int(differ.sum()), dict(layer=layer, sample=sample, step=step, neuron=neuron),
+                         {names[0]: int(expected[sample, step, neuron]), names[1]: int(found[sample, step, neuron])})
+
+    def hashes(self, layer, expected, found, n):
+        """Compares `n` values of one layer of which only the hash is known on one side: (hash, number of spikes or None) each."""
+        self.compared += n
+        if expected[0] != found[0]:
+            self._differ(1, dict(layer=layer, sample=None, step=None, neuron=None), {"artifact": expected[1], "engine": found[1]})
+
+    def _differ(self, n, where, values):
+        self.differences += n
+        self.first = self.first or where | dict(values=values)
+
+
+def verify(path, samples=None, executors=EXECUTORS, threads=False, seed=0, timeout_s=None, progress=None):
+    """Compares the artifact's golden spikes with the engine, and the engine with Lava.
+
+    The golden input comes first; what `samples` asks for beyond it is an empty sample, one of all ones, and random ones.
+
+    Args:
+        path: the artifact.
+        samples: how many; by default the golden ones, or three if there are none.
+        executors: some of `EXECUTORS`.
+        threads, timeout_s: of `sim.simulator.simulate`.
+        progress: called with a line of text before each step.
+
+    Returns:
+        dict of JSON values: executors, samples, inputs (their kinds), compared, differences, first_difference (None, or dict(layer, sample, step,
+        neuron, values)), seconds by executor.
+
+    Raises:
+        UserError: the file; an unknown executor.
+    """
+    unknown = [e for e in executors if e not in EXECUTORS]
+    if unknown:
+        raise UserError(f"unknown executor {unknown[0]!r}, there are: {', '.join(EXECUTORS)}")
+    net, golden = netx.read(path), netx.read_golden(path)
+    tokens, kinds = inputs(net, golden, samples, seed)
+    say, comparison, seconds = progress or (lambda text: None), Comparison(), {}
+    say("engine")
+    expected = engine.run(net, tokens, trace="all")
+    if golden is not None:
+        _against_golden(net, golden, expected if len(tokens) == len(golden.tokens) else engine.run(net, golden.tokens, trace="all"), comparison)
+    for executor in (e for e in executors if e in LAVA):
+        say(executor)
+        found = simulate(net, tokens, executor, "all", threads, timeout_s)
+        seconds[executor] = found.run_seconds
+        for node in net.nodes:
+            comparison.arrays(node.name, expected.traces[node.name], found.traces[node.name], ("engine", executor))
+    names = ["artifact"] * (golden is not None) + ["engine"] + [e for e in executors if e in LAVA]
+    return dict(net=str(path), executors=names, samples=len(tokens), inputs=kinds, compared=comparison.compared, differences=comparison.differences,
+                first_difference=comparison.first, seconds=seconds)
+
+
+def inputs(net, golden, samples, seed):
+    """(uint8 [samples, T*N, C], kind of each)."""
+    shape = net.steps, net.inputs[0].size
+    known = np.zeros((0, *shape), np.uint8) if golden is None else golden.tokens
+    n = samples or len(known) or 3
+    rate = known.mean() if known.size else 0.2
+    random = np.random.RandomState(seed)
+    made = [np.zeros(shape), np.ones(shape)] + [random.random_sample(shape) < rate for _ in range(n - len(known) - 2)]
+    kinds = ["golden"] * len(known) + ["empty", "ones"] + ["random"] * max(0, n - len(known) - 2)
+    return np.concatenate([known, np.array(made, np.uint8)])[:n], kinds[:n]
+
+
+def _against_golden(net, golden, result, comparison):
+    for node in net.nodes:
+        found = result.traces[node.name]
+        if node.name in golden.spikes:
+            comparison.arrays(node.name, golden.spikes[node.name], found, ("artifact", "engine"))
+        else:
+            known = golden.counts.get(node.name)
+            comparison.hashes(node.name, (golden.hashes[node.name], known), (spike_hash(found), None if known is None else int(found.sum(dtype=np.int64))), found.size)

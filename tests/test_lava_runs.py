@@ -1,0 +1,103 @@
+"""Real runs of Lava, fused and expanded into stock processes, against the integer engine: every node, step and neuron."""
+
+import numpy as np
+import pytest
+from nets import differences, edge_net, long_net, random_net, random_tokens
+
+from sim import engine
+from sim.errors import UserError
+from sim.net import TOKENS, Dense, Input, Net, Readout, TokenGate
+from sim.simulator import simulate, simulate_together
+
+PACKED = 30                # nets side by side in one run
+
+
+def check(nets, executor, threads, labels, batch=3, kind=None):
+    jobs = [(net, random_tokens(net, seed, batch, kind)) for seed, net in enumerate(nets)]
+    for (net, tokens), label, found in zip(jobs, labels, simulate_together(jobs, executor, "all", threads)):
+        expected = engine.run(net, tokens, trace="all")
+        differences({n.name: expected.traces[n.name] for n in net.nodes}, found.traces, f"{executor}, net {label}")
+        assert (found.logits == expected.logits).all() and (found.predictions == expected.predictions).all()
+
+
+def test_fused_in_lavas_runtime():
+    check([random_net(s) for s in range(6)], "fused", False, range(6))
+
+
+@pytest.mark.slow
+def test_stock_in_lavas_runtime():
+    """All kinds of nodes are in these nets, and more than one sample passes."""
+    nets = [random_net(s) for s in (0, 2, 8)]
+    assert {type(n).__name__ for net in nets for n in net.nodes} == {"Cuba", "TokenGate", "Reverse", "Readout"}
+    check(nets, "stock", False, (0, 2, 8), batch=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 240, PACKED))
+def test_stock_models_on_random_nets(first):
+    """240 nets through Lava's compiler and its bit-accurate models; threads take the place of its operating-system processes."""
+    seeds = range(1000 + first, 1000 + first + PACKED)
+    check([random_net(s) for s in seeds], "stock", True, seeds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ones", "none", "random"])
+def test_stock_models_on_hard_inputs(kind):
+    """States that wrap and saturate at 24 bits, delays beyond 62 steps, inputs of all ones and of none."""
+    check([edge_net(), long_net()], "stock", True, ("edge", "long"), batch=2, kind=kind)
+
+
+def test_threads_are_lavas_runtime():
+    """Both ways of running compiled models give the same, fused and stock."""
+    net = random_net(3)
+    tokens = random_tokens(net, 3)
+    for executor in ("fused", "stock"):
+        ours, lavas = (simulate(net, tokens, executor, "all", threads) for threads in (True, False))
+        assert ours.processes == lavas.processes
+        differences(lavas.traces, ours.traces, executor)
+
+
+def test_without_a_trace():
+    """Nodes that lead nowhere are left out of the stock graph then, and the logits are the same."""
+    for seed in (4, 25, 57):
+        net = random_net(seed)
+        tokens = random_tokens(net, seed)
+        found = simulate(net, tokens, "stock", threads=True)
+        assert found.traces == {} and (found.logits == engine.run(net, tokens).logits).all()
+
+
+def gate_net(size, threshold, frames):
+    readout = Readout("out", (Dense("gate", np.full((2, size), 2, np.int16)),))
+    return Net((TokenGate("gate", TOKENS, size, threshold), readout), (Input(TOKENS, size),), 2, frames)
+
+
+@pytest.mark.slow
+def test_gates_at_the_limits_of_the_chip():
+    """The highest threshold that fits 17 bits, reached and missed by one; more channels than one 8-bit weight can inhibit."""
+    net = gate_net(300, 30_000, 101)
+    tokens = np.ones((2, net.steps, 300), np.uint8)
+    tokens[1, 199, 0] = 0                        # token 1 of the second sample is one spike short in the frame that would open it
+    expected, found = engine.run(net, tokens, "all"), simulate(net, tokens, "stock", "all", threads=True)
+    assert found.traces["gate"].any() and (found.traces["gate"] == expected.traces["gate"]).all()
+    opened = found.traces["gate"].any(2).sum(1)
+    assert opened[0] == 4 and opened[1] == 3
+
+
+@pytest.mark.parametrize("net, message", [
+    (gate_net(1000, 39_000, 40), "layer 'gate': spike count 39000 does not fit .* at most 32768"),
+    (gate_net(16_385, 3, 1), "layer 'gate': a token gate over 16385 channels .* at most 16384"),
+])
+def test_gates_beyond_the_chip_are_refused(net, message):
+    with pytest.raises(UserError, match=message):
+        simulate(net, np.zeros((1, net.steps, net.inputs[0].size), np.uint8), "stock", threads=True)
+
+
+def test_wrong_requests():
+    net = random_net(1)
+    tokens = random_tokens(net, 1)
+    with pytest.raises(UserError, match="input has shape"):
+        simulate(net, tokens[:, 1:])
+    with pytest.raises(UserError, match="unknown executor 'chip'"):
+        simulate(net, tokens, "chip")
+    with pytest.raises(UserError, match="cannot trace 'nobody'"):
+        simulate(net, tokens, trace=("nobody",))
