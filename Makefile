@@ -41,8 +41,6 @@ $(STAMP): pyproject.toml constraints.txt | $(PY)
 demo: setup
 	$(PY) -m train --dataset digits --preset tiny --name demo
 	$(PY) -m convert export runs/demo/model.pt
-	$(PY) -m deploy run --backend sim runs/demo/model.net
-	$(PY) -m deploy verify runs/demo/model.net
 	$(PY) -m deploy report runs/demo/model.net
 
 test: setup

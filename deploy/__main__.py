@@ -12,6 +12,9 @@ from rich.table import Table
 from sim.errors import UserError
 from sim.simulator import SimulationError
 
+from .plan_cli import plan
+from .report_cli import report
+
 NET_HELP = "The net, a model.net; default: the newest in runs/, else in models/."
 
 
@@ -56,7 +59,7 @@ def run(path, option, dataset, data_root, split, file, golden, backend, executor
         taken = samples.from_file(net, file)
     else:
         taken = samples.from_dataset(net, dataset, split, data_root, limit)
-    with _bar("samples", len(taken)) as progress:
+    with _bar(path, len(taken)) as progress:
         result = dict(net=path) | execute(net, taken, backend, executor, threads, timeout, progress)
     if as_json:
         print(json.dumps(result))
@@ -93,11 +96,7 @@ def _net(path, option):
     from .artifact import find
     if path and option:
         raise UserError("name the net once, as an argument or with --net")
-    named = path or option
-    found = find(named)
-    if not named:
-        print(f"net: {found}", file=sys.stderr)
-    return found
+    return find(path or option)
 
 
 @contextmanager
@@ -148,6 +147,10 @@ def _print_verify(r):
     if first:
         values = ", ".join(f"{k} {v}" for k, v in first["values"].items())
         console.print(f"first difference: layer {first['layer']}, sample {first['sample']}, step {first['step']}, neuron {first['neuron']}: {values}", highlight=False)
+
+
+main.add_command(plan)
+main.add_command(report)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,10 @@ class Activity:
 
     Attributes:
         samples, steps: how many, and steps of each.
-        counts: name -> number per sample. `synops`: entries of synapse lists that binary spikes made the cores work through; `graded_synops`: the same for graded
-            spikes; `zero_synops`: how many of these entries were zeros, which dense lists hold; `active_updates`: updates of neurons
-            that a spike reaches in that step, or that have a bias or a lasting state, `inactive_updates`: the others; `messages`: spikes sent to cores, one for each list; `hops_ew`, `hops_ns`: tiles crossed
-            within a chip; `spikes`: of all neurons, graded ones included.
+        counts: name -> number per sample. `synops`: entries of synapse lists that binary spikes made the cores work through; `graded_synops`: the
+            same for graded spikes; `zero_synops`: how many of these entries were zeros, which dense lists hold; `active_updates`: updates of neurons
+            that a spike reaches in that step, or that have a bias or a lasting state, `inactive_updates`: the others; `messages`: spikes sent to
+            cores, one for each list; `hops_ew`, `hops_ns`: tiles crossed within a chip; `spikes`: of all neurons, graded ones included.
         layer_synops: layer -> operations on non-zero synapses, per sample.
         work: float32 [samples * steps, cores, 4], what each core does in each step, in the order of `WORK`.
         host: host line -> dict(process, lines, spikes_per_sample, peak_per_step, messages_per_sample).

@@ -113,7 +113,8 @@ def allocate(expansion: Expansion, board, packing="separate") -> Placement:
             population = parts[name][0].population
             if len(parts[name]) == population.n:
                 worst = max(p.sums[AXONS_OUT] for p in parts[name])
-                raise DoesNotFit(AXONS_OUT, population.layer, worst, limit[AXONS_OUT], "one neuron alone reaches too many cores: let fewer or smaller layers read it")
+                raise DoesNotFit(AXONS_OUT, population.layer, worst, limit[AXONS_OUT],
+                                 "one neuron alone reaches too many cores: let fewer or smaller layers read it")
             parts[name] = cut(population, limit, packing, 2 * len(parts[name]))
     every = [p for name in parts for p in parts[name]]
     cores = pack(every, limit) if packing == "shared" else [Core([p]) for p in every]
@@ -124,7 +125,8 @@ def check_formats(expansion, board):
     """Raises `DoesNotFit` where a number format of the net is none of the chip's."""
     for p in expansion.populations:
         if p.graded and board["message_bits"] == 0:
-            raise DoesNotFit("bits of a graded spike", p.layer, 24, 0, "Loihi 2 has graded spikes; without token gates and a graded read-out the net needs none")
+            raise DoesNotFit("bits of a graded spike", p.layer, 24, 0,
+                             "Loihi 2 has graded spikes; without token gates and a graded read-out the net needs none")
         for j in p.inputs:
             if j.weight_bits > board["weight_bits"]:
                 raise DoesNotFit("weight bits", p.layer, j.weight_bits, board["weight_bits"], "quantize the layer further")

@@ -212,7 +212,8 @@ def _(node: TokenGate, b):
         v_th=0, graded=True)
     add("counter", n, [Projection(at("front"), _identity(n), graded=True)], decays=(DECAY_ONE, 0),
         v_th=W * W * min(node.threshold, size * b.net.frames + 1) - 1)
-    add("latch", n, [Projection(at("counter"), 2 * _identity(n)), Projection(at("latch"), _identity(n)), Projection(start.name, np.full((n, 1), -W, np.int16))])
+    add("latch", n, [Projection(at("counter"), 2 * _identity(n)), Projection(at("latch"), _identity(n)),
+                     Projection(start.name, np.full((n, 1), -W, np.int16))])
     add("open", n, [Projection(at("latch"), _identity(n)), Projection(PHASE, _identity(n))], v_th=3 * W // 2)
     spikes = [Projection(p, _identity(size)[:, index], 4) for p, index in b.outputs[node.source]]
     return (add("out", size, [Projection(at("open"), np.full((size, n), W, np.int16)), *spikes], v_th=3 * W // 2),)
@@ -229,11 +230,13 @@ def _(node: Reverse, b):
     population, index, inputs = both, np.arange(total), []
     for hop in range(hops.max() + 1):
         here = hops[index] == hop
-        inputs.append(Projection(population, _wires(channel[index[here]], np.flatnonzero(here), (size, len(index))), int(rest[index[here]].max(initial=0))))
+        wires = _wires(channel[index[here]], np.flatnonzero(here), (size, len(index)))
+        inputs.append(Projection(population, wires, int(rest[index[here]].max(initial=0))))
         further = np.flatnonzero(hops[index] > hop)
         if len(further):
             name = f"{both}+{HOP * (hop + 1)}"
-            b.add(name, node.name, "relay", len(further), [Projection(population, _wires(np.arange(len(further)), further, (len(further), len(index))), MAX_DELAY)])
+            wires = _wires(np.arange(len(further)), further, (len(further), len(index)))
+            b.add(name, node.name, "relay", len(further), [Projection(population, wires, MAX_DELAY)])
             population, index = name, index[further]
     return (b.add(f"{node.name}.out", node.name, "reversal", size, inputs),)
 

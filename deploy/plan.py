@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from sim import engine
 from sim.net import PHASE, Net, TokenGate
 
 from . import chip, energy
@@ -27,8 +28,8 @@ def plan(net, board, packing="separate", x=None, data=None, tables=("loihi1-davi
 
     Returns:
         dict: `fits`; if not, `reason` (constraint, layer, used, limit, excess, remedy, text). Further `board`, `cores_used`, `cores_available`, `bottleneck`,
-        `neurons`, `synapses` (not zero), `weight_bits`, `steps_per_sample`, `latency_steps`, `layers`, `host`, `limits`, `cores`, `activity`, `energy`,
-        `pruning`. What cannot be said is None.
+        `neurons`, `synapses` (not zero), `weight_bits`, `steps_per_sample`, `latency_steps`, `layers`, `left_out` (layers that do not reach the
+        read-out and are not put on the chip), `host`, `limits`, `cores`, `activity`, `energy`, `pruning`. What cannot be said is None.
 
     Raises:
         UserError: a table; samples of another geometry.
@@ -39,8 +40,8 @@ def plan(net, board, packing="separate", x=None, data=None, tables=("loihi1-davi
         "board": board.name, "title": board.title, "fits": False, "reason": None, "packing": packing, "cores_used": None, "cores_available": board.cores,
         "cores_by_packing": {}, "chips_used": None, "chips_available": board["chips"], "bottleneck": None,
         **totals(expansion), "steps_per_sample": expansion.steps, "latency_steps": None if expansion.steps is None else expansion.steps + expansion.latency,
-        "layers": layer_rows(expansion), "host": host_rows(expansion), "limits": limit_rows(board), "cores": [], "data": data, "activity": None, "energy": None,
-        "pruning": None,
+        "left_out": [n.name for n in getattr(net, "nodes", ()) if n.name not in expansion.outputs], "layers": layer_rows(expansion),
+        "host": host_rows(expansion), "limits": limit_rows(board), "cores": [], "data": data, "activity": None, "energy": None, "pruning": None,
     }
     try:
         placement = allocate(expansion, board, packing)
@@ -76,7 +77,8 @@ def layer_rows(expansion) -> list:
         rows.append({
             "layer": layer, "neurons": sum(p.n for p in own), "synapses": sum(count(j.weight)[1] for j in inputs),
             "weight_bits": max((j.weight_bits for j in inputs), default=0), "longest_delay": max((j.delay for j in inputs), default=0),
-            "populations": [{"name": p.name, "role": p.role, "neurons": p.n, "graded": p.graded, "decays": sorted(map(list, p.decays)), "threshold": p.v_th} for p in own]})
+            "populations": [{"name": p.name, "role": p.role, "neurons": p.n, "graded": p.graded, "decays": sorted(map(list, p.decays)), "threshold": p.v_th}
+                            for p in own]})
     return rows
 
 
@@ -103,8 +105,8 @@ def placed(expansion, placement, board) -> dict:
             row = per_layer.setdefault(p.population.layer, {"cores": set(), "synapse_bits": 0})
             row["cores"].add(k)
             row["synapse_bits"] += p.sums["synapse bits"]
-        cores.append({"core": k, "chip": k // board["cores_per_chip"], "parts": [{"population": p.population.name, "neurons": p.stop - p.start} for p in core.parts],
-                      "use": use, "share": {r: used / limit[r] for r, used in use.items()}})
+        cores.append({"core": k, "chip": k // board["cores_per_chip"], "use": use, "share": {r: used / limit[r] for r, used in use.items()},
+                      "parts": [{"population": p.population.name, "neurons": p.stop - p.start} for p in core.parts]})
     rows = layer_rows(expansion)
     for row in rows:
         row |= {"cores": len(per_layer[row["layer"]]["cores"]), "synapse_bits": per_layer[row["layer"]]["synapse_bits"]}
@@ -152,12 +154,14 @@ def _too_many_cores(out, board):
     elif larger:
         remedy = f"board {larger[0]} has {chip.load(larger[0]).cores:,}"
     else:
-        remedy = f"no board of this kind is large enough: the net must shrink {used / board.cores:.1f} times, and this layer alone takes {worst['cores']:,} cores"
+        remedy = (f"no board of this kind is large enough: the net must shrink {used / board.cores:.1f} times, "
+                  f"and this layer alone takes {worst['cores']:,} cores")
     return DoesNotFit(CORES, worst["layer"], used, board.cores, remedy, of_whole=True)
 
 
 def _reason(e):
-    return {"constraint": e.resource, "layer": e.layer, "used": e.used, "limit": e.limit, "excess": e.used - e.limit, "remedy": e.remedy, "text": str(e)}
+    return {"constraint": e.resource, "layer": e.layer, "used": e.used, "limit": e.limit, "excess": e.used - e.limit, "remedy": e.remedy,
+            "text": str(e)}
 
 
 def costs(net, expansion, placement, board, packing, x, tables) -> dict:
@@ -166,7 +170,8 @@ def costs(net, expansion, placement, board, packing, x, tables) -> dict:
     host = host_rows(expansion)
     for row in host:
         row |= {k: v for k, v in activity.host.get(row["name"], {"messages_per_sample": activity.answers}).items() if k not in ("process", "lines")}
-    out = {"host": host, "activity": {"samples": activity.samples, "steps": activity.steps, **activity.counts, "layer_synops": activity.layer_synops}, "energy": prices}
+    counts = {"samples": activity.samples, "steps": activity.steps, **activity.counts, "layer_synops": activity.layer_synops}
+    out = {"host": host, "activity": counts, "energy": prices}
     if isinstance(net, Net) and any(isinstance(n, TokenGate) for n in net.nodes):
         out["pruning"] = pruning(net, prices, board, packing, x, tables)
     return out
@@ -186,9 +191,11 @@ def dense_macs(expansion, steps) -> int:
 def pruning(net, prices, board, packing, x, tables) -> dict:
     """What the gates save: the same net with open gates (threshold 1: all that fires passes) and with the gates taken out, beside the net itself.
 
-    Ratios are unpruned over pruned, per table: energy and time.
+    Ratios are unpruned over pruned, per table: energy and time. `gates`: share of tokens that each gate lets through, and of spikes.
     """
-    out = {}
+    ran = engine.run_batches(net, x)
+    out = {"gates": {n.name: {"kept": ran.kept[n.name], "spikes_passed": ran.spikes[n.name] / max(ran.spikes[n.source], 1)}
+                     for n in net.nodes if isinstance(n, TokenGate)}}
     for name, other in (("gates_open", open_gates(net)), ("gates_removed", without_gates(net))):
         expansion = expand(other)
         placement = allocate(expansion, board, packing)

@@ -12,7 +12,8 @@ from sim.errors import UserError
 
 @click.command(epilog="Example: python -m deploy plan runs/digits-tiny/model.net --board oheo-gulch --picture plan.png")
 @click.argument("net")
-@click.option("--board", default="oheo-gulch", show_default=True, help="loihi1, oheo-gulch, kapoho-point, hala-point, or a .toml file like those in deploy/chips.")
+@click.option("--board", default="oheo-gulch", show_default=True,
+              help="loihi1, oheo-gulch, kapoho-point, hala-point, or a .toml file like those in deploy/chips.")
 @click.option("--packing", type=click.Choice(["separate", "shared"]), default="separate", show_default=True,
               help="A core for each piece of a layer, as Lava's compiler places them, or several pieces on one core.")
 @click.option("--table", "tables", multiple=True, default=("loihi1-davies2018", "cmos-45nm"), show_default=True,
@@ -74,13 +75,14 @@ def show(net, p, console):
                       f"{row['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in row else "", str(row.get("cores", "")))
     roles = ", ".join(f"{n:,} in {role}s" for role, n in p["neurons_by_role"].items() if n)
     table.add_section()
-    table.add_row("all", f"{p['neurons']:,}", f"{p['synapses']:,}", str(p["weight_bits"]), "", f"{p['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in p else "",
-                  str(p["cores_used"] or ""))
+    table.add_row("all", f"{p['neurons']:,}", f"{p['synapses']:,}", str(p["weight_bits"]), "",
+                  f"{p['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in p else "", str(p["cores_used"] or ""))
     console.print(table)
     console.print(f"neurons: {roles}")
     if p["cores_used"]:
         other = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in p["cores_by_packing"].items())
-        console.print(f"cores: {p['cores_used']:,} of {p['cores_available']:,} on {p['chips_used']:,} of {p['chips_available']:,} chip(s), packing {p['packing']} ({other})")
+        console.print(f"cores: {p['cores_used']:,} of {p['cores_available']:,} on {p['chips_used']:,} of {p['chips_available']:,} chip(s), "
+                      f"packing {p['packing']} ({other})")
         console.print(f"bottleneck: {p['bottleneck']['text']}")
     console.print("[bold green]fits[/]" if p["fits"] else "[bold red]does not fit[/]")
     unsure = [row["name"] for row in p["limits"] if row["status"] in ("unknown", "conflicting")]
@@ -92,7 +94,8 @@ def show(net, p, console):
     if p["activity"]:
         _show_cost(p, console)
     elif p["fits"]:
-        console.print("cost: none, the file has no sample to run; --dataset takes some" if p["steps_per_sample"] else "cost: none, a SLAYER export does not say what runs on it")
+        console.print("cost: none, the file has no sample to run; --dataset takes some" if p["steps_per_sample"] else
+                      "cost: none, a SLAYER export does not say what runs on it")
 
 
 def _show_host(p, console):
@@ -101,7 +104,7 @@ def _show_host(p, console):
         table.add_column(column, justify="left" if column in ("process", "line") else "right")
     for row in p["host"]:
         number = lambda key: f"{row[key]:,.1f}" if key in row else ""           # noqa: E731
-        table.add_row(row["process"], row["name"], str(row["lines"]), number("spikes_per_sample"), number("peak_per_step"), number("messages_per_sample"))
+        table.add_row(row["process"], row["name"], str(row["lines"]), *map(number, ("spikes_per_sample", "peak_per_step", "messages_per_sample")))
     console.print(table)
 
 
@@ -110,11 +113,13 @@ def _show_cost(p, console):
     table = Table(title=f"per sample, mean over {p['data']}")
     table.add_column("")
     variants = {"this net": (a, p["energy"], p["cores_used"])}
-    variants |= {k.replace("_", " "): (v["activity"], v["energy"], v["cores"]) for k, v in (p["pruning"] or {}).items()}
+    pruning = p["pruning"] or {}
+    variants |= {k.replace("_", " "): (v["activity"], v["energy"], v["cores"]) for k, v in pruning.items() if k != "gates"}
     for name in variants:
         table.add_column(name, justify="right")
-    for key, label in (("spikes", "spikes"), ("synops", "synaptic operations"), ("graded_synops", "graded synaptic operations"), ("zero_synops", "... of these on zeros"),
-                       ("active_updates", "neuron updates, active"), ("inactive_updates", "neuron updates, inactive"), ("messages", "messages")):
+    for key, label in (("spikes", "spikes"), ("synops", "synaptic operations"), ("graded_synops", "graded synaptic operations"),
+                       ("zero_synops", "... of these on zeros"), ("active_updates", "neuron updates, active"),
+                       ("inactive_updates", "neuron updates, inactive"), ("messages", "messages")):
         table.add_row(label, *(f"{v[0][key]:,.0f}" for v in variants.values()))
     table.add_row("cores", *(f"{v[2]:,}" for v in variants.values()))
     for t in p["energy"]:
@@ -124,5 +129,8 @@ def _show_cost(p, console):
         if p["energy"][t]["dense_equivalent_j_per_sample"] is not None:
             table.add_row(f"same matrices dense, {t}", *(f"{v[1][t]['dense_equivalent_j_per_sample'] * 1e6:,.3f} uJ" for v in variants.values()))
     console.print(table)
+    for gate, row in pruning.get("gates", {}).items():
+        console.print(f"gate {gate}: {row['kept']:.1%} of tokens pass, with {row['spikes_passed']:.1%} of the spikes", highlight=False)
     for t in p["energy"].values():
-        console.print(f"{t['table']}: {t['title']}. Leaves out {'; '.join(t['leaves_out'])}. Assumes {'; '.join(t['assumes']) or 'nothing more'}.", highlight=False)
+        console.print(f"{t['table']}: {t['title']}. Leaves out {'; '.join(t['leaves_out'])}. Assumes {'; '.join(t['assumes']) or 'nothing more'}.",
+                      highlight=False)

@@ -49,9 +49,11 @@ def draw(plan, board, path):
         ax.set_title(f"chip {chip}: {len(used)} of {per_chip} cores", fontsize=9)
     more = plan["chips_used"] - shown
     fit = "fits" if plan["fits"] else "does not fit"
-    figure.suptitle(f"{plan['title']}: {plan['cores_used']:,} of {plan['cores_available']:,} cores, {fit}" + (f" ({more} more chips not shown)" if more > 0 else ""), fontsize=10)
+    hidden = f" ({more} more chips not shown)" if more > 0 else ""
+    figure.suptitle(f"{plan['title']}: {plan['cores_used']:,} of {plan['cores_available']:,} cores, {fit}{hidden}", fontsize=10)
     figure.supxlabel("filled: the resource used most on each core; the order of cores on the chip is ours", fontsize=7)
-    figure.legend(handles=[Patch(color=c, label=layer) for layer, c in list(colours.items())[:40]], loc="outside right upper", fontsize=6, ncols=1 if len(colours) < 22 else 2)
+    labels = [Patch(color=colour, label=layer) for layer, colour in list(colours.items())[:40]]
+    figure.legend(handles=labels, loc="outside right upper", fontsize=6, ncols=1 if len(labels) < 22 else 2)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         figure.savefig(temporary, dpi=130)

@@ -43,14 +43,17 @@ DATASETS = {d.name: d for d in (
         Encoder(height=34, width=34, window=10, stride=5, frames=8, frame_us=40_000), nmnist.load,
         # Checksums, here and below, are those that tonic checks; counts are of the complete sets.
         "NMNIST/Train/<digit>/<number>.bin and NMNIST/Test/<digit>/<number>.bin, 60,000 and 10,000 files "
-        "(a part will do, or Train alone, with at least eight of each digit); from train.zip (md5 20959b8e626244a1b502305a9e6e2031) and test.zip (md5 69ca8762b2fe404d9b9bad1103e97832), "
-        "which tonic.datasets.NMNIST(save_to=<folder>, train=True or False) downloads"),
+        "(a part will do, or Train alone, with at least eight of each digit); "
+        "from train.zip (md5 20959b8e626244a1b502305a9e6e2031) "
+        "and test.zip (md5 69ca8762b2fe404d9b9bad1103e97832), which tonic.datasets.NMNIST(save_to=<folder>, train=True or False) downloads"),
     Dataset(
         "dvs128", "DVS128 Gesture, eleven gestures of 29 subjects, 128 x 128", dvs128.SIZE, dvs128.SIZE, dvs128.CLASSES,
         Encoder(height=128, width=128, pool=4, window=8, stride=4, frames=12, frame_us=120_000), dvs128.load,
         "DVSGesture/ibmGestureTrain/userNN_<light>/<label>.npy (1,077 files, at least two users) and "
-        "DVSGesture/ibmGestureTest/userNN_<light>/<label>.npy (264 files); from ibmGestureTrain.tar.gz (md5 3a8f0d4120a166bac7591f77409cb105) and ibmGestureTest.tar.gz "
-        "(md5 56070e45dadaa85fff82e0fbfbc06de5), which tonic.datasets.DVSGesture(save_to=<folder>, train=True or False) downloads"),
+        "DVSGesture/ibmGestureTest/userNN_<light>/<label>.npy (264 files); "
+        "from ibmGestureTrain.tar.gz (md5 3a8f0d4120a166bac7591f77409cb105) "
+        "and ibmGestureTest.tar.gz (md5 56070e45dadaa85fff82e0fbfbc06de5), "
+        "which tonic.datasets.DVSGesture(save_to=<folder>, train=True or False) downloads"),
     Dataset(
         "gestures", "synthetic gestures of a drawn upper body, the classes and layout of dvs128, 128 x 128", dvs128.SIZE, dvs128.SIZE, dvs128.CLASSES,
         Encoder(height=128, width=128, pool=4, window=8, stride=4, frames=12, frame_us=120_000), gestures.load,

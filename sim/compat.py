@@ -38,6 +38,10 @@ def _torchvision_missing():
     return find_spec("torchvision") is None
 
 
+def _always():
+    return True
+
+
 def _without_torchvision(*modules):
     stand_ins = "; ".join(f"{module} = NoTorchvision('{module}')" for module in modules)
     return Mend(_torchvision_missing, f"from torchvision import {', '.join(modules)}\n", f"from {__name__} import NoTorchvision; {stand_ins}\n")
@@ -49,6 +53,8 @@ MENDS = {
     # classes that use it are defined, and none afterwards, as on 3.10.
     "lava.magma.compiler.var_model": Mend(_dataclasses_want_hash, "@dataclass\nclass ByteEncoder:\n",
                                           "@dataclass(unsafe_hash=True)\nclass ByteEncoder:\n", "\nByteEncoder.__hash__ = None\n"),
+    # Lava sets the start method of processes when imported and fails if anything before it has used a process or a lock (numba, tqdm, tonic have).
+    "lava.magma.runtime.message_infrastructure.multiprocessing": Mend(_always, "mp.set_start_method('fork')\n", "mp.set_start_method('fork', force=True)\n"),
     # `import lava.lib.dl.slayer` imports its object detection too; ours never uses it.
     f"{_DETECTION}.boundingbox.utils": _without_torchvision("ops", "transforms"),
     f"{_DETECTION}.dataset.bdd100k": _without_torchvision("transforms"),

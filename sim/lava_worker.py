@@ -60,10 +60,9 @@ def run_lava(executable, steps):
     actors = runtime._messaging_infrastructure.actors
     while not all(port.probe() for port in runtime.service_to_runtime):
         for actor in actors:
-            if actor.exception:
-                raise ModelFailed(actor.exception[1])
             if not actor.is_alive():
-                raise ModelFailed(f"a Lava process died with exit code {actor.exitcode}")
+                # What it raised, it has sent before it ended.
+                raise ModelFailed(actor.exception[1] if actor.exception else f"a Lava process died with exit code {actor.exitcode}")
         time.sleep(POLL_S)
     runtime.wait()
     runtime.stop()

@@ -28,7 +28,7 @@ from .schedule import edge_delays, latencies
 MAX_DELAY = 62             # steps beyond the one that every synapse takes
 HOP = MAX_DELAY + 1        # what a relay neuron behind the longest delay adds
 W = WEIGHT_STEP            # weight of synapses that only say yes or no
-FULL_DECAY = 4095          # as `du` it means 4096, forget at once; as `dv` it leaves nothing of |v| < 4096, and logic neurons stay below 64 * 3 * W
+FULL_DECAY = DECAY_ONE - 1  # as `du` it means 4096, forget at once; as `dv` it leaves nothing of |v| < 4096, and logic neurons stay below 64 * 3 * W
 MESSAGE_BITS = 24
 MAX_WEIGHT_EXP = 7
 COUNT_WEIGHT = W * W       # of one spike in a gate's counter: once into the front, once into the counter
@@ -230,7 +230,9 @@ def _(node: TokenGate, graph):
 
 def _inhibition(gate):
     """Weight exponent with which the fronts that are not on turn are held down: 256 << it is at least what `size` spikes bring."""
-    exponent = max(0, (W * gate.size - 1).bit_length() - (-WEIGHT_MIN).bit_length() + 1)
+    exponent = 0
+    while -WEIGHT_MIN << exponent < W * gate.size:
+        exponent += 1
     if exponent > MAX_WEIGHT_EXP:
         raise UserError(f"layer {gate.name!r}: a token gate over {gate.size} channels needs weights beyond the chip's, it takes at most "
                         f"{(-WEIGHT_MIN << MAX_WEIGHT_EXP) // W} channels")
@@ -268,6 +270,3 @@ def _(node: Reverse, graph):
             kept = np.isin(population.index, further)
             population = graph.relay(Population(population.port, population.columns[kept], population.index[kept]), MAX_DELAY)
     return (Population(out.s_out, np.arange(size), np.arange(size)),)
-
-
-assert W == 2 and DECAY_ONE == FULL_DECAY + 1

@@ -103,3 +103,16 @@ def long_net(tokens=40):
     gate = TokenGate("gate", "late", 4, 2)
     out = Readout("out", tuple(Dense(name, weights(r, 3, n)) for name, n in (("gate", 4), ("stem", 5), ("back", 5))))
     return Net((stem, back, again, late, gate, out), (Input(TOKENS, 3),), tokens, 3)
+
+
+def fine_net(neurons=200):
+    """Neurons with one input each, equal but for their biases, which are spread over all values that the current takes: an error of a few units in
+    a state shows as a spike. One node for each of several current decays, one more for a slow membrane."""
+    r = np.random.default_rng(11)
+    w = np.repeat(r.choice([-256, -128, 100, 254], (1, 6)), neurons, 0).astype(np.int16)
+    bias = np.linspace(-4096, 4095, neurons).astype(np.int32)
+    decays = {f"d{d}": Cuba(f"d{d}", (Dense(TOKENS, w),), np.full(neurons, d, np.int32), bias, 4095, 0) for d in (1, 2, 3, 20, 300, 2048, 4095, 4096)}
+    slow = {f"v{d}": Cuba(f"v{d}", (Dense(TOKENS, w),), np.full(neurons, 4096, np.int32), bias // 64, d, 30_000) for d in (0, 1, 30)}
+    nodes = decays | slow
+    out = Readout("out", tuple(Dense(name, weights(r, 2, neurons)) for name in nodes))
+    return Net((*nodes.values(), out), (Input(TOKENS, 6),), 4, 40)

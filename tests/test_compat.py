@@ -121,3 +121,13 @@ for name in {names}:
         raise SystemExit(f"importing {{name}} imports {{got}}")
 """)
     assert status == 0, text
+
+
+def test_simulator_needs_the_start_method_mend():
+    """A lock is enough: what numba's first parallel kernel and every progress bar of tqdm take."""
+    code = "import multiprocessing; multiprocessing.Lock(); import lava.magma.runtime.message_infrastructure.multiprocessing"
+    mend = compat.MENDS["lava.magma.runtime.message_infrastructure.multiprocessing"]
+    without = f"from sim import compat; compat.apply(); del compat.MENDS['lava.magma.runtime.message_infrastructure.multiprocessing']; {code}"
+    status, text = python(without)
+    assert mend.needed() and status == 1 and "RuntimeError: context has already been set" in text
+    assert mended(code) == (0, "")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nets import differences, edge_net, long_net, random_net, random_tokens
+from nets import differences, edge_net, fine_net, long_net, random_net, random_tokens
 
 from sim import engine
 from sim.integer import STATE_LIMIT, cuba_step
@@ -49,9 +49,9 @@ def test_states_at_the_24_bit_edges(kind):
         assert ranges["wraps"]["wraps"] > 0 and ranges["clips"]["clips"] > 0
 
 
-def test_long_delays():
-    net = long_net()
-    check(net, random_tokens(net, 5, batch=2, kind="random"), "long")
+@pytest.mark.parametrize("net", [long_net(), fine_net()], ids=["long delays", "fine states"])
+def test_special_nets(net):
+    check(net, random_tokens(net, 5, batch=2, kind="random"), "special")
 
 
 def test_step_is_the_definition():

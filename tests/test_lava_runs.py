@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nets import differences, edge_net, long_net, random_net, random_tokens
+from nets import differences, edge_net, fine_net, long_net, random_net, random_tokens
 
 from sim import engine
 from sim.errors import UserError
@@ -43,8 +43,8 @@ def test_stock_models_on_random_nets(first):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ones", "none", "random"])
 def test_stock_models_on_hard_inputs(kind):
-    """States that wrap and saturate at 24 bits, delays beyond 62 steps, inputs of all ones and of none."""
-    check([edge_net(), long_net()], "stock", True, ("edge", "long"), batch=2, kind=kind)
+    """States that wrap and saturate at 24 bits, delays beyond 62 steps, biases that make small errors seen; inputs of all ones and of none."""
+    check([edge_net(), long_net(), fine_net()], "stock", True, ("edge", "long", "fine"), batch=2, kind=kind)
 
 
 def test_threads_are_lavas_runtime():

@@ -19,10 +19,11 @@ class Config:
         scan: "twin" (one tower in reading order, one reversed, joined at the read-out), "reversal" (the stream is reversed between blocks), "forward".
         gate: "read" (state spikes pass where a memoryless gate spikes too) or "none".
         keep: SST-TP's target share of open tokens before each block; empty for no pruning.
+        gate_from: share of the float epochs after which the fixed gates take the place of top-k, their thresholds following the weights.
         latency_bonus: what a first spike in the first frame adds to a token's score, in spikes per frame seen; falls linearly to 0 at the last frame.
         state: "sample" (the bank's state runs on across frames) or "frame".
         mix_decay: membrane decay of a block's output, 4095 for memoryless; smaller leaks into the next tokens.
-        float_epochs, exact_epochs: epochs with float dynamics and top-k pruning, then with the chip's integers and fixed gates.
+        float_epochs, exact_epochs: epochs with float dynamics, then with the chip's integers.
         lr, exact_lr, weight_decay, batch, warmup (share of the float epochs), label_smoothing: of the optimiser.
         tau, scale: of the surrogate derivative, in thresholds.
         shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
@@ -38,6 +39,7 @@ class Config:
     scan: str = "twin"
     gate: str = "read"
     keep: tuple = (0.65, 0.45)
+    gate_from: float = 0.5
     latency_bonus: float = 4.0
     state: str = "sample"
     mix_decay: int = 4095
@@ -92,7 +94,7 @@ def _require(ok, text):
 
 
 PRESETS = {
-    "tiny": Config(),
+    "tiny": Config(stem=(96,), width=48, bank=96, float_epochs=40, exact_epochs=15, lr=6e-3, shift=0.7),
     "small": Config(stem=(128,), width=64, bank=128, float_epochs=60, exact_epochs=20, shift=2.0, rotate=10.0, zoom=0.1, weight_decay=2e-2),
     "base": Config(stem=(192,), width=96, bank=256, blocks=3, keep=(0.65, 0.5, 0.45), float_epochs=100, exact_epochs=30, shift=2.0, rotate=10.0, zoom=0.1),
 }

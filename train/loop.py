@@ -1,7 +1,7 @@
 """The training loop, from top to bottom.
 
-Two phases. First float: norms, dynamics without rounding, SST-TP by top-k. Then the norms are folded, the gates calibrated on the
-training set, and the rest of the epochs run the chip's integers forward (quantization-aware, straight-through backward).
+Two phases. First float: norms, dynamics without rounding; SST-TP by top-k, from `gate_from` on by fixed gates calibrated after each epoch. Then
+the norms are folded, and the rest of the epochs run the chip's integers forward (quantization-aware, straight-through backward).
 After each epoch a complete state is written; a killed run goes on from there with the same numbers.
 """
 
@@ -81,7 +81,7 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
                 kept, rate = _kept(model), np.mean([layer.rate for layer in model.layers()])
                 progress.update(bar, advance=1, description=f"epoch {epoch + 1}/{total} {'integer' if exact else 'float'}",
                                 state=f"loss {np.mean(losses):.3f} kept {kept:.2f} rate {rate:.3f}")
-            if exact and epoch < cfg.float_epochs + cfg.exact_epochs // 2:        # follow the weights, then hold still
+            if cfg.gate_from * cfg.float_epochs <= epoch + 1 <= cfg.float_epochs + cfg.exact_epochs // 2:     # then the thresholds hold still
                 for (tower, block), c in seen.items():
                     model.set_threshold(tower, block, pruning.calibrate(torch.cat(c), cfg.keep[block]))
             if not exact:
