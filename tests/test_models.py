@@ -1,0 +1,48 @@
+"""The nets that come with the repository: their golden samples, and that the model beside each is the same net."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import events
+from convert import parity
+from convert.integers import to_net
+from sim import engine, netx
+from train import checkpoint
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+NETS = sorted(MODELS.glob("*.net"))
+
+
+def test_there_are_nets():
+    assert {p.stem for p in NETS} >= {"digits-tiny", "nmnist-small"}
+
+
+@pytest.mark.parametrize("path", NETS, ids=lambda p: p.stem)
+def test_golden_sample(path):
+    net, golden = netx.read(path), netx.read_golden(path)
+    assert golden is not None
+    assert netx.golden_differences(golden, netx.make_golden(net, golden.tokens)) == []
+    assert (engine.run(net, golden.tokens).logits == golden.logits).all()
+    assert path.stat().st_size < 2_000_000 and path.with_suffix(".pt").stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize("path", NETS, ids=lambda p: p.stem)
+def test_the_checkpoint_beside_it_is_the_same_net(path):
+    model, content = checkpoint.load(path.with_suffix(".pt"))
+    net, again = netx.read(path), to_net(model, content["classes"], content["facts"])
+    assert [n.name for n in net.nodes] == [n.name for n in again.nodes]
+    for a, b in zip(net.nodes, again.nodes):
+        for s, t in zip(getattr(a, "synapses", ()), getattr(b, "synapses", ())):
+            assert s.source == t.source and (s.weight == t.weight).all()
+    golden = netx.read_golden(path)
+    edges = np.concatenate([golden.tokens, np.zeros_like(golden.tokens[:1]), np.ones_like(golden.tokens[:1])])
+    assert parity.compare(model, net, edges)["differences"] == 0
+
+
+def test_digits_accuracy_is_what_the_readme_says():
+    net = netx.read(MODELS / "digits-tiny.net")
+    test = events.load("digits", "test")
+    right = engine.run_batches(net, events.Encoder(**net.encoder).encode_all(test.events)).predictions == test.labels
+    assert f"{int(right.sum())} of {len(right)}" in (MODELS / "README.md").read_text()
