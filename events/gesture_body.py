@@ -67,8 +67,8 @@ class Scene:
     refractory: float                # seconds
     shot: float                      # deviation of the pixel's own noise, as a share of the threshold
     noise: float                     # events per pixel and second that nothing caused
-    bounce_off: float                # share of ON events that the pixel's reset turns into an OFF event soon after
-    bounce_on: float                 # the same of OFF events
+    bounce_off: float                # share of ON events that an OFF event follows soon, from the pixel's reset
+    bounce_on: float                 # share of OFF events that an ON event follows
     row_noise: float                 # stray events per event in the same row
     echo: float                      # share of ON events that come twice
 
@@ -82,17 +82,18 @@ def subject(random):
         build=Build(0.185 * tall * u(0.92, 1.08), 0.29 * tall, 0.26 * tall * u(0.94, 1.06), 0.175 * tall, u(0.78, 1.18)),
         tempo=np.exp(random.normal(0, 0.12)), size=np.exp(random.normal(0, 0.12)), head=0.105 * u(0.92, 1.08), skin=u(-0.9, 0.1),
         hair=u(-2.2, -1.0) if u() < 0.75 else u(-1.0, 0.0), long_hair=u() if u() < 0.3 else 0.0, shirt=shirt,
-        stripe=u(0.1, 0.4) if u() < 0.35 else 0.0, per_m=u(6, 28), across=float(u() < 0.3), wrinkle=u(0.1, 0.5), grain=np.exp(u(np.log(20), np.log(90))),
-        round=u(0.3, 0.9), sleeve=1.0 if u() < 0.6 else u(0.0, 0.9), give=u(0.15, 1.0))
+        stripe=u(0.1, 0.4) if u() < 0.35 else 0.0, per_m=u(6, 28), across=float(u() < 0.3), wrinkle=u(0.1, 0.5),
+        grain=np.exp(u(np.log(20), np.log(90))), round=u(0.3, 0.9), sleeve=1.0 if u() < 0.6 else u(0.0, 0.9), give=u(0.15, 1.0))
 
 
 def scene(random):
     """A random place, light and camera setting."""
     u = random.uniform
     return Scene(
-        scale=u(84, 126), distance=u(1.5, 2.8), centre=(u(48, 80), u(56, 80)), contrast=u(0.75, 1.25), side_light=u(-0.25, 0.25),
-        shadow=u(0, 0.3), shadow_at=(u(-24, 24), u(-4, 26)), wall=_wall(random), threshold=u(0.15, 0.28), spread=u(0.12, 0.3), on_off=u(1.0, 1.3),
-        lag=u(0.001, 0.004), refractory=u(0.0005, 0.001), shot=u(0.05, 0.15), bounce_off=u(0.18, 0.34), bounce_on=u(0.06, 0.13), noise=np.exp(u(np.log(0.04), np.log(0.15))), row_noise=u(0.02, 0.06), echo=u(0.18, 0.32))
+        scale=u(84, 126), distance=u(1.5, 2.8), centre=(u(51, 77), u(56, 80)), contrast=u(0.75, 1.25), side_light=u(-0.25, 0.25),
+        shadow=u(0, 0.25), shadow_at=(u(-24, 24), u(-4, 26)), wall=_wall(random), threshold=u(0.15, 0.28), spread=u(0.1, 0.25), on_off=u(1.0, 1.3),
+        lag=u(0.001, 0.004), refractory=u(0.0005, 0.001), shot=u(0.03, 0.12), bounce_off=u(0.18, 0.34), bounce_on=u(0.06, 0.13),
+        noise=np.exp(u(np.log(0.03), np.log(0.12))), row_noise=u(0.015, 0.055), echo=u(0.18, 0.32))
 
 
 def _wall(random):
@@ -106,8 +107,7 @@ def _wall(random):
         soft = u(60, 200)
         box = 1 / (1 + np.exp(-np.clip(soft * np.minimum(np.minimum(x - left, right - x), np.minimum(y - top, bottom - y)), -50, 50)))
         wall = wall + u(-0.5, 0.3) * box
-    coarse = random.normal(0, u(0.0, 0.06), (17, 17))
-    return wall + np.kron(coarse, np.ones((8, 8)))[:SIZE, :SIZE]
+    return wall + np.kron(random.normal(0, u(0.0, 0.06), (16, 16)), np.ones((8, 8)))
 
 
 def shapes(who, where, move, random, t):
@@ -180,8 +180,8 @@ def _trunk(bones, who, where, trunk, lean):
     wide, thick = who.build.shoulder, 0.085 * who.build.girth
     shirt = _shirt(who) | {"across": 1 - who.across, "local": 1, "shade": 0.1}
     for x in (-0.6, 0.6, 0):
-        bones.append((_part(where, who.shirt, 0.6, thick, **shirt), _leant(trunk, lean, x * wide, 0.1, -0.03), _leant(trunk, lean, x * wide * 0.9, 0.75, -0.03),
-                      (thick * 1.1, thick * 1.15)))
+        bones.append((_part(where, who.shirt, 0.6, thick, **shirt), _leant(trunk, lean, x * wide, 0.1, -0.03),
+                      _leant(trunk, lean, x * wide * 0.9, 0.75, -0.03), (thick * 1.1, thick * 1.15)))
     for side in (RIGHT, LEFT):
         bones.append((_part(where, who.shirt, wide, 0.06, **shirt), _leant(trunk, lean, side * 0.03, 0.0, -0.02),
                       _leant(trunk, lean, side * wide * 0.92, 0.04, -0.02), (0.045 * who.build.girth, 0.055 * who.build.girth)))

@@ -1,10 +1,10 @@
 """A moving picture seen by an event camera, pixel by pixel.
 
-Brightness is the logarithm of luminance. A pixel follows it through a first-order low pass, compares it with the brightness at its last event,
-and fires when the difference has reached its own ON or OFF threshold; for a refractory time after that it takes no notice, and then starts
-from the brightness it finds. On top comes what recordings of a DVS128 show besides: events that nothing caused, most of them from a few pixels; an event of
-the other polarity soon after one; stray events in the rows in which others fire (its read-out goes row by row); ON events that come twice, a
-microsecond apart.
+Brightness is the logarithm of luminance. A pixel follows it through a first-order low pass, adds shot noise, compares it with the brightness at
+its last event, and fires when the difference has reached its own ON or OFF threshold; for a refractory time after that it takes no notice, and
+then starts from the brightness it finds. On top comes what recordings of a DVS128 show besides: events that nothing caused, most of them from a few
+pixels; an event of the other polarity soon after one; stray events in the rows in which others fire (its read-out goes row by row); ON events that
+come twice, a microsecond apart.
 """
 
 import math
@@ -163,8 +163,8 @@ def record(where, random, drawn, seconds, rate):
     sizes = random.uniform(5, 16, shadows.shape[1]).astype(np.float32)
     out = np.empty((400_000, 4), np.float64)
     while True:
-        count = _film(where.wall.astype(np.float32), parts, cones, order, anchors, shadows, sizes, np.float32(where.shadow), np.float32(where.scale), cells,
-                      1 / rate, where.lag, where.refractory, on, off, start, np.float32(where.shot * where.threshold), hiss, out)
+        count = _film(where.wall.astype(np.float32), parts, cones, order, anchors, shadows, sizes, np.float32(where.shadow), np.float32(where.scale),
+                      cells, 1 / rate, where.lag, where.refractory, on, off, start, np.float32(where.shot * where.threshold), hiss, out)
         if count <= len(out):
             break
         out = np.empty((count, 4), np.float64)

@@ -165,9 +165,9 @@ def _wave(k, build, side):
     lean = k.between(0, 0.6)
     shoulder = build.at(side)
     if style < 0.78:
-        width, tilt = k.between(0.28, 0.8) * k.size, k.between(-0.3, 0.45)
-        spread, front = k.between(0.1, 1.2), k.between(0, 0.7)
-        upper = np.array([side * np.sin(spread), np.cos(spread), np.sin(front)])
+        width, tilt = k.between(0.28, 0.8) * k.size, k.between(-0.4, 0.4)
+        spread, front = k.between(0.1, 1.2), k.between(0, 1.1)
+        upper = np.array([side * np.sin(spread), np.cos(spread), front])
         elbow = shoulder + build.upper * unit(upper) + np.stack([k.slow(0.008), k.slow(0.008), k.slow(0.008)], 1)
         elbow += swing[:, None] * k.vector((-0.02, 0.03), (-0.01, 0.01), (0, 0))
     elif style < 0.9:                      # the whole arm, raised
@@ -199,9 +199,9 @@ def _circle(k, build, side, sense):
     turn = phase + k.between(-0.25, 0.25) * np.sin(phase + k.between(0, 6.3))
     whole = k.chance(0.8)
     if whole:                              # the arm, nearly straight, on a cone about an axis that points forward and out
-        out, high = k.between(0.0, 1.1), k.between(-0.35, 0.35)
+        out, high = k.between(0.0, 0.8), k.between(-0.3, 0.35)
         axis = np.array([side * np.sin(out) * np.cos(high), -np.sin(high), np.cos(out) * np.cos(high)])
-        centre, radius = axis, np.tan(min(k.between(0.5, 1.15) * k.size**0.5, 1.25))
+        centre, radius = axis, np.tan(min(k.between(0.5, 1.1) * k.size**0.5, 1.2))
     else:                                  # a smaller circle with a bent elbow
         axis = unit(np.array([side * k.between(-0.2, 0.6), k.between(-0.3, 0.3), 1.0]))
         centre, radius = np.array([side * k.between(0.0, 0.5), k.between(-0.1, 0.5), 0.9]), k.between(0.35, 0.75) * k.size
@@ -286,7 +286,8 @@ def _wander(k, build, side):
     """One hand on a smooth random path before the body."""
     centre = k.vector((0.05, 0.45), (-0.3, 0.4), (0.1, 0.45)) * (side, 1, 1)
     path = np.stack([k.slow(k.between(0.05, 0.22) * k.size, 2.2) for _ in range(3)], 1)
-    return Arm(build.at(side) * (0.5, 1, 1) + centre + path, np.array([side * k.between(0.3, 1), 1.0, -0.4]), None, k.between(0.02, 0.25), k.chance(0.4))
+    wrist = build.at(side) * (0.5, 1, 1) + centre + path
+    return Arm(wrist, np.array([side * k.between(0.3, 1), 1.0, -0.4]), None, k.between(0.02, 0.25), k.chance(0.4))
 
 
 def _wander_both(k, build):
@@ -374,7 +375,8 @@ def _salute(k, build):
     """One hand goes from the side to the head and back."""
     side = RIGHT if k.chance(0.5) else LEFT
     way = ((1 - np.cos(k.phase(0.6, 1.3))) / 2)[:, None]
-    low, head = build.at(side) + k.vector((0.05, 0.2), (0.3, 0.5), (0.1, 0.3)) * (side, 1, 1), np.array([side * k.between(0.06, 0.14), -0.26, 0.12])
+    low = build.at(side) + k.vector((0.05, 0.2), (0.3, 0.5), (0.1, 0.3)) * (side, 1, 1)
+    head = np.array([side * k.between(0.06, 0.14), -0.26, 0.12])
     arm = Arm(low + way * (head - low), np.array([side, 0.6, 0.2]), None, 0.04)
     return Pose(*_pair(side, arm, hanging(k, build, -side)), _still(k))
 
