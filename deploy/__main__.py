@@ -146,8 +146,7 @@ def _print_verify(r):
     first = r["first_difference"]
     if first:
         values = ", ".join(f"{k} {v}" for k, v in first["values"].items())
-        where = ", ".join(f"{k} {first[k]}" for k in ("layer", "sample", "step", "neuron"))
-        console.print(f"first difference: {where}: {values}", highlight=False)
+        console.print(f"first difference: layer {first['layer']}, sample {first['sample']}, step {first['step']}, neuron {first['neuron']}: {values}", highlight=False)
 
 
 main.add_command(plan)

@@ -14,6 +14,6 @@ def refuse():
     lava = find_spec("lava")
     folders = lava.submodule_search_locations if lava else ()
     if any(Path(folder, "magma/compiler/subcompilers/nc").is_dir() for folder in folders):
-        raise UserError("Intel's Loihi extension of Lava is installed, but this program has never met a chip and has no code for one yet; "
-                        "the processes to map are those of sim/stock.py; --backend sim runs them")
+        raise UserError("Intel's Loihi extension of Lava is installed, but this program has never met a chip and has no code for one yet; the processes to map are "
+                        "those of sim/stock.py; --backend sim runs them")
     raise UserError(f"the Loihi 2 backend needs Intel's Loihi extension of Lava, which is not public, and a Loihi 2 system; neither is here. {ACCESS}")

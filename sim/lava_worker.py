@@ -1,15 +1,15 @@
 """The process in which Lava runs; started by `sim.simulator`, `python -m sim.lava_worker FOLDER`.
 
 Reads the job from stdin (length, then a pickle from its own parent), inputs from FOLDER/in_<i>.npy, writes FOLDER/out.npy and, at the end,
-FOLDER/report.json. When that is done, or if stdin closes, because the parent is gone or has had enough, everything that was started is ended.
+FOLDER/report.json. If stdin closes, the parent is gone or has had enough: it ends itself and its children.
 """
 
 import json
 import os
 import pickle
-import shutil
 import struct
 import sys
+import threading
 import time
 import traceback
 
@@ -26,7 +26,6 @@ from sim.errors import UserError  # noqa: E402
 from sim.lava.fused import FusedNet  # noqa: E402
 from sim.lava.host import Sink, Source, gather  # noqa: E402
 from sim.lava_threads import ModelFailed, run_threads  # noqa: E402
-from sim.session import supervise  # noqa: E402
 
 POLL_S = 0.01
 RECURSION = 20_000         # Lava's compiler recurses once per process
@@ -54,6 +53,7 @@ def run_lava(executable, steps):
         ModelFailed: a process model raised or died.
     """
     runtime = Runtime(executable, ActorType.MultiProcessing)
+    _cleanup.append(lambda: _end_actors(runtime))
     executable.assign_runtime_to_all_processes(runtime)
     runtime.initialize()
     runtime.start(RunSteps(num_steps=steps, blocking=False))
@@ -66,6 +66,29 @@ def run_lava(executable, steps):
         time.sleep(POLL_S)
     runtime.wait()
     runtime.stop()
+    _cleanup.clear()
+
+
+def _end_actors(runtime):
+    infrastructure = runtime._messaging_infrastructure
+    if infrastructure is not None:
+        for actor in infrastructure.actors:
+            actor.kill()
+        infrastructure.smm.shutdown()
+
+
+_cleanup = []              # what to call before leaving early
+
+
+def _leave(code):
+    for step in _cleanup:
+        step()
+    os._exit(code)
+
+
+def _leave_with_parent():
+    os.read(0, 1)          # returns when the parent closes its end; a raw read holds no lock that a fork would inherit
+    _leave(1)
 
 
 def _receive():
@@ -80,9 +103,10 @@ def _receive():
     return pickle.loads(exactly(struct.unpack("<Q", exactly(8))[0]))
 
 
-def work(job, folder):
-    """Runs the job and writes the report."""
+def main(folder):
+    job = _receive()
     sys.setrecursionlimit(RECURSION)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     start = time.monotonic()
     try:
         sink = connect(job, folder)
@@ -100,14 +124,7 @@ def work(job, folder):
     with open(f"{folder}/report.tmp", "w") as file:
         json.dump(report, file)
     os.replace(f"{folder}/report.tmp", f"{folder}/report.json")
-
-
-def main(folder):
-    parent, job = os.getppid(), _receive()
-    code = supervise(lambda: work(job, folder))
-    if os.getppid() != parent:
-        shutil.rmtree(folder, ignore_errors=True)        # nobody else is left to do it
-    sys.exit(code if code >= 0 else 128 - code)
+    _leave(0)
 
 
 if __name__ == "__main__":

@@ -96,8 +96,7 @@ class _CubaCell:
         self.period = net.tokens if node.frame_reset else net.steps
         self.u, self.v = np.zeros((2, node.size), np.int64)
         self.out = np.zeros(node.size, np.uint8)
-        self.constants = (DECAY_ONE - node.i_decay.astype(np.int64), DECAY_ONE - node.v_decay, node.bias.astype(np.int64) << STATE_SHIFT,
-                          node.v_th << STATE_SHIFT)
+        self.constants = DECAY_ONE - node.i_decay.astype(np.int64), DECAY_ONE - node.v_decay, node.bias.astype(np.int64) << STATE_SHIFT, node.v_th << STATE_SHIFT
 
     def __call__(self, step, spikes):
         if (step - self.late) % self.period == 0:

@@ -25,7 +25,7 @@ from .schedule import latencies
 
 EXECUTORS = ("fused", "stock")
 POLL_S = 0.02
-GRACE_S = 15               # for the worker to end its processes and free their shared memory
+GRACE_S = 10               # for the worker to end its processes and free its shared memory
 
 
 class SimulationError(Exception):
@@ -169,7 +169,7 @@ def _wait(worker, folder, steps, timeout_s, stall_s, progress):
 
 
 def _end(worker):
-    """Ends the worker and everything in its session. A closed stdin asks it to do so itself, which frees shared memory, too."""
+    """Ends the worker and everything in its session. A closed stdin asks it to do so itself, which frees its shared memory."""
     try:
         worker.stdin.close()
     except BrokenPipeError:

@@ -1,0 +1,1 @@
+"""Benchmarks: one table, ratios in one run."""
