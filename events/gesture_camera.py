@@ -14,7 +14,7 @@ import numpy as np
 
 SIZE = 128
 _GRID = 8                            # soft shadows are computed on every 8th pixel
-_SETTLE = 24                         # moments before the clip, in which nothing moves and noise comes to its level
+_SETTLE = 200                        # moments before the clip, in which nothing moves and noise comes to its level
 _CELLS = 64                          # the texture of wrinkles repeats after so many cells
 
 

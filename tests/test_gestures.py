@@ -133,6 +133,16 @@ def test_noise_alone_makes_a_still_picture_fire():
     assert len(film([1] * 50, shot=0.04)) > 100
 
 
+def test_noise_is_as_much_at_the_start_as_later():
+    n = round(gestures.SECONDS * gestures.RATE) + 1
+    empty = (np.zeros(0, gesture_body.PART), np.zeros((n, 0, 6), np.float32), np.zeros((n, 0), np.int16), np.zeros((n, 3, 2), np.float32),
+             np.full((n, 1, 2), 1000, np.float32))
+    scenes = [gesture_body.scene(np.random.RandomState(i)) for i in range(5)]
+    tables = [gesture_camera.record(scene, np.random.RandomState(9), empty, gestures.SECONDS, gestures.RATE) for scene in scenes]
+    count, _ = np.histogram(np.concatenate(tables)[:, 3], bins=5, range=(0, 1000 * gestures.SECONDS))
+    assert count.min() > 500 and count[0] < 1.3 * count[1:].mean()
+
+
 def test_plan_separates_subjects():
     for clips in (33, 100, 1000):
         todo = gestures.plan(clips)
