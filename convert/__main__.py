@@ -11,6 +11,9 @@ from rich.table import Table
 from sim import netx
 from sim.errors import UserError
 
+from .compare_cli import compare
+from .nir_cli import nir_export, nir_import
+
 
 @click.group()
 def main():
@@ -68,6 +71,11 @@ def inspect(net, as_json):
     for row in layers:
         table.add_row(*(str(row.get(c, "")) for c in columns))
     Console(width=None if sys.stdout.isatty() else 180).print(table)
+
+
+main.add_command(compare)
+main.add_command(nir_export)
+main.add_command(nir_import)
 
 
 if __name__ == "__main__":

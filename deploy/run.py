@@ -15,41 +15,56 @@ MAX_BATCH = 64
 BATCH_BYTES = 1 << 28
 
 
-def run(net, samples, backend="fast", executor="fused", threads=False, timeout_s=None, progress=None):
+def run(net, samples, backend="fast", executor="fused", threads=False, timeout_s=None, progress=None, scheduler=None, chip=None):
     """Runs all samples.
 
     Args:
         net: `sim.net.Net`.
         samples: `deploy.samples.Samples`.
-        backend: `fast` for the integer engine, `sim` for Lava.
+        backend: `fast` for the integer engine, on all cores, `sim` for Lava, `loihi2` for the chip.
         executor, threads, timeout_s: of `sim.simulator.simulate`, for `sim`.
         progress: called with the number of samples done (a float) whenever that changes.
+        scheduler: address of a Dask scheduler (`deploy.fanout`), for `fast`: its workers run the batches.
+        chip: `deploy.loihi2_run.Chip`, for `loihi2`.
 
     Returns:
         dict of JSON values; `spikes` and `synops` are sums over all samples, `layers` has them per sample and layer.
     """
     batch = min(MAX_BATCH, max(1, BATCH_BYTES // (8 * net.steps * (sum(n.size for n in net.nodes) + sum(i.size for i in net.inputs)))))
+    parts = [(begin, min(begin + batch, len(samples))) for begin in range(0, len(samples), batch)]
     report = progress or (lambda done: None)
-    results, sizes, seconds, processes = [], [], 0.0, None
-    for begin in range(0, len(samples), batch):
-        tokens = samples.tokens(begin, min(begin + batch, len(samples)))
+    facts, seconds = dict(backend=backend), 0.0
+
+    def here(tokens, begin):
+        def share(done, steps):
+            report(begin + len(tokens) * done / steps)
+        if backend == "loihi2":
+            return chip.run(net, tokens, timeout_s, share)
+        if backend == "fast":
+            return engine.run(net, tokens)
+        simulation = simulate(net, tokens, executor, "all", threads, timeout_s, progress=share)
+        facts.update(executor=executor, runtime="threads" if threads else "processes", processes=simulation.processes)
+        return measured(net, tokens, simulation)
+
+    results = []
+    if scheduler:
+        from .fanout import run_parts
         start = time.monotonic()
-        if backend == "sim":
-            simulation = simulate(net, tokens, executor, "all", threads, timeout_s,
-                                  progress=lambda done, steps, begin=begin, n=len(tokens): report(begin + n * done / steps))
-            results.append(measured(net, tokens, simulation))
-            processes = simulation.processes
-        else:
-            results.append(engine.run(net, tokens))
+        results = run_parts(net, samples, parts, scheduler, report)
+        facts["scheduler"], seconds = scheduler, time.monotonic() - start
+    for begin, end in parts[len(results):]:
+        tokens = samples.tokens(begin, end)
+        start = time.monotonic()
+        results.append(here(tokens, begin))
         seconds += time.monotonic() - start
-        sizes.append(len(tokens))
-        report(begin + len(tokens))
-    total = engine.merge(results, sizes)
-    out = dict(backend=backend, dataset=samples.dataset, split=samples.split, n=len(samples), **score(total.predictions, samples.labels),
+        report(end)
+    if chip:
+        facts.update(chip.facts())
+    total = engine.merge(results, [end - begin for begin, end in parts])
+    return dict(facts, dataset=samples.dataset, split=samples.split, n=len(samples), **score(total.predictions, samples.labels),
                predictions=total.predictions.tolist(), labels=None if samples.labels is None else np.asarray(samples.labels).tolist(),
                spikes=sum(total.spikes.values()), synops=sum(total.synops.values()), kept=total.kept, steps_per_sample=net.steps,
                latency_steps=latencies(net)[net.nodes[-1].name], seconds=seconds, layers=per_layer(net, total, len(samples)))
-    return out | (dict(executor=executor, runtime="threads" if threads else "processes", processes=processes) if backend == "sim" else {})
 
 
 def score(predictions, labels):

@@ -5,10 +5,13 @@ import numpy as np
 from sim import engine, netx
 from sim.errors import UserError
 from sim.golden import spike_hash
+from sim.history import history, sample_traces
 from sim.simulator import EXECUTORS as LAVA
 from sim.simulator import simulate
 
-EXECUTORS = ("engine", *LAVA)
+CHIP = "loihi2"
+EXECUTORS = ("engine", *LAVA, CHIP)
+USUAL = ("engine", *LAVA)
 
 
 class Comparison:
@@ -21,6 +24,24 @@ class Comparison:
 
     def __init__(self):
         self.compared, self.differences, self.first = 0, 0, None
+
+    def traces(self, net, tokens, expected, found, names, first_sample=0, where=None):
+        """Compares all layers of a net, name -> [samples, steps, neurons]; the first difference of all gets its history.
+
+        tokens: the input. first_sample: number of its first sample. where: dict of further facts for the first difference.
+        """
+        clean = self.first is None
+        for node in net.nodes:
+            self.arrays(node.name, expected[node.name], found[node.name], names)
+        if clean and self.first is not None:
+            sample = self.first["sample"]
+            sides = {name: sample_traces(net, tokens, traces, sample) for name, traces in zip(names, (expected, found))}
+            past = history(net, self.first["layer"], self.first["neuron"], self.first["step"], sides)
+            self.first = dict(where or {}) | self.first | dict(sample=sample + first_sample, history=past)
+
+    def result(self):
+        """dict(compared, differences, first_difference)."""
+        return dict(compared=self.compared, differences=self.differences, first_difference=self.first)
 
     def arrays(self, layer, expected, found, names):
         """Compares [samples, steps, neurons] of one layer; `names`: of the two executors."""
@@ -42,7 +63,14 @@ class Comparison:
         self.first = self.first or where | dict(values=values)
 
 
-def verify(path, samples=None, executors=EXECUTORS, threads=False, seed=0, timeout_s=None, progress=None):
+def check_executors(executors):
+    """Raises `UserError` for a name that is none of `EXECUTORS`."""
+    unknown = [e for e in executors if e not in EXECUTORS]
+    if unknown:
+        raise UserError(f"unknown executor {unknown[0]!r}, there are: {', '.join(EXECUTORS)}")
+
+
+def verify(path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s=None, progress=None, chip=None):
     """Compares the artifact's golden spikes with the engine, and the engine with Lava.
 
     The golden input comes first; what `samples` asks for beyond it is an empty sample, one of all ones, and random ones.
@@ -53,17 +81,16 @@ def verify(path, samples=None, executors=EXECUTORS, threads=False, seed=0, timeo
         executors: some of `EXECUTORS`.
         threads, timeout_s: of `sim.simulator.simulate`.
         progress: called with a line of text before each step.
+        chip: `deploy.loihi2.Access`, for the executor `loihi2`.
 
     Returns:
         dict of JSON values: executors, samples, inputs (their kinds), compared, differences, first_difference (None, or dict(layer, sample, step,
-        neuron, values)), seconds by executor.
+        neuron, values, history)), seconds by executor.
 
     Raises:
         UserError: the file; an unknown executor.
     """
-    unknown = [e for e in executors if e not in EXECUTORS]
-    if unknown:
-        raise UserError(f"unknown executor {unknown[0]!r}, there are: {', '.join(EXECUTORS)}")
+    check_executors(executors)
     net, golden = netx.read(path), netx.read_golden(path)
     tokens, kinds = inputs(net, golden, samples, seed)
     say, comparison, seconds = progress or (lambda text: None), Comparison(), {}
@@ -71,15 +98,21 @@ def verify(path, samples=None, executors=EXECUTORS, threads=False, seed=0, timeo
     expected = engine.run(net, tokens, trace="all")
     if golden is not None:
         _against_golden(net, golden, expected if len(tokens) == len(golden.tokens) else engine.run(net, golden.tokens, trace="all"), comparison)
-    for executor in (e for e in executors if e in LAVA):
+    for executor in (e for e in executors if e != "engine"):
         say(executor)
-        found = simulate(net, tokens, executor, "all", threads, timeout_s)
+        found = run_traced(net, tokens, executor, threads, timeout_s, chip)
         seconds[executor] = found.run_seconds
-        for node in net.nodes:
-            comparison.arrays(node.name, expected.traces[node.name], found.traces[node.name], ("engine", executor))
-    names = ["artifact"] * (golden is not None) + ["engine"] + [e for e in executors if e in LAVA]
-    return dict(net=str(path), executors=names, samples=len(tokens), inputs=kinds, compared=comparison.compared, differences=comparison.differences,
-                first_difference=comparison.first, seconds=seconds)
+        comparison.traces(net, tokens, expected.traces, found.traces, ("engine", executor))
+    names = ["artifact"] * (golden is not None) + ["engine"] + [e for e in executors if e != "engine"]
+    return dict(net=str(path), executors=names, samples=len(tokens), inputs=kinds, **comparison.result(), seconds=seconds)
+
+
+def run_traced(net, tokens, executor, threads=False, timeout_s=None, chip=None, progress=None):
+    """`sim.simulator.Simulation` with all traces, from `fused`, `stock` or, on the board to which `chip` is the access, `loihi2`."""
+    if executor == CHIP:
+        from .loihi2_run import run_chip
+        return run_chip(net, tokens, chip, "all", timeout_s=timeout_s, progress=progress)[0]
+    return simulate(net, tokens, executor, "all", threads, timeout_s, progress=progress)
 
 
 def inputs(net, golden, samples, seed):

@@ -103,17 +103,23 @@ def _receive():
     return pickle.loads(exactly(struct.unpack("<Q", exactly(8))[0]))
 
 
-def main(folder):
+def simulate(job, folder):
+    """Builds and runs a job of `sim.simulator.simulate_together`; its report."""
+    start = time.monotonic()
+    sink = connect(job, folder)
+    executable = sink.compile(Loihi2SimCfg(select_tag="fixed_pt", select_sub_proc_model=job["executor"] == "stock"))
+    built = time.monotonic()
+    (run_threads if job["threads"] else run_lava)(executable, job["steps"])
+    return dict(processes=len(executable.proc_builders), build_seconds=built - start, run_seconds=time.monotonic() - built)
+
+
+def serve(folder, execute):
+    """Receives a job, has `execute(job, folder)` do it, writes the report, ends this process."""
     job = _receive()
     sys.setrecursionlimit(RECURSION)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    start = time.monotonic()
     try:
-        sink = connect(job, folder)
-        executable = sink.compile(Loihi2SimCfg(select_tag="fixed_pt", select_sub_proc_model=job["executor"] == "stock"))
-        built = time.monotonic()
-        (run_threads if job["threads"] else run_lava)(executable, job["steps"])
-        report = dict(processes=len(executable.proc_builders), build_seconds=built - start, run_seconds=time.monotonic() - built)
+        report = execute(job, folder)
     except UserError as error:
         report = dict(user_error=str(error))
     except ModelFailed as error:
@@ -128,4 +134,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    serve(sys.argv[1], simulate)

@@ -80,29 +80,27 @@ def simulate_together(jobs, executor="fused", trace=(), threads=False, timeout_s
     if executor not in EXECUTORS:
         raise UserError(f"unknown executor {executor!r}, there are: {', '.join(EXECUTORS)}")
     with tempfile.TemporaryDirectory(prefix="lava-") as folder:
-        plans = [_Plan(net, tokens, trace) for net, tokens in jobs]
+        plans = [Plan(net, tokens, trace) for net, tokens in jobs]
         steps = max(p.steps for p in plans)
         for i, p in enumerate(plans):
             np.save(f"{folder}/in_{i}.npy", p.rows)
-        np.lib.format.open_memmap(f"{folder}/out.npy", "w+", np.int32, (steps, sum(p.width for p in plans)))
-        np.save(f"{folder}/done.npy", np.zeros(1, np.int64))
-        report = _run_worker(folder, dict(nets=[p.net for p in plans], names=[p.names for p in plans], executor=executor, threads=threads, steps=steps),
-                             timeout_s, stall_s, progress)
-        out, base, results = np.load(f"{folder}/out.npy", mmap_mode="r"), 0, []
+        job = dict(nets=[p.net for p in plans], names=[p.names for p in plans], executor=executor, threads=threads, steps=steps)
+        out, report = run_worker(folder, job, sum(p.width for p in plans), timeout_s, stall_s, progress)
+        base, results = 0, []
         for p in plans:
             results.append(p.result(out[:, base:base + p.width], steps, report))
             base += p.width
         return results
 
 
-class _Plan:
-    """One net's rows in and out. A row out holds the read-out, then the traced nodes."""
+class Plan:
+    """One net's rows in and out. A row out holds the read-out, then the traced nodes. Samples follow one another every `slot` steps, by default at once."""
 
-    def __init__(self, net, tokens, trace):
+    def __init__(self, net, tokens, trace, slot=None):
         expected = (net.steps, net.inputs[0].size)
         if tokens.ndim != 3 or tokens.shape[1:] != expected or not len(tokens):
             raise UserError(f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps, channels)")
-        self.net, self.batch, self.late = net, len(tokens), latencies(net)
+        self.net, self.batch, self.late, self.slot = net, len(tokens), latencies(net), slot or net.steps
         self.readout = net.nodes[-1].name
         nodes = [n.name for n in net.nodes]
         self.kept = nodes if trace == "all" else list(trace)
@@ -112,31 +110,44 @@ class _Plan:
         self.names = [name for name in self.kept if name != self.readout]
         self.sizes = {name: net.node(name).size for name in [self.readout, *self.names]}
         self.width = sum(self.sizes.values())
-        self.steps = self.batch * net.steps + max(self.late[name] for name in self.sizes)
+        self.steps = (self.batch - 1) * self.slot + net.steps + max(self.late[name] for name in self.sizes)
         views = [reverse_tokens(tokens, net.tokens) if i.backward else tokens for i in net.inputs]
-        self.rows = np.concatenate(views, 2).reshape(self.batch * net.steps, -1).astype(np.uint8)
+        rows = np.concatenate(views, 2).astype(np.uint8)
+        self.rows = np.pad(rows, ((0, 0), (0, self.slot - net.steps), (0, 0))).reshape(self.batch * self.slot, -1)
 
     def result(self, out, steps, report):
         """Back to stream time: node l's row for stream step k is at chip step k + its latency."""
         streams, base = {}, 0
+        first = np.arange(self.batch)[:, None] * self.slot + np.arange(self.net.steps)
         for name, size in self.sizes.items():
-            late = self.late[name]
-            stream = out[late:late + self.batch * self.net.steps, base:base + size]
-            streams[name] = stream.reshape(self.batch, self.net.steps, size).astype(np.int32 if name == self.readout else np.uint8)
+            stream = out[first + self.late[name], base:base + size]
+            streams[name] = stream.astype(np.int32 if name == self.readout else np.uint8)
             base += size
         logits = streams[self.readout].sum(1, dtype=np.int64)
         return Simulation(logits, {name: streams[name] for name in self.kept}, report["processes"], steps, report["build_seconds"], report["run_seconds"])
 
 
-def _run_worker(folder, job, timeout_s, stall_s, progress):
-    """Starts the worker, feeds it, waits for its report; ends its session whatever happens."""
+def run_worker(folder, job, width, timeout_s, stall_s, progress, module="sim.lava_worker"):
+    """Starts a worker, feeds it, waits for its report; ends its session whatever happens.
+
+    Args:
+        folder: where rows go in and out.
+        job: dict for the worker; `steps` is the number of rows that come out.
+        width: columns of those rows.
+        module: the worker.
+
+    Returns:
+        (rows int32 [steps, width], the worker's report, a dict)
+    """
+    np.lib.format.open_memmap(f"{folder}/out.npy", "w+", np.int32, (job["steps"], width))
+    np.save(f"{folder}/done.npy", np.zeros(1, np.int64))
     root = str(Path(__file__).resolve().parent.parent)
     paths = [root, os.environ.get("PYTHONPATH", "")]
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in paths if p))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         env[variable] = "1"                    # there is a process for every part of the net already
     with open(f"{folder}/log", "wb") as log:
-        worker = subprocess.Popen([sys.executable, "-m", "sim.lava_worker", folder], stdin=subprocess.PIPE, stdout=log, stderr=log, env=env,
+        worker = subprocess.Popen([sys.executable, "-m", module, folder], stdin=subprocess.PIPE, stdout=log, stderr=log, env=env,
                                   start_new_session=True)
     try:
         payload = pickle.dumps(job)
@@ -148,7 +159,8 @@ def _run_worker(folder, job, timeout_s, stall_s, progress):
         _wait(worker, folder, job["steps"], timeout_s, stall_s, progress)
     finally:
         _end(worker)
-    return _report(worker, folder)
+    report = _report(worker, folder)
+    return np.load(f"{folder}/out.npy", mmap_mode="r"), report
 
 
 def _wait(worker, folder, steps, timeout_s, stall_s, progress):

@@ -42,6 +42,18 @@ class Population:
     index: np.ndarray
 
 
+class Rings:
+    """What the host does around the simulated graph: samples follow one another every `slot` steps, and each signal that repeats by itself comes from a
+    `RingBuffer` of its own. `lead`: steps that the host's spikes need to reach the graph."""
+
+    def __init__(self, net):
+        self.slot, self.lead = net.steps, 0
+
+    def line(self, graph, data):
+        """(out-port, first column) of a signal, int32 [lines, steps], that repeats for ever."""
+        return graph.add(RingBuffer(data=data)).s_out, 0
+
+
 class Graph:
     """What has been built so far.
 
@@ -51,8 +63,8 @@ class Graph:
         readout: the process that holds the read-out.
     """
 
-    def __init__(self, net: Net):
-        self.net, self.late, self.delays = net, latencies(net), edge_delays(net)
+    def __init__(self, net: Net, host):
+        self.net, self.host, self.late, self.delays = net, host, latencies(net), edge_delays(net)
         self.processes, self.outputs, self._relayed = [], {}, {}
 
     def add(self, process):
@@ -61,18 +73,23 @@ class Graph:
 
     def phase_population(self, at):
         """The one-hot token phase for a neuron that works on stream step 0 at chip step `at`: as the phase has period N, a delay is a rotation."""
-        n = self.net.tokens
-        return Population(self._phase, (np.arange(n) + at - 1) % n, np.arange(n))
+        n, (port, first) = self.net.tokens, self._phase
+        return Population(port, first + (np.arange(n) + at - 1) % n, np.arange(n))
 
     @cached_property
     def _phase(self):
-        return self.add(RingBuffer(data=np.eye(self.net.tokens, dtype=np.int32))).s_out
+        return self.host.line(self, np.eye(self.net.tokens, dtype=np.int32))
 
     def start_population(self, gate):
         """A pulse that reaches the gate's latches together with the first token of a sample, which needs two steps to get there."""
-        start = np.zeros((1, self.net.steps), np.int32)
-        start[0, (self.late[gate.source] + 2) % self.net.steps] = 1
-        return Population(self.add(RingBuffer(data=start)).s_out, np.array([0]), np.array([0]))
+        start = np.zeros((1, self.host.slot), np.int32)
+        start[0, (self.late[gate.source] + 2) % self.host.slot] = 1
+        port, first = self.host.line(self, start)
+        return Population(port, np.array([first]), np.array([0]))
+
+    def resets(self, late, period):
+        """Arguments of `LIFReset`: reset before chip step `late` and every `period` steps from there."""
+        return dict(reset_interval=period, reset_offset=(late + self.host.lead + 1) % period)
 
     def source(self, name, delay):
         """(populations, rest): `name`'s spikes behind as many relay neurons as bring the delay that is left, `rest`, into 0..62."""
@@ -135,18 +152,19 @@ class Graph:
                 self.dense(p, s.weight[rows], delay, target)
 
 
-def expand(net: Net, inputs, wanted=()) -> Graph:
+def expand(net: Net, inputs, wanted=(), host=None) -> Graph:
     """Builds the graph of a net. Nodes that neither the read-out nor `wanted` depends on are left out: Lava takes no graph in two pieces.
 
     Args:
         net: the net.
         inputs: an object with `.connect(in_port)` and `.shape`, the port that brings the spikes of all `net.inputs`, one behind the other.
         wanted: names of further nodes whose spikes are needed.
+        host: an object like `Rings`, which is the default.
 
     Raises:
         UserError: a gate does not fit the chip's number formats.
     """
-    graph = Graph(net)
+    graph = Graph(net, host or Rings(net))
     readout = net.nodes[-1]
     needed = {*wanted, readout.name}
     for node in reversed(net.nodes):
@@ -174,15 +192,10 @@ def _(node: Cuba, graph):
         rows = np.flatnonzero(node.i_decay == i_decay)
         neurons = graph.add(LIFReset(
             shape=(len(rows),), du=int(i_decay) - 1, dv=node.v_decay, vth=node.v_th, bias_mant=node.bias[rows].astype(np.int32), bias_exp=STATE_SHIFT,
-            **resets(graph.net, graph.late[node.name], graph.net.tokens if node.frame_reset else graph.net.steps)))
+            **graph.resets(graph.late[node.name], graph.net.tokens if node.frame_reset else graph.host.slot)))
         graph.synapses(node, rows, neurons.a_in)
         populations.append(Population(neurons.s_out, np.arange(len(rows)), rows))
     return tuple(populations)
-
-
-def resets(net, late, period):
-    """Arguments of `LIFReset`: reset before chip step `late` and every `period` steps from there."""
-    return dict(reset_interval=period, reset_offset=(late + 1) % period)
 
 
 @expand_node.register
@@ -206,7 +219,7 @@ def _(node: TokenGate, graph):
     graph.dense(graph.phase_population(at + 1), (1 - identity) * WEIGHT_MIN, 0, front.a_in, weight_exp=inhibition)
 
     # 2. Counters: no leak, and nothing but the membrane remembers.
-    counter = graph.add(LIFReset(shape=(n,), du=FULL_DECAY, dv=0, vth=_count_threshold(node, graph.net), **resets(graph.net, at + 2, graph.net.steps)))
+    counter = graph.add(LIFReset(shape=(n,), du=FULL_DECAY, dv=0, vth=_count_threshold(node, graph.net), **graph.resets(at + 2, graph.host.slot)))
     graph.sparse(Population(front.s_out, each, each), each, each, np.zeros(n, int), counter.a_in, n, graded=True)
 
     # 3. Latches: set by their counter, kept by themselves, cleared by the start of a sample unless the counter fires in that very step.

@@ -185,7 +185,7 @@ def test_verify_in_lavas_runtime(folder):
 
 def test_verify_finds_one_wrong_spike(folder, monkeypatch):
     """A single flipped value in what Lava gives is counted and placed."""
-    def tampered(net, tokens, executor, *args):
+    def tampered(net, tokens, executor, *args, **options):
         result = engine.run(net, tokens, "all")
         traces = {n.name: result.traces[n.name].copy() for n in net.nodes}
         traces["turned"][1, 40, 7] ^= 1

@@ -1,0 +1,65 @@
+"""A stream in the terminal: what the sensor sees, which tokens are open, what the net thinks, and how fast."""
+
+import numpy as np
+from rich.columns import Columns
+from rich.console import Group
+from rich.text import Text
+
+COLUMNS = 64                       # characters that the event view may be wide
+BAR = 30
+# By ON + 2 * OFF: nothing, brighter, darker, both.
+COLOURS = ("black", "green", "red", "yellow")
+
+
+def view(classifier, decision, classes, speed):
+    """A rich renderable of the state after one decision."""
+    encoder = classifier.encoder
+    facts = (f"{decision.end_us / 1e6:6.2f} s  frame {decision.frame}  {decision.events * 1e6 / encoder.frame_us:,.0f} events/s\n"
+             f"latency {decision.latency_ms:.1f} ms, busy {decision.busy_ms:.1f} of {encoder.frame_us / 1e3 / (speed or 1):.0f} ms  "
+             f"dropped {decision.dropped}")
+    gates = [Text(f"{name}\nkept {decision.kept[name]:.0%}\n") + tokens(opened[0].reshape(encoder.grid)) for name, opened in classifier.session.open.items()]
+    return Group(Columns([picture(classifier.pixels), Group(Text(facts), Text(), bars(decision.scores, decision.label, classes))], padding=(0, 3)),
+                 Columns(gates, padding=(0, 3)))
+
+
+def picture(pixels):
+    """Half blocks, two pixels a character, green where it grows brighter and red where it grows darker; joined to fit the width.
+
+    pixels: uint8 [2, H, W].
+    """
+    pixels = shrunk(pixels, -(-pixels.shape[2] // COLUMNS))
+    colour = pixels[1] + 2 * pixels[0]
+    colour = np.pad(colour, ((0, len(colour) % 2), (0, 0)))
+    text = Text()
+    for upper, lower in zip(colour[::2], colour[1::2]):
+        for a, b in zip(upper, lower):
+            text.append("▀", f"{COLOURS[a]} on {COLOURS[b]}")
+        text.append("\n")
+    return text
+
+
+def shrunk(pixels, by):
+    """[2, H, W] with squares of `by` x `by` pixels joined: 1 where any is."""
+    _, h, w = pixels.shape
+    padded = np.pad(pixels, ((0, 0), (0, -h % by), (0, -w % by)))
+    return padded.reshape(2, -(-h // by), by, -(-w // by), by).max((2, 4))
+
+
+def tokens(opened):
+    """bool [rows, columns] as squares."""
+    return Text("\n".join("".join("■ " if x else "· " for x in row) for row in opened) + "\n")
+
+
+def bars(scores, label, classes):
+    """One line a class: from the lowest score, no bar, to the highest, a full one."""
+    low, high = min(scores), max(scores)
+    text = Text()
+    for i, score in enumerate(scores):
+        length = round(BAR * (score - low) / max(high - low, 1))
+        text.append(f"{class_name(classes, i)[:28]:28s} {'█' * length:{BAR}s} {score:,}\n", "bold green" if i == label else "")
+    return text
+
+
+def class_name(classes, i):
+    """The class's name, or its number where the net has none."""
+    return classes[i] if i < len(classes) else str(i)
