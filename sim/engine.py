@@ -7,7 +7,7 @@ import numpy as np
 
 from .errors import UserError
 from .integer import STATE_SHIFT
-from .kernels import cuba_scan, keep_share
+from .kernels import cuba_scan, keep_share, synapse_scan
 from .net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
 
 
@@ -51,7 +51,7 @@ def run(net: Net, tokens: np.ndarray, trace=()) -> Result:
     if tokens.ndim != 3 or tokens.shape[1:] != expected:
         raise UserError(f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps, channels)")
     batch = tokens.shape[0]
-    tokens = tokens.astype(np.uint8)
+    tokens = np.ascontiguousarray(tokens, np.uint8)
     result = Result(np.zeros((batch, net.nodes[-1].size), np.int64))
     spikes = {PHASE: np.broadcast_to(np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (batch, net.steps, net.tokens))}
     for i in net.inputs:
@@ -103,15 +103,29 @@ def reverse_tokens(x, tokens):
 
 
 def dendrite(synapses, spikes):
-    """Sum over synapses of weight @ spikes, integers in float32 [B, K, n]. Exact: |a| <= 2**18 < 2**24."""
-    total = 0
+    """Sum over synapses of weight @ spikes, and the synaptic operations: one for every spike and non-zero weight that it meets.
+
+    Returns (integers in float32 [B, K, n], exact as |a| <= 2**18 < 2**24; int).
+    """
+    batch, steps, _ = spikes[synapses[0].source].shape
+    a = np.zeros((batch, steps, synapses[0].weight.shape[0]), np.float32)
+    operations = 0
     for s in synapses:
-        total = total + spikes[s.source].astype(np.float32) @ s.weight.T.astype(np.float32)
-    return total
+        fan_out = (s.weight != 0).sum(0)
+        weight = np.ascontiguousarray(s.weight.T, np.float32)
+        if s.source == PHASE:                       # the same for every sample, one spike a step
+            turns = steps // len(weight)
+            a += np.tile(weight, (turns, 1))
+            operations += batch * turns * int(fan_out.sum())
+        else:
+            hits = np.zeros((batch, len(weight)), np.int64)
+            synapse_scan(spikes[s.source], weight, a, hits)
+            operations += int(hits.sum(0) @ fan_out)
+    return a, operations
 
 
 def synops(synapses, spikes):
-    """One operation for every spike and non-zero weight that it meets."""
+    """The operations of `dendrite` alone."""
     return int(sum(spikes[s.source].sum((0, 1), dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
 
 
@@ -123,14 +137,13 @@ def run_node(node, spikes, net, result):
 
 @run_node.register
 def _(node: Cuba, spikes, net, result):
-    a = dendrite(node.synapses, spikes)
+    a, result.synops[node.name] = dendrite(node.synapses, spikes)
     batch, steps, n = a.shape
     u, v = np.zeros((2, batch, n))
     out = np.empty((batch, steps, n), np.uint8)
     stats = np.zeros((batch, 4))
     cuba_scan(a, keep_share(node.i_decay), (node.bias << STATE_SHIFT).astype(np.float64), float(keep_share(node.v_decay)), float(node.v_th << STATE_SHIFT),
               net.tokens if node.frame_reset else 0, u, v, out, stats)
-    result.synops[node.name] = synops(node.synapses, spikes)
     result.ranges[node.name] = dict(u_max=int(stats[:, 0].max(initial=0)), wraps=int(stats[:, 1].sum()), v_max=int(stats[:, 2].max(initial=0)), clips=int(stats[:, 3].sum()))
     return out
 
@@ -157,5 +170,5 @@ def _(node: Reverse, spikes, net, result):
 
 @run_node.register
 def _(node: Readout, spikes, net, result):
-    result.synops[node.name] = synops(node.synapses, spikes)
-    return dendrite(node.synapses, spikes).astype(np.int32)
+    a, result.synops[node.name] = dendrite(node.synapses, spikes)
+    return a.astype(np.int32)

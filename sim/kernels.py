@@ -78,3 +78,26 @@ def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
                 vb[j] = 0.0 if s else z
                 out[j] = s
         stats[b, 0], stats[b, 1], stats[b, 2], stats[b, 3] = top_u.max(), wraps.sum(), top_v.max(), clips.sum()
+
+
+@numba.njit(parallel=True, cache=True)
+def synapse_scan(x, weight, a, hits):
+    """Adds `weight @ spikes` to `a`, spike by spike: a silent input costs one look. Integers in float32, exact while |a| < 2**24.
+
+    Args:
+        x: uint8 [B, K, m], 0 or 1.
+        weight: float32 [m, n], one row per source neuron.
+        a: float32 [B, K, n], added to.
+        hits: int64 [B, m], the number of spikes of each source neuron, added to.
+    """
+    batch, steps, m = x.shape
+    n = weight.shape[1]
+    for b in numba.prange(batch):
+        for k in range(steps):
+            row, out = x[b, k], a[b, k]
+            for i in range(m):
+                if row[i]:
+                    hits[b, i] += 1
+                    w = weight[i]
+                    for j in range(n):
+                        out[j] += w[j]
