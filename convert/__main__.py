@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim import netx
-from sim.errors import UserError
+from sim.errors import run_command
 
 from .compare_cli import compare
 from .nir_cli import nir_export, nir_import
@@ -79,8 +79,4 @@ main.add_command(nir_import)
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=True)
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
+    run_command(main)

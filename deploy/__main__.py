@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sim.errors import UserError
+from sim.errors import UserError, run_command
 from sim.history import lines
 from sim.simulator import SimulationError
 
@@ -240,11 +240,4 @@ main.add_command(stream)
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=True)
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
-    except SimulationError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(1)
+    run_command(main, SimulationError)

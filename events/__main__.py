@@ -1,14 +1,13 @@
 """`python -m events`: the data sets there are, and the generator of synthetic gestures."""
 
 import os
-import sys
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sim.errors import UserError
+from sim.errors import UserError, run_command
 
 from . import gestures as twin
 from .registry import DATASETS
@@ -58,8 +57,4 @@ def _picture(path, pixels):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
+    run_command(main)

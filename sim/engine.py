@@ -102,24 +102,27 @@ def reverse_tokens(x, tokens):
     return np.ascontiguousarray(x.reshape(b, k // tokens, tokens, c)[:, :, ::-1].reshape(b, k, c))
 
 
-def dendrite(synapses, spikes):
+def prepare(synapses):
+    """Synapses in the form that `dendrite` takes: (source, weight turned to float32 [m, n], number of non-zero weights of each source neuron)."""
+    return [(s.source, np.ascontiguousarray(s.weight.T, np.float32), (s.weight != 0).sum(0)) for s in synapses]
+
+
+def dendrite(prepared, spikes):
     """Sum over synapses of weight @ spikes, and the synaptic operations: one for every spike and non-zero weight that it meets.
 
     Returns (integers in float32 [B, K, n], exact as |a| <= 2**18 < 2**24; int).
     """
-    batch, steps, _ = spikes[synapses[0].source].shape
-    a = np.zeros((batch, steps, synapses[0].weight.shape[0]), np.float32)
+    batch, steps, _ = spikes[prepared[0][0]].shape
+    a = np.zeros((batch, steps, prepared[0][1].shape[1]), np.float32)
     operations = 0
-    for s in synapses:
-        fan_out = (s.weight != 0).sum(0)
-        weight = np.ascontiguousarray(s.weight.T, np.float32)
-        if s.source == PHASE:                       # the same for every sample, one spike a step
+    for source, weight, fan_out in prepared:
+        if source == PHASE:                         # the same for every sample, one spike a step
             turns = steps // len(weight)
             a += np.tile(weight, (turns, 1))
             operations += batch * turns * int(fan_out.sum())
         else:
             hits = np.zeros((batch, len(weight)), np.int64)
-            synapse_scan(spikes[s.source], weight, a, hits)
+            synapse_scan(spikes[source], weight, a, hits)
             operations += int(hits.sum(0) @ fan_out)
     return a, operations
 
@@ -127,6 +130,11 @@ def dendrite(synapses, spikes):
 def synops(synapses, spikes):
     """The operations of `dendrite` alone."""
     return int(sum(spikes[s.source].sum((0, 1), dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
+
+
+def gate_synops(x, tokens):
+    """Operations at a token gate for its source's spikes `x`: each goes to its AND and to the fronts of the N counters."""
+    return int(x.sum(dtype=np.int64)) * (1 + tokens)
 
 
 @singledispatch
@@ -137,7 +145,7 @@ def run_node(node, spikes, net, result):
 
 @run_node.register
 def _(node: Cuba, spikes, net, result):
-    a, result.synops[node.name] = dendrite(node.synapses, spikes)
+    a, result.synops[node.name] = dendrite(prepare(node.synapses), spikes)
     batch, steps, n = a.shape
     u, v = np.zeros((2, batch, n))
     out = np.empty((batch, steps, n), np.uint8)
@@ -153,7 +161,7 @@ def _(node: TokenGate, spikes, net, result):
     x = spikes[node.source]
     opened = token_gate(x, node.threshold, net.tokens)
     result.kept[node.name] = float(opened.mean()) if opened.size else 0.0
-    result.synops[node.name] = int(x.sum(dtype=np.int64)) * (1 + net.tokens)       # each spike goes to its AND and to the N counters' front
+    result.synops[node.name] = gate_synops(x, net.tokens)
     return x * opened[..., None]
 
 
@@ -170,5 +178,5 @@ def _(node: Reverse, spikes, net, result):
 
 @run_node.register
 def _(node: Readout, spikes, net, result):
-    a, result.synops[node.name] = dendrite(node.synapses, spikes)
+    a, result.synops[node.name] = dendrite(prepare(node.synapses), spikes)
     return a.astype(np.int32)

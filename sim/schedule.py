@@ -39,7 +39,7 @@ def latencies(net: Net) -> dict:
     late = {i.name: 0 for i in net.inputs}
     late[PHASE] = 0
     for node in net.nodes:
-        slowest = max(late[s] for s in node.sources if s != PHASE or len(node.sources) == 1)
+        slowest = max((late[s] for s in node.sources if s != PHASE), default=0)
         late[node.name] = slowest + node_steps(node, net.tokens)
     return late
 

@@ -4,7 +4,7 @@ from functools import singledispatch
 
 import numpy as np
 
-from .engine import reverse_tokens
+from .engine import dendrite, prepare, reverse_tokens
 from .errors import UserError
 from .integer import STATE_SHIFT
 from .kernels import cuba_scan, keep_share
@@ -50,7 +50,7 @@ class Session:
         shape, size = tokens.shape, net.inputs[0].size
         if len(shape) != 3 or shape[0] != self.batch or shape[2] != size or shape[1] == 0 or shape[1] % net.tokens:
             raise UserError(f"input has shape {shape}, the net takes [{self.batch}, a multiple of {net.tokens}, {size}] (streams, steps, channels)")
-        tokens = tokens.astype(np.uint8)
+        tokens = np.ascontiguousarray(tokens, np.uint8)
         frames = shape[1] // net.tokens
         spikes = {PHASE: np.broadcast_to(np.tile(self._phase, (frames, 1)), (self.batch, shape[1], net.tokens))}
         for i in net.inputs:
@@ -69,7 +69,7 @@ def make_work(node, net, batch):
 
 @make_work.register
 def _(node: Cuba, net, batch):
-    return dict(weights=_weights(node), keep=keep_share(node.i_decay), bias=(node.bias << STATE_SHIFT).astype(np.float64),
+    return dict(weights=prepare(node.synapses), keep=keep_share(node.i_decay), bias=(node.bias << STATE_SHIFT).astype(np.float64),
                 u=np.zeros((batch, node.size)), v=np.zeros((batch, node.size)), stats=np.zeros((batch, 4)))
 
 
@@ -85,19 +85,7 @@ def _(node: Reverse, net, batch):
 
 @make_work.register
 def _(node: Readout, net, batch):
-    return dict(weights=_weights(node))
-
-
-def _weights(node):
-    return [(s.source, np.ascontiguousarray(s.weight.T.astype(np.float32))) for s in node.synapses]
-
-
-def _dendrite(weights, spikes):
-    """As `sim.engine.dendrite`, with the weights turned once."""
-    total = 0
-    for source, weight in weights:
-        total = total + spikes[source].astype(np.float32) @ weight
-    return total
+    return dict(weights=prepare(node.synapses))
 
 
 @singledispatch
@@ -108,7 +96,7 @@ def run_on(node, work, spikes, session):
 
 @run_on.register
 def _(node: Cuba, work, spikes, session):
-    a = _dendrite(work["weights"], spikes)
+    a, _ = dendrite(work["weights"], spikes)
     out = np.empty(a.shape, np.uint8)
     cuba_scan(a, work["keep"], work["bias"], float(keep_share(node.v_decay)), float(node.v_th << STATE_SHIFT),
               session.net.tokens if node.frame_reset else 0, work["u"], work["v"], out, work["stats"])
@@ -133,4 +121,4 @@ def _(node: Reverse, work, spikes, session):
 
 @run_on.register
 def _(node: Readout, work, spikes, session):
-    return _dendrite(work["weights"], spikes).astype(np.int32)
+    return dendrite(work["weights"], spikes)[0].astype(np.int32)

@@ -65,6 +65,26 @@ def test_resuming_another_configuration_is_refused(tmp_path):
         train(dataclasses.replace(SMALL, float_epochs=1, exact_epochs=0, lr=1.0), tmp_path, quiet=True, threads=1)
 
 
+def test_rows_logged_but_not_saved_are_not_logged_twice(tmp_path):
+    cfg = dataclasses.replace(SMALL, float_epochs=2, exact_epochs=0)
+    train(dataclasses.replace(SMALL, float_epochs=2, exact_epochs=0), tmp_path, quiet=True, threads=1)
+    log = tmp_path / "log.jsonl"
+    log.write_text(log.read_text() + '{"epoch": 3}\n')
+    train(cfg, tmp_path, quiet=True, threads=1)
+    assert [json.loads(line)["epoch"] for line in open(log)] == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
+    with pytest.raises(UserError, match="the loss is (nan|inf) in epoch 1"):
+        train(dataclasses.replace(SMALL, weight_decay=1e30, lr=1e30), tmp_path, quiet=True, threads=1)
+
+
+def test_missing_data_leaves_no_run_folder(tmp_path):
+    with pytest.raises(UserError):
+        train(dataclasses.replace(SMALL, dataset="nmnist"), tmp_path / "run", data_root=str(tmp_path), quiet=True, threads=1)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture
 def saved(tmp_path):
     cfg = dataclasses.replace(SMALL, keep=())

@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import sys
 
 import click
 
 import events
-from sim.errors import UserError
+from sim.errors import UserError, run_command
 
 from .config import PRESETS, Config, preset
 
@@ -36,8 +35,8 @@ def main(dataset, preset_name, data_root, name, seed, changes, fresh, threads, a
     if as_json:
         print(json.dumps(facts | {"run": run_dir}))
     else:
-        print(f"{run_dir}/model.pt: validation accuracy {facts['best_val']:.3f} (integer, epoch {facts['best_epoch']}), "
-              f"float {facts.get('float_val', float('nan')):.3f}, kept share {facts.get('kept', 1.0):.2f}")
+        integer = f", integer {facts['best_val']:.3f} (epoch {facts['best_epoch']}), kept share {facts['kept']:.2f}" if facts["best_epoch"] >= 0 else ""
+        print(f"{run_dir}/model.pt: validation accuracy" + (f" float {facts['float_val']:.3f}" if "float_val" in facts else "") + integer)
 
 
 def _changes(items):
@@ -56,8 +55,4 @@ def _changes(items):
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=True)
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
+    run_command(main)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional as F
 
 import events
+from sim.errors import UserError
 
 from . import checkpoint, pruning
 from .augment import augment
@@ -32,7 +33,6 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
     Returns the facts that are stored with the model. Raises `UserError` for missing data or a run folder of another configuration.
     """
     run_dir = Path(run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_flush_denormal(True)
     set_threads(threads or os.cpu_count())
@@ -43,6 +43,7 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
     x_train, y_train = encoder.encode_all(train_set.events), torch.from_numpy(train_set.labels)
     x_val, y_val = encoder.encode_all(val_set.events), torch.from_numpy(val_set.labels)
 
+    run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(cfg.seed)
     model = SmolMamba(cfg, encoder, len(train_set.classes)).to(device)
     facts = {"dataset": cfg.dataset, "seed": cfg.seed, "n_train": len(train_set), "n_val": len(val_set), "device": device,
@@ -51,6 +52,8 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
     last = run_dir / "last.pt"
     if resume and last.exists():
         model, facts, optimizer, start = _resume(last, cfg, device, console)
+    log = run_dir / "log.jsonl"
+    _cut_log(log, start)
 
     steps = math.ceil(len(train_set) / cfg.batch)
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn(), console=console) as progress:
@@ -70,6 +73,8 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
                 x, y = to_stream(x, device), y.to(device)
                 logits = model(x, exact=exact)
                 loss = F.cross_entropy(logits, y, label_smoothing=cfg.label_smoothing)
+                if not torch.isfinite(loss):
+                    raise UserError(f"{run_dir}: the loss is {float(loss.detach())} in epoch {epoch + 1}; start again with a smaller lr (--set lr=...)")
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
@@ -90,8 +95,8 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
             facts["seconds"] += time.time() - began
             row = {"epoch": epoch + 1, "phase": "integer" if exact else "float", "loss": float(np.mean(losses)), "train": hits / len(train_set),
                    "val": val, "kept": kept, "rate": float(rate), "seconds": round(time.time() - began, 2)}
-            with open(run_dir / "log.jsonl", "a") as log:
-                log.write(json.dumps(row) + "\n")
+            with open(log, "a") as file:
+                file.write(json.dumps(row) + "\n")
             progress.console.print(f"epoch {epoch + 1:3d} {row['phase']:7s} loss {row['loss']:.3f} train {row['train']:.3f} val {val:.3f} "
                                    f"kept {kept:.2f} rate {row['rate']:.3f} {row['seconds']:.1f} s", highlight=False)
             if epoch + 1 == cfg.float_epochs:
@@ -101,7 +106,7 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
                 facts |= {"best_val": val, "best_epoch": epoch + 1, "kept": kept}
                 checkpoint.save(run_dir / "model.pt", model, train_set.classes, facts)
             checkpoint.save(last, model, train_set.classes, facts, loop={"epoch": epoch + 1, "optimizer": optimizer.state_dict()})
-    if not (run_dir / "model.pt").exists():
+    if facts["best_epoch"] < 0:                 # no integer epoch: the float model, which export folds and calibrates
         checkpoint.save(run_dir / "model.pt", model, train_set.classes, facts)
     return facts
 
@@ -110,14 +115,23 @@ def _resume(last, cfg, device, console):
     model, content = checkpoint.load(last)
     if content["config"] != cfg.to_dict():
         changed = [k for k, v in cfg.to_dict().items() if content["config"].get(k) != v]
-        from sim.errors import UserError
         raise UserError(f"{last.parent}: holds a run with another configuration ({', '.join(changed)} differ); take another --name or delete the folder")
+    if "loop" not in content:
+        raise UserError(f"{last}: holds a model but no state of a training run; delete it or train with --fresh")
     model.to(device)
     start = content["loop"]["epoch"]
     optimizer = _optimizer(model, cfg.lr, cfg.weight_decay)
     optimizer.load_state_dict(content["loop"]["optimizer"])
     console.print(f"going on from epoch {start} of {last}")
     return model, content["facts"], optimizer, start
+
+
+def _cut_log(log, epochs):
+    """Leaves the rows of the first `epochs` epochs: those that a killed run has logged but not saved come again."""
+    rows = log.read_text().splitlines()[:epochs] if log.exists() else []
+    temporary = log.with_suffix(".tmp")
+    temporary.write_text("".join(row + "\n" for row in rows))
+    os.replace(temporary, log)
 
 
 def _optimizer(model, lr, weight_decay):

@@ -255,8 +255,10 @@ class SmolMamba(nn.Module):
             else:
                 x = shared if t == "f" else self.reverse(shared)
             x = self.run_tower(x, t, exact, trace)
-            counts = x.sum(2)
-            logits = logits + counts @ self.readout_weight(t, exact).T
+            counts, w = x.sum(2), self.readout_weight(t, exact)
+            if exact and not self.training:         # float32 holds the integer sums of long streams no longer
+                counts, w = counts.double(), w.double()
+            logits = logits + counts @ w.T
         # One spike in eight is the usual rate: brings the scores to the order of 1 for the loss.
         return logits * (8 / tokens.shape[2])
 
