@@ -65,9 +65,20 @@ def test_kernel_is_the_definition(seed):
 def test_backward_kernels_are_plain_torch(reset):
     r = np.random.default_rng(2)
     g = torch.from_numpy(r.normal(size=(2, 30, 6)).astype(np.float32)).transpose(1, 2)
+    v = torch.from_numpy(r.normal(1, 3, size=(2, 30, 6)).astype(np.float32)).transpose(1, 2)
     i_decay = torch.tensor([1, 20, 600, 2048, 4095, 4096])
-    for a, b in zip(dynamics._backward_cpu(g, i_decay, 300, reset), dynamics.backward_reference(g, i_decay, 300, reset)):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+    arguments = (g, v, i_decay, 300, TAU, SCALE, reset)
+    for a, b in zip(dynamics._backward_cpu(*arguments), dynamics.backward_reference(*arguments)):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("tau", [0.01, 0.5, 3.0])
+def test_surrogate_of_the_kernel_is_torchs(tau):
+    """With both decays full the gradient at the input is the surrogate times the gradient at the spike."""
+    v = torch.linspace(-40, 42, 4096).reshape(1, 1, -1)
+    full, one = torch.tensor([4096]), torch.ones_like(v)
+    ours, _ = dynamics._backward_cpu(one, v, full, 4096, tau, SCALE, 0)
+    torch.testing.assert_close(ours, dynamics.surrogate(v, 1.0, tau, SCALE), rtol=1e-5, atol=1e-30)
 
 
 @pytest.mark.parametrize("reset", [0, 5])

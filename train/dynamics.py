@@ -15,12 +15,15 @@ Backward is SLAYER's: with `g` the gradient at the voltage, the surrogate of the
 that is, neither rounding, nor wrap, nor the reset after a spike takes part in the gradient.
 """
 
+import math
+
 import numba
 import numpy as np
 import torch
 
 from sim.integer import DECAY_ONE
 from sim.kernels import clip64, decay64, wrap64
+from sim.memory import keep_heap
 
 STATE_SCALE = 4096          # state integer = state here * 4096 * gain
 
@@ -63,18 +66,36 @@ def _forward_float(x, keep_u, bias, keep_v, v_th, reset_every, v_out, s_out):
                 v[j] = np.float32(0) if s else z
 
 
+# 2**f on [-0.5, 0.5]: the Taylor coefficients ln(2)**i / i!, float32-exact at this degree.
+_POLY = tuple(np.float32(np.log(2)**i / math.factorial(i)) for i in range(7))
+_LOG2_E, _LOWEST = np.float32(1 / np.log(2)), np.float32(-126)
+
+
+@numba.njit(inline="always")
+def _exp(x):
+    """exp for float32 x <= 0 in vector code, which numba's own is not; below 2**-126 it stays there."""
+    z = max(x * _LOG2_E, _LOWEST)
+    n = np.int32(z - np.float32(0.5))
+    f = z - np.float32(n)
+    p = _POLY[5] + f * _POLY[6]
+    p = _POLY[3] + f * (_POLY[4] + f * p)
+    p = _POLY[0] + f * (_POLY[1] + f * (_POLY[2] + f * p))
+    return p * np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
 @numba.njit(parallel=True, cache=True)
-def _backward(g, keep_u, keep_v, reset_every, gi_out, gx_out):
-    batch, steps, n = g.shape
+def _backward(grad, v, slope, height, keep_u, keep_v, reset_every, gx_out, gb_out):
+    """The surrogate, `height * exp(slope * |v - 1|)`, and the two adjoint leaks. `gb_out` [batch, n]: the gradient at the bias, added to."""
+    batch, steps, n = grad.shape
     for b in numba.prange(batch):
-        gi, gx = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        gi, gx, gb = np.zeros(n, np.float32), np.zeros(n, np.float32), gb_out[b]
         for k in range(steps - 1, -1, -1):
-            row, io, xo = g[b, k], gi_out[b, k], gx_out[b, k]
+            row, vo, xo = grad[b, k], v[b, k], gx_out[b, k]
             for j in range(n):
-                gi[j] = gi[j] * keep_v + row[j]
+                gi[j] = gi[j] * keep_v + row[j] * height * _exp(abs(vo[j] - np.float32(1)) * slope)
                 gx[j] = gx[j] * keep_u[j] + gi[j]
-                io[j] = gi[j]
                 xo[j] = gx[j]
+                gb[j] += gi[j]
             if reset_every > 0 and k % reset_every == 0:
                 gi[:] = 0
                 gx[:] = 0
@@ -131,10 +152,9 @@ class _Cuba(torch.autograd.Function):
     def backward(ctx, grad):
         v, i_decay = ctx.saved_tensors
         v_decay, tau, scale, reset_every = ctx.rest
-        g = surrogate(v, 1.0, tau, scale).mul_(grad)
         step = _backward_cpu if v.device.type == "cpu" else backward_reference
-        gi, gx = step(g, i_decay, v_decay, reset_every)
-        return gx, gi.sum((0, 2)), None, None, None, None, None, None, None
+        gx, gb = step(grad, v, i_decay, v_decay, tau, scale, reset_every)
+        return gx, gb, None, None, None, None, None, None, None
 
 
 def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True):
@@ -169,12 +189,12 @@ def _forward_cpu(x, bias, i_decay, v_decay, gain, reset_every):
     return _tensor(v), _tensor(s)
 
 
-def _backward_cpu(g, i_decay, v_decay, reset_every):
-    rows = _rows(g)
-    gi, gx = _empty(rows), _empty(rows)
+def _backward_cpu(grad, v, i_decay, v_decay, tau, scale, reset_every):
+    rows = _rows(grad)
+    gx, gb = _empty(rows), np.zeros((rows.shape[0], rows.shape[2]), np.float32)
     keep = ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32)
-    _backward(rows, keep, np.float32((DECAY_ONE - v_decay) / DECAY_ONE), reset_every, gi, gx)
-    return _tensor(gi), _tensor(gx)
+    _backward(rows, _rows(v), np.float32(-1 / tau), np.float32(scale / (2 * tau)), keep, np.float32((DECAY_ONE - v_decay) / DECAY_ONE), reset_every, gx, gb)
+    return _tensor(gx), torch.from_numpy(gb.sum(0))
 
 
 def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
@@ -205,19 +225,26 @@ def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
     return (v if gain is None else v / th[:, None]).float(), s
 
 
-def backward_reference(g, i_decay, v_decay, reset_every):
-    """Plain torch twin of the backward kernel. Returns (gradient at the current, gradient at the input)."""
-    keep_u, keep_v = (DECAY_ONE - i_decay).to(g.dtype) / DECAY_ONE, (DECAY_ONE - v_decay) / DECAY_ONE
-    gi = gx = torch.zeros_like(g[..., 0])
-    gis, gxs = [], []
-    for k in range(g.shape[-1] - 1, -1, -1):
-        gi = gi * keep_v + g[..., k]
-        gx = gx * keep_u + gi
-        gis.append(gi)
-        gxs.append(gx)
-        if reset_every and k % reset_every == 0:
-            gi = gx = torch.zeros_like(gi)
-    return torch.stack(gis[::-1], -1), torch.stack(gxs[::-1], -1)
+def backward_reference(grad, v, i_decay, v_decay, tau, scale, reset_every):
+    """Plain torch twin of the backward kernel. Returns the gradients at the input and at the bias."""
+    g = surrogate(v, 1.0, tau, scale).mul_(grad)
+    gi = leak_reference(g, torch.full_like(i_decay, v_decay), reset_every, True)
+    return leak_reference(gi, i_decay, reset_every, True), gi.sum((0, 2))
+
+
+def leak_reference(x, i_decay, reset_every, reverse):
+    """Plain torch twin of `_leak`, [B, C, K]."""
+    keep = (DECAY_ONE - i_decay).to(x.dtype) / DECAY_ONE
+    y, out = torch.zeros_like(x[..., 0]), [None] * x.shape[-1]
+    for k in reversed(range(x.shape[-1])) if reverse else range(x.shape[-1]):
+        first = reset_every and k % reset_every == 0
+        if first and not reverse:
+            y = torch.zeros_like(y)
+        y = y * keep + x[..., k]
+        out[k] = y
+        if first and reverse:
+            y = torch.zeros_like(y)
+    return torch.stack(out, -1)
 
 
 class _Leak(torch.autograd.Function):
@@ -238,10 +265,7 @@ def _leak_any(x, i_decay, reset_every, reverse):
         out = _empty(rows)
         _leak(rows, ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32), reset_every, reverse, out)
         return _tensor(out)
-    zero = torch.zeros_like(i_decay, dtype=x.dtype)
-    if reverse:
-        return backward_reference(x, i_decay, DECAY_ONE, reset_every)[1]
-    return forward_reference(x, zero, i_decay, DECAY_ONE, None, reset_every)[0]
+    return leak_reference(x, i_decay, reset_every, reverse)
 
 
 def leak(x, i_decay, reset_every=0):
@@ -252,6 +276,7 @@ def leak(x, i_decay, reset_every=0):
 def set_threads(n):
     """Threads of torch and of the kernels. In this order: the first launch of a numba kernel changes torch's number behind its back
     (both use the same OpenMP), and a run whose number changes on the way does not repeat bit by bit."""
+    keep_heap()
     leak(torch.zeros(1, 1, 1), torch.tensor([DECAY_ONE]))
     numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
     torch.set_num_threads(n)
