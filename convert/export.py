@@ -10,7 +10,7 @@ from train import checkpoint
 from train.loop import to_integers
 
 from . import parity, report
-from .integers import to_net
+from .integers import refuse_pruner, to_net
 
 PARITY_SAMPLES = 16
 GOLDEN_SAMPLES = 1
@@ -26,6 +26,7 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
     """
     model, content = checkpoint.load(model_path)
     cfg = model.cfg
+    refuse_pruner(cfg)
     name = dataset or cfg.dataset
     recordings = events.load(name, split, data_root)
     if list(recordings.classes) != list(content["classes"]):

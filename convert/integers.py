@@ -11,6 +11,7 @@ import torch
 
 from sim.errors import UserError
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from train.pruning import FIXED_GATE, has_gate
 
 REVERSED = "reversed"
 AND_WEIGHT, AND_THRESHOLD = 64, 96          # one spike stays below, two cross
@@ -24,12 +25,20 @@ def weight_integers(weight, gain):
     return q.clamp(-256, 254).to(torch.int16).numpy()
 
 
+def refuse_pruner(cfg):
+    """Raises `UserError` for a pruner that the chip's gate does not stand for."""
+    if cfg.keep and not has_gate(cfg):
+        raise UserError(f"model: it prunes tokens by {cfg.pruner!r}; the chip's gate counts spikes, so only {' and '.join(FIXED_GATE)} can be exported: "
+                        "train with another pruner, or with keep=[]")
+
+
 def to_net(model, classes, facts):
     """The `sim.net.Net` of a folded model with calibrated gates.
 
     Raises:
         UserError: naming the layer, where the chip cannot express it.
     """
+    refuse_pruner(model.cfg)
     if not model.folded:
         raise UserError("model: its norms are not folded; export folds and calibrates it first")
     if model.cfg.keep and not (model.thresholds > 0).all():

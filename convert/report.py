@@ -70,7 +70,7 @@ def mask_agreement(model, x, batch=64):
         model(to_stream(x[i:i + batch], "cpu"), exact=True)
         n += len(x[i:i + batch])
         for (t, b), spikes in model.gate_inputs.items():
-            top = pruning.top_k(spikes, cfg.keep[b], model.n_tokens, cfg.latency_bonus)
+            top = pruning.top_k(spikes, cfg.keep[b], model.n_tokens, cfg.latency_bonus, cfg.pruner, cfg.seed)
             gate = pruning.fixed_gate(spikes, model.threshold(t, b), model.n_tokens)
             sums.setdefault(f"{t}{b}.sst", []).append([float(top.mean(1).sum()), float(gate.mean(1).sum()), float((top == gate).float().mean(1).sum())])
     return {k: dict(zip(("kept_trained", "kept_gated", "agreement"), (np.sum(v, 0) / n).tolist())) for k, v in sums.items()}

@@ -19,6 +19,7 @@ class Config:
         scan: "twin" (one tower in reading order, one reversed, joined at the read-out), "reversal" (the stream is reversed between blocks), "forward".
         gate: "read" (state spikes pass where a memoryless gate spikes too) or "none".
         keep: SST-TP's target share of open tokens before each block; empty for no pruning.
+        pruner: what a token is kept for: "count+latency", "count", "latency" or "random" (`train.pruning`). Only the first two have a gate on the chip.
         gate_from: share of the float epochs after which the fixed gates take the place of top-k, their thresholds following the weights.
         latency_bonus: what a first spike in the first frame adds to a token's score, in spikes per frame seen; falls linearly to 0 at the last frame.
         state: "sample" (the bank's state runs on across frames) or "frame".
@@ -39,6 +40,7 @@ class Config:
     scan: str = "twin"
     gate: str = "read"
     keep: tuple = (0.65, 0.45)
+    pruner: str = "count+latency"
     gate_from: float = 0.5
     latency_bonus: float = 4.0
     state: str = "sample"
@@ -60,7 +62,8 @@ class Config:
     seed: int = 1
 
     def __post_init__(self):
-        choices = {"scan": ("twin", "reversal", "forward"), "gate": ("read", "none"), "state": ("sample", "frame")}
+        choices = {"scan": ("twin", "reversal", "forward"), "gate": ("read", "none"), "state": ("sample", "frame"),
+                   "pruner": ("count+latency", "count", "latency", "random")}
         for name, allowed in choices.items():
             _require(getattr(self, name) in allowed, f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
         for name in ("width", "blocks", "bank", "batch"):

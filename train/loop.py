@@ -113,8 +113,8 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
 
 def _resume(last, cfg, device, console):
     model, content = checkpoint.load(last)
-    if content["config"] != cfg.to_dict():
-        changed = [k for k, v in cfg.to_dict().items() if content["config"].get(k) != v]
+    if model.cfg != cfg:                    # not the stored dictionary: it lacks entries that came later, with their defaults
+        changed = [k for k, v in cfg.to_dict().items() if getattr(model.cfg, k) != v]
         raise UserError(f"{last.parent}: holds a run with another configuration ({', '.join(changed)} differ); take another --name or delete the folder")
     if "loop" not in content:
         raise UserError(f"{last}: holds a model but no state of a training run; delete it or train with --fresh")
@@ -203,7 +203,7 @@ def to_integers(model, x, cfg, device):
     """Folds the norms, then sets the gates' thresholds on the training set, block after block: a gate sees what the earlier gates leave."""
     model.eval()
     model.fold()
-    for block in range(cfg.blocks if cfg.keep else 0):
+    for block in range(cfg.blocks if pruning.has_gate(cfg) else 0):
         seen = {t: [] for t in model.towers}
         for i in range(0, len(x), cfg.batch):
             model(to_stream(x[i:i + cfg.batch], device), exact=True)

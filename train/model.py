@@ -209,15 +209,17 @@ class SmolMamba(nn.Module):
         return x
 
     def select(self, x, tower, block, exact):
-        """SST-TP before a block: top-k of the score while the gates are not calibrated, then the fixed thresholds."""
-        if not self.cfg.keep:
+        """SST-TP before a block: top-k of the score while the gates are not calibrated, then the fixed thresholds. Pruners without a gate stay top-k."""
+        cfg = self.cfg
+        if not cfg.keep:
             return x
-        self.gate_inputs[tower, block] = x.detach()
+        if pruning.has_gate(cfg):
+            self.gate_inputs[tower, block] = x.detach()
         threshold = self.threshold(tower, block)
         if threshold:
             mask = pruning.fixed_gate(x, threshold, self.n_tokens)
         else:
-            mask = pruning.top_k(x, self.cfg.keep[block], self.n_tokens, self.cfg.latency_bonus)
+            mask = pruning.top_k(x, cfg.keep[block], self.n_tokens, cfg.latency_bonus, cfg.pruner, cfg.seed)
         self.kept[tower, block] = float(mask.mean())
         return x * mask[:, None]
 
