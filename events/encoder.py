@@ -1,22 +1,25 @@
 """Events to frames to the token stream that a net reads: one step carries one window of one frame, both polarities."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
 from sim.errors import UserError
 
 # An encoder may come from a file: nothing is allocated for numbers beyond these.
-_LIMITS = {"height": 4096, "width": 4096, "pool": 4096, "window": 256, "stride": 256, "frames": 65536, "frame_us": 2**31 - 1}
+_LIMITS = {"height": 4096, "width": 4096, "pool": 4096, "window": 256, "stride": 256, "frames": 65536, "frame_us": 2**31 - 1,
+           "frame_events": 2**31 - 1}
 _MAX_STREAM = 2**30
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """How a recording becomes spikes. All attributes are integers; `dataclasses.asdict` gives what a file stores.
+    """How a recording becomes spikes. All attributes are integers; `settings` (or `dataclasses.asdict`) gives what a file stores.
 
     Frames. Event (x, y, p, t) sets `frame[t // frame_us, p, y // pool, x // pool] = 1`; one or a hundred events are the same.
     Events at or after `frames * frame_us` (or before 0) are left out. A frame has `H = ceil(height / pool)` by `W = ceil(width / pool)` pixels.
+    With `frame_events` = M > 0, frames hold a fixed count instead: the i-th event in order of time (equal times in the order given) belongs to
+    frame `i // M`, whatever its time; events from the `frames * M`-th on are left out, and a recording that ends early leaves its last frames empty.
 
     Tokens. Token `n = row * cols + col` of the `rows x cols = ceil(H / stride) x ceil(W / stride)` grid owns the patch of `stride x stride`
     pixels at `(row * stride, col * stride)` and reads the `window x window` pixels around it, from
@@ -33,7 +36,8 @@ class Encoder:
         pool: sensor pixels to a frame pixel, along each axis.
         window, stride: in frame pixels; window >= stride.
         frames: T.
-        frame_us: length of a frame in microseconds.
+        frame_us: length of a frame in microseconds; unused if `frame_events` is not 0.
+        frame_events: events to a frame; 0: frames are cut by time. Files from before it was there have no such entry and mean 0.
 
     Raises:
         UserError: an attribute is not an integer, is out of range, or they do not fit together.
@@ -45,17 +49,22 @@ class Encoder:
     stride: int = 5
     frames: int = 8
     frame_us: int = 40000
+    frame_events: int = 0
 
     def __post_init__(self):
         for f in fields(self):
-            value, limit = getattr(self, f.name), _LIMITS[f.name]
-            if type(value) is not int or not 1 <= value <= limit:
-                raise UserError(f"encoder: {f.name} is {value!r}, expected an integer in 1..{limit}")
+            value, least, limit = getattr(self, f.name), int(f.name != "frame_events"), _LIMITS[f.name]
+            if type(value) is not int or not least <= value <= limit:
+                raise UserError(f"encoder: {f.name} is {value!r}, expected an integer in {least}..{limit}")
         if self.window < self.stride:
             raise UserError(f"encoder: window {self.window} is smaller than stride {self.stride}, pixels would be lost; make the window larger")
         if self.frames * self.tokens * self.channels > _MAX_STREAM:
             raise UserError(f"encoder: {self.frames} frames x {self.tokens} tokens x {self.channels} channels is more than {_MAX_STREAM}; "
                             "take a larger pool or stride, or fewer frames")
+
+    def settings(self):
+        """What a file stores: `asdict`, less `frame_events` where it is 0, so that nothing changes for those who do not use it."""
+        return {key: value for key, value in asdict(self).items() if key != "frame_events" or value}
 
     @property
     def frame_shape(self):
@@ -113,10 +122,19 @@ class Encoder:
                 i = int(bad.argmax())
                 raise UserError(f"event {i}: {name} = {column[i]} is outside 0..{end - 1} of the encoder's {self.width} x {self.height} sensor; "
                                 "use the encoder of this recording's data set")
-        frame = events["t"].astype(np.int64) // self.frame_us
+        frame = self._frame(events["t"].astype(np.int64))
         h, w = self.frame_shape
         index = ((frame * 2 + p) * h + y // self.pool) * w + x // self.pool
         out.reshape(-1)[index[(frame >= 0) & (frame < self.frames)]] = 1
+
+    def _frame(self, t):
+        """Number of the frame of every event, by its time in microseconds: int64 [n]."""
+        if not self.frame_events:
+            return t // self.frame_us
+        place = np.arange(len(t))
+        if (np.diff(t) < 0).any():
+            place[np.argsort(t, kind="stable")] = np.arange(len(t))
+        return place // self.frame_events
 
     def token_spikes(self, frames):
         """The token stream of frames.

@@ -11,13 +11,14 @@ from sim.errors import UserError
 EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("p", np.int8), ("t", np.int64)])
 
 
-def as_events(x, y, p, t, height, width, where):
+def as_events(x, y, p, t, height, width, where, sort=True):
     """Checks columns of numbers and packs them into one array, sorted by time (stable: equal times keep their order).
 
     Args:
         x, y, p, t: [n], any real dtype; x, y, p whole numbers; t in microseconds, not negative (rounded to whole ones).
         height, width: the sensor.
         where: what the message names if something is wrong, such as the file.
+        sort: put times that go back in order; otherwise they are an error.
 
     Returns:
         EVENT [n].
@@ -37,7 +38,11 @@ def as_events(x, y, p, t, height, width, where):
             raise UserError(f"{where}: {name} is not a whole number; the columns must be x, y, polarity, time")
     events = np.empty(len(t), EVENT)
     events["x"], events["y"], events["p"], events["t"] = x, y, p, np.rint(t)
-    if (np.diff(events["t"]) < 0).any():
+    back = np.diff(events["t"]) < 0
+    if back.any():
+        if not sort:
+            i = int(back.argmax()) + 1
+            raise UserError(f"{where}: time goes back at event {i}, from {events['t'][i - 1]} to {events['t'][i]} us; sort the recording by time")
         events = events[np.argsort(events["t"], kind="stable")]
     return events
 
@@ -47,19 +52,26 @@ class Files(Sequence):
     """The recordings in some files, read when they are asked for: a full data set need not fit the memory.
 
     Attributes:
-        paths: one file a recording.
-        read: path -> EVENT [n]; raises UserError naming the file.
+        paths: the file of each recording; several may share one.
+        read: (path, *part) -> EVENT [n]; raises UserError naming the file. What it gives depends on nothing but the file, the part and its own `repr`
+            (of a dataclass) or name (of a function), which `events.cache` goes by.
+        parts: where in the file each recording is, a tuple of arguments each; () if every file is one recording.
     """
     paths: tuple
     read: Callable
+    parts: tuple = ()
 
     def __len__(self):
         return len(self.paths)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return Files(self.paths[index], self.read)
-        return self.read(self.paths[index])
+            return Files(self.paths[index], self.read, self.parts[index])
+        return self.read(self.paths[index], *(self.parts[index] if self.parts else ()))
+
+    def only(self, chosen):
+        """Those with the given numbers."""
+        return Files(tuple(self.paths[i] for i in chosen), self.read, tuple(self.parts[i] for i in chosen) if self.parts else ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +84,8 @@ class Recordings:
         names: n unique names: the file, relative to the data set's folder, or such as "digits/123".
         classes: names of the classes.
         height, width: the sensor, in pixels.
+        skipped: one line for each recording that was left out because its file is broken, naming it (`events.load` with `skip_bad`).
+        root: the data folder that they are from; "" if there is none.
     """
     events: Sequence
     labels: np.ndarray
@@ -79,6 +93,8 @@ class Recordings:
     classes: tuple
     height: int
     width: int
+    skipped: tuple = ()
+    root: str = ""
 
     def __len__(self):
         return len(self.labels)

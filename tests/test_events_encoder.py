@@ -19,9 +19,10 @@ def events_of(*rows):
 
 def frames_by_loop(enc, events):
     out = np.zeros((enc.frames, 2, math.ceil(enc.height / enc.pool), math.ceil(enc.width / enc.pool)), np.uint8)
-    for x, y, p, t in events.tolist():
-        if 0 <= t < enc.frames * enc.frame_us:
-            out[t // enc.frame_us, p, y // enc.pool, x // enc.pool] = 1
+    for i, (x, y, p, t) in enumerate(sorted(events.tolist(), key=lambda event: event[3])):      # sorted() keeps the order of equal times
+        frame = i // enc.frame_events if enc.frame_events else t // enc.frame_us
+        if 0 <= frame < enc.frames:
+            out[frame, p, y // enc.pool, x // enc.pool] = 1
     return out
 
 
@@ -44,7 +45,8 @@ def tokens_by_loop(enc, frames):
 def encoders(draw):
     stride = draw(st.integers(1, 6))
     return Encoder(height=draw(st.integers(1, 20)), width=draw(st.integers(1, 20)), pool=draw(st.integers(1, 4)), stride=stride,
-                   window=stride + draw(st.integers(0, 5)), frames=draw(st.integers(1, 4)), frame_us=draw(st.integers(1, 50)))
+                   window=stride + draw(st.integers(0, 5)), frames=draw(st.integers(1, 4)), frame_us=draw(st.integers(1, 50)),
+                   frame_events=draw(st.sampled_from([0, 0, 1, 3, 20, 100])))
 
 
 @st.composite
@@ -73,6 +75,21 @@ def test_every_event_in_its_frame_at_the_edges():
     enc = Encoder(height=4, width=4, window=4, stride=4, frames=3, frame_us=100)
     frames = enc.frames_of(events_of((0, 0, 0, -1), (1, 0, 0, 0), (2, 0, 0, 99), (3, 0, 0, 100), (0, 1, 0, 200), (1, 1, 0, 299), (2, 1, 0, 300)))
     assert [tuple(i) for i in np.argwhere(frames)] == [(0, 0, 0, 1), (0, 0, 0, 2), (1, 0, 0, 3), (2, 0, 1, 0), (2, 0, 1, 1)]
+
+
+def test_frames_of_a_fixed_count():
+    enc = Encoder(height=4, width=4, window=4, stride=4, frames=3, frame_events=2)
+    #                             second      first       after the last   third (after the first of its time)
+    frames = enc.frames_of(events_of((0, 0, 0, 5), (1, 0, 0, -7), (2, 0, 0, 900), (3, 0, 0, 5)))
+    assert [tuple(i) for i in np.argwhere(frames)] == [(0, 0, 0, 0), (0, 0, 0, 1), (1, 0, 0, 2), (1, 0, 0, 3)]
+    assert not enc.frames_of(np.zeros(0, EVENT)).any()
+    assert enc.frames_of(events_of(*[(i, 0, 0, i) for i in range(4)] * 2)).sum(axis=(1, 2, 3)).tolist() == [1, 1, 1]
+
+
+def test_encoder_of_a_file_from_before_fixed_counts():
+    old = dict(height=34, width=34, pool=1, window=10, stride=5, frames=8, frame_us=40000)
+    assert Encoder(**old) == Encoder(**old, frame_events=0) and Encoder(**old).settings() == old
+    assert Encoder(**Encoder(**old, frame_events=9).settings()).frame_events == 9
 
 
 def test_a_pixel_is_one_however_many_events_and_polarity_1_is_the_second_channel():
@@ -140,7 +157,7 @@ def test_frames_of_another_shape_are_refused(shape):
 
 @pytest.mark.parametrize("change", [
     {"window": 4}, {"height": 0}, {"width": -3}, {"frames": 0}, {"frame_us": 0}, {"pool": 0}, {"stride": 0}, {"frames": 8.0}, {"frames": True},
-    {"frames": "8"}, {"frames": None}, {"height": 10**9}, {"frames": 65536, "window": 256, "stride": 1}])
+    {"frame_events": -1}, {"frame_events": 2**31}, {"frame_events": 2.0}, {"frame_events": False}, {"frames": "8"}, {"frames": None}, {"height": 10**9}, {"frames": 65536, "window": 256, "stride": 1}])
 def test_nonsense_is_refused_at_birth(change):
     with pytest.raises(UserError, match="^encoder: [^\n]*$"):
         Encoder(**change)
