@@ -25,9 +25,13 @@ class Config:
         state: "sample" (the bank's state runs on across frames) or "frame".
         mix_decay: membrane decay of a block's output, 4095 for memoryless; smaller leaks into the next tokens.
         float_epochs, exact_epochs: epochs with float dynamics, then with the chip's integers.
-        lr, exact_lr, weight_decay, batch, warmup (share of the float epochs), label_smoothing: of the optimiser.
+        lr, exact_lr, weight_decay, batch, warmup (share of the float epochs), label_smoothing: of the optimiser. The batch is that of all processes together.
+        accumulate: parts that a process cuts its share of a batch into, to save memory; the optimiser's steps stay the same.
+        amp: 16-bit matrix products in the float phase; on CUDA TF32 ones in the integer phase, whose forward pass stays exact.
+        patience: integer epochs without a better validation accuracy after which training ends; 0: never.
         tau, scale: of the surrogate derivative, in thresholds.
         shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
+        jitter_us: all times of a recording move by up to so many microseconds. flip_polarity: share of recordings whose ON and OFF change places.
         seed: of everything.
     """
     dataset: str = "digits"
@@ -53,12 +57,17 @@ class Config:
     batch: int = 32
     warmup: float = 0.1
     label_smoothing: float = 0.1
+    accumulate: int = 1
+    amp: bool = False
+    patience: int = 0
     tau: float = 0.5
     scale: float = 1.0
     shift: float = 1.0
     rotate: float = 5.0
     zoom: float = 0.05
     drop: float = 0.1
+    jitter_us: float = 0.0
+    flip_polarity: float = 0.0
     seed: int = 1
 
     def __post_init__(self):
@@ -66,7 +75,7 @@ class Config:
                    "pruner": ("count+latency", "count", "latency", "random")}
         for name, allowed in choices.items():
             _require(getattr(self, name) in allowed, f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
-        for name in ("width", "blocks", "bank", "batch"):
+        for name in ("width", "blocks", "bank", "batch", "accumulate"):
             _require(type(getattr(self, name)) is int and 1 <= getattr(self, name) <= 65536, f"{name} is {getattr(self, name)!r}, expected an integer of at least 1")
         _require(all(type(n) is int and 1 <= n <= 65536 for n in self.stem), f"stem is {self.stem!r}, expected widths")
         _require(len(self.decays) > 0 and all(1 <= d <= 4096 for d in self.decays), f"decays is {self.decays!r}, expected time constants in 1..4096 steps")
@@ -74,6 +83,11 @@ class Config:
         _require(len(self.keep) in (0, self.blocks), f"keep has {len(self.keep)} shares, expected none or one for each of the {self.blocks} blocks")
         _require(all(0 < k <= 1 for k in self.keep), f"keep is {self.keep!r}, expected shares in (0, 1]")
         _require(type(self.mix_decay) is int and 0 <= self.mix_decay <= 4095, f"mix_decay is {self.mix_decay!r}, expected 0..4095")
+        _require(self.accumulate <= self.batch, f"accumulate is {self.accumulate}, expected no more than the batch, {self.batch}")
+        _require(type(self.amp) is bool, f"amp is {self.amp!r}, expected true or false")
+        _require(type(self.patience) is int and self.patience >= 0, f"patience is {self.patience!r}, expected a number of epochs")
+        _require(0 <= self.jitter_us <= 1e9, f"jitter_us is {self.jitter_us!r}, expected microseconds")
+        _require(0 <= self.flip_polarity <= 1, f"flip_polarity is {self.flip_polarity!r}, expected a share in 0..1")
         _require(self.float_epochs >= 0 and self.exact_epochs >= 0, "epochs must not be negative")
 
     def to_dict(self):
