@@ -88,7 +88,7 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
                                 state=f"loss {np.mean(losses):.3f} kept {kept:.2f} rate {rate:.3f}")
             if cfg.gate_from * cfg.float_epochs <= epoch + 1 <= cfg.float_epochs + cfg.exact_epochs // 2:     # then the thresholds hold still
                 for (tower, block), c in seen.items():
-                    model.set_threshold(tower, block, pruning.calibrate(torch.cat(c), cfg.keep[block]))
+                    model.set_threshold(tower, block, pruning.calibrate(pruning.histogram(torch.cat(c)), cfg.keep[block]))
             if not exact:
                 _reestimate_norms(model, x_train, cfg, device)
             val = accuracy(model, x_val, y_val, exact, cfg.batch, device)
@@ -210,7 +210,7 @@ def to_integers(model, x, cfg, device):
             for t in model.towers:
                 seen[t].append(pruning.counts(model.gate_inputs[t, block], model.n_tokens))
         for t in model.towers:
-            model.set_threshold(t, block, pruning.calibrate(torch.cat(seen[t]), cfg.keep[block]))
+            model.set_threshold(t, block, pruning.calibrate(pruning.histogram(torch.cat(seen[t]).cpu()), cfg.keep[block]))
 
 
 @torch.no_grad()

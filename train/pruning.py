@@ -87,15 +87,15 @@ def fixed_gate(x, threshold, tokens):
     return (counts(x.detach(), tokens).cumsum(1) >= threshold).to(x.dtype).reshape(x.shape[0], -1)
 
 
-def calibrate(c, share):
-    """The threshold whose mean open share is closest to `share`, the higher on ties.
+def histogram(c):
+    """How many entries of the running spike counts are 0, 1, 2, ...: what `calibrate` needs of c [samples, T, N], the spikes per token and frame; adds up over parts."""
+    return torch.bincount(c.cumsum(1).flatten().long())
 
-    Args:
-        c: [samples, T, N] spikes per token and frame.
-    """
-    total = c.cumsum(1).flatten().long()
-    histogram = torch.bincount(total)
-    at_least = histogram.flip(0).cumsum(0).flip(0).double() / total.numel()        # share of entries >= index
+
+def calibrate(histogram, share):
+    """The threshold whose mean open share is closest to `share`, the higher on ties. histogram: see there; on the CPU."""
+    histogram = histogram[:int(histogram.nonzero().max()) + 1]
+    at_least = histogram.flip(0).cumsum(0).flip(0).double() / histogram.sum()        # share of entries >= index
     at_least = torch.cat([at_least, torch.zeros(1, dtype=torch.float64)])
     error = (at_least[1:] - share).abs()
     best = torch.nonzero(error == error.min()).max()
