@@ -115,7 +115,7 @@ def _(node, spikes, net, result):
 def _(node: TokenGate, spikes, net, result):
     x = spikes[node.source]
     result.kept[node.name] = float(engine.token_gate(x, node.threshold, net.tokens).mean())
-    result.synops[node.name] = engine.gate_synops(x, net.tokens)
+    result.synops[node.name] = engine.gate_synops(x)
 
 
 @count.register

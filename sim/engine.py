@@ -132,9 +132,9 @@ def synops(synapses, spikes):
     return int(sum(spikes[s.source].sum((0, 1), dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
 
 
-def gate_synops(x, tokens):
-    """Operations at a token gate for its source's spikes `x`: each goes to its AND and to the fronts of the N counters."""
-    return int(x.sum(dtype=np.int64)) * (1 + tokens)
+def gate_synops(x):
+    """Operations at a token gate for its source's spikes `x`: each goes to its output neuron and to the two that count."""
+    return 3 * int(x.sum(dtype=np.int64))
 
 
 @singledispatch
@@ -161,7 +161,7 @@ def _(node: TokenGate, spikes, net, result):
     x = spikes[node.source]
     opened = token_gate(x, node.threshold, net.tokens)
     result.kept[node.name] = float(opened.mean()) if opened.size else 0.0
-    result.synops[node.name] = gate_synops(x, net.tokens)
+    result.synops[node.name] = gate_synops(x)
     return x * opened[..., None]
 
 
