@@ -1,7 +1,10 @@
 """`python -m train`: trains a model. Example: `python -m train --dataset digits --preset tiny`."""
 
 import dataclasses
+import importlib
 import json
+import sys
+from functools import partial
 
 import click
 
@@ -22,7 +25,10 @@ from .config import PRESETS, Config, preset
 @click.option("--threads", type=int, default=None, help="Torch and kernel threads; default: the number of cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
 def main(dataset, preset_name, data_root, name, seed, changes, fresh, threads, as_json):
-    """Train Vision SmolMamba on DATASET; resumes where runs/NAME holds a checkpoint. Writes runs/NAME/model.pt."""
+    """Train Vision SmolMamba on DATASET; resumes where runs/NAME holds a checkpoint. Writes runs/NAME/model.pt.
+
+    Other commands: python -m train ablate, energy, spikformer (each with --help).
+    """
     values = _changes(changes)
     if seed is not None:
         values["seed"] = seed
@@ -54,5 +60,12 @@ def _changes(items):
     return out
 
 
+COMMANDS = {"ablate": "train.ablate", "energy": "train.energy", "spikformer": "train.spikformer_train"}
+
 if __name__ == "__main__":
-    run_command(main)
+    word = sys.argv[1] if len(sys.argv) > 1 else None
+    if word in COMMANDS:
+        del sys.argv[1]
+        run_command(partial(importlib.import_module(COMMANDS[word]).main, prog_name=f"python -m train {word}"))
+    else:
+        run_command(main)
