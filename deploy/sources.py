@@ -8,17 +8,13 @@ the events since the last call up to, not including, `end_us` microseconds from 
 never will be. A new kind of source is a class with these; a new file format is an entry in `FORMATS`.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
 
-from events import dvs128, nmnist
+from events import dvs128, formats, nmnist
 from events.recordings import EVENT, as_events
 from sim.errors import UserError
-
-SIDE_LIMIT = 8192                  # pixels along a sensor's side
-EXTRA = "pip install 'smolmamba-loihi[events]'"
 
 
 class FileSource:
@@ -61,7 +57,8 @@ class CameraSource:
             table = batch.numpy()
             if len(table):
                 self._origin = int(table["timestamp"][0]) if self._origin is None else self._origin
-                self._waiting.append(_events(table, "x", "y", "polarity", "timestamp", self._origin, self.size, self.name))
+                t = np.maximum(table["timestamp"].astype(np.int64) - self._origin, 0)
+                self._waiting.append(as_events(table["x"], table["y"], table["polarity"], t, self.size[1], self.size[0], self.name))
         if not self._waiting:
             return np.empty(0, EVENT) if self.driver.isRunning() else None
         events = np.concatenate(self._waiting)
@@ -90,11 +87,11 @@ def open_camera(serial):
     Raises:
         UserError: the driver is not installed; no such camera is connected.
     """
-    dv = _dv("a camera")
+    dv = formats.dv("a camera")
     try:
         found = {d.serialNumber: d for d in dv.io.camera.discover()}
     except Exception as e:                     # what a USB stack raises is up to it
-        raise UserError(f"cameras cannot be listed: {_reason(e)}") from None
+        raise UserError(f"cameras cannot be listed: {formats.reason(e)}") from None
     if serial == "any" and found:
         serial = next(iter(found))
     if serial not in found:
@@ -103,8 +100,8 @@ def open_camera(serial):
     try:
         camera = dv.io.camera.open(found[serial])
     except Exception as e:
-        raise UserError(f"camera {serial!r} cannot be opened: {_reason(e)}") from None
-    return CameraSource(camera.getCameraName(), _size(*camera.getEventResolution(), serial), camera)
+        raise UserError(f"camera {serial!r} cannot be opened: {formats.reason(e)}") from None
+    return CameraSource(camera.getCameraName(), formats.sensor(*camera.getEventResolution(), serial), camera)
 
 
 def fit(events, size, wanted):
@@ -127,94 +124,12 @@ def fit(events, size, wanted):
     return out
 
 
-def _read_aedat4(path):
-    dv = _dv(path)
-    try:
-        recording = dv.io.MonoCameraRecording(path)
-        if not recording.isEventStreamAvailable():
-            raise UserError(f"{path}: has no stream of events")
-        size, parts = recording.getEventResolution(), []
-        while (batch := recording.getNextEventBatch()) is not None:
-            parts.append(batch.numpy())
-    except RuntimeError as e:
-        raise UserError(f"{path}: not a readable AEDAT4 file ({_reason(e)})") from None
-    return _recording(parts, "x", "y", "polarity", "timestamp", _size(*size, path), path)
-
-
-def _read_prophesee(path):
-    """DAT or EVT 2 / EVT 3 raw, told apart by the text header that all of them begin with."""
-    with open(path, "rb") as f:
-        lines = f.read(1 << 14).split(b"\n")
-    header = []
-    for line in lines:
-        if not line.startswith(b"%") or line.strip() == b"% end":
-            break
-        header.append(line.decode("ascii", "replace"))
-    text = "\n".join(header)
-    encoding = _prophesee_encoding(path, text)
-    if encoding is None:
-        raise UserError(f"{path}: its header names none of Prophesee's formats DAT, EVT 2.0 and EVT 3.0; convert it with Prophesee's tools")
-    try:
-        from expelliarmus import Wizard
-    except ImportError:
-        raise UserError(f"{path}: reading Prophesee files needs the package expelliarmus: {EXTRA}") from None
-    try:
-        table = Wizard(encoding=encoding).read(path)
-    except Exception as e:                     # it raises what its checks raise
-        raise UserError(f"{path}: not a readable {encoding.upper()} file ({_reason(e)})") from None
-    if table is None:
-        raise UserError(f"{path}: not a readable {encoding.upper()} file; copy it again")
-    found = re.search(r"geometry (\d{1,5})x(\d{1,5})", text), *(re.search(rf"\b{side}[ =](\d{{1,5}})", text, re.I) for side in ("width", "height"))
-    size = found[0].groups() if found[0] else (found[1][1], found[2][1]) if found[1] and found[2] else None
-    return _recording([table], "x", "y", "p", "t", _size(*size, path) if size else None, path)
-
-
-def _prophesee_encoding(path, text):
-    if path.lower().endswith(".dat"):
-        return "dat" if text else None
-    found = re.search(r"(?:evt |format EVT)([23])(?:\.0)?(?![.\d])", text)
-    return found and f"evt{found[1]}"
-
-
-def _recording(parts, x, y, p, t, size, where):
-    """(EVENT [n] with time 0 at the first event, size) of tables with these columns."""
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        raise UserError(f"{where} holds no events; record it again")
-    table = np.concatenate(parts)
-    return _events(table, x, y, p, t, int(table[t].min()), size, where), size
-
-
-def _events(table, x, y, p, t, origin, size, where):
-    width, height = size or (SIDE_LIMIT, SIDE_LIMIT)
-    return as_events(table[x], table[y], table[p], np.maximum(table[t].astype(np.int64) - origin, 0), height, width, where)
-
-
-def _size(width, height, where):
-    width, height = int(width), int(height)
-    if not (1 <= width <= SIDE_LIMIT and 1 <= height <= SIDE_LIMIT):
-        raise UserError(f"{where}: a sensor of {width} x {height} pixels, expected sides of 1 to {SIDE_LIMIT}")
-    return width, height
-
-
-def _dv(what):
-    try:
-        import dv_processing
-    except ImportError:
-        raise UserError(f"{what}: needs the package dv-processing, which reads AEDAT4 files and drives cameras: {EXTRA}") from None
-    return dv_processing
-
-
-def _reason(error):
-    """The last line of an error that may have many, shortened."""
-    lines = str(error).split("\n")
-    return " ".join((lines[1] if len(lines) > 1 else lines[0]).split())[:160] or type(error).__name__
-
-
+# The first two formats do not name a sensor, and stand here for the data set that they come from.
 FORMATS = {
     ".npy": lambda path: (dvs128.read(path), (dvs128.SIZE, dvs128.SIZE)),
     ".bin": lambda path: (nmnist.read(path), (nmnist.SIZE, nmnist.SIZE)),
-    ".aedat4": _read_aedat4,
-    ".raw": _read_prophesee,
-    ".dat": _read_prophesee,
+    ".aedat4": formats.read,
+    ".raw": formats.read,
+    ".dat": formats.read,
+    ".aedat": formats.read,
 }

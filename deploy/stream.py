@@ -64,7 +64,7 @@ class Classifier:
                 every gate is open.
 
         Raises:
-            UserError: the net's encoder is missing or makes another input than the net takes.
+            UserError: the net's encoder is missing, cuts frames by a count of events, or makes another input than the net takes.
         """
         if not net.encoder:
             raise UserError("the net has no encoder, so it cannot run on events; export it again")
@@ -72,6 +72,9 @@ class Classifier:
             self.encoder = replace(Encoder(**net.encoder), frames=1)
         except TypeError as e:
             raise UserError(f"the net's encoder has unknown settings ({e})") from None
+        if self.encoder.frame_events:
+            raise UserError(f"the net's frames hold {self.encoder.frame_events} events each (its encoder's frame_events), a stream is cut into frames by "
+                            "time; run it on recordings with deploy run, or train a net with frame_events 0")
         if (self.encoder.tokens, self.encoder.channels) != (net.tokens, net.inputs[0].size):
             raise UserError(f"the net takes {net.tokens} tokens of {net.inputs[0].size} channels, its encoder makes {self.encoder.tokens} of "
                             f"{self.encoder.channels}; export it again")

@@ -25,7 +25,7 @@ from sim.errors import UserError
 @click.option("--record", default=None, metavar="OUT", help="Write every decision as a line of JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
 def stream(file, net, camera, speed, window, reset, fitted, frames, record, as_json):
-    """Play FILE (.npy, .bin, .aedat4, Prophesee's .raw and .dat) as if it happened now, and decide after every frame. Ctrl-C ends it in good order."""
+    """Play FILE (.npy, .bin, .aedat, .aedat4, Prophesee's .raw and .dat) as if it happened now, and decide after every frame. Ctrl-C ends it in good order."""
     if (file is None) == (camera is None):
         raise UserError("name one file, or a camera with --camera")
     if camera is not None and speed != 1:

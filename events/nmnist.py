@@ -23,16 +23,18 @@ _OVERFLOW_ROW, _OVERFLOW_US = 240, 2**13
 
 
 def read(path):
-    """Events of one `.bin` file.
+    """Events of one `.bin` file: EVENT [n]. Raises UserError as `columns` does, and for no event or one outside the sensor."""
+    return as_events(*columns(path), SIZE, SIZE, path)
+
+
+def columns(path):
+    """x, y, p, t of one file of five-byte records: int64 [n] each, as they stand there.
 
     A record is five bytes: x, y, then 24 bits, big-endian: polarity (1 bit) and microseconds (23 bits). A record with y = 240 is no event: from
     there on times are 2**13 us later (the convention of the data set's authors, as in tonic).
 
-    Returns:
-        EVENT [n].
-
     Raises:
-        UserError: cannot be read, truncated, empty, or an event outside the sensor.
+        UserError: cannot be read, or truncated.
     """
     try:
         raw = np.fromfile(path, np.uint8)
@@ -44,7 +46,7 @@ def read(path):
     mark = y == _OVERFLOW_ROW
     t = ((high & 127) << 16 | middle << 8 | low) + _OVERFLOW_US * np.cumsum(mark)
     event = ~mark
-    return as_events(x[event], y[event], high[event] >> 7, t[event], SIZE, SIZE, path)
+    return x[event], y[event], high[event] >> 7, t[event]
 
 
 def load(split, root):

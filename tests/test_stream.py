@@ -210,6 +210,7 @@ def test_summary():
     (dict(encoder={}), "has no encoder"),
     (dict(encoder=dict(digits_net().encoder, lens=1)), "unknown settings"),
     (dict(encoder=dict(digits_net().encoder, stride=2)), "its encoder makes 64 of 128"),
+    (dict(encoder=dict(digits_net().encoder, frame_events=100)), "hold 100 events each .* deploy run"),
 ])
 def test_nets_that_cannot_stream(change, message):
     with pytest.raises(UserError, match=message):
