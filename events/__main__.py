@@ -23,7 +23,7 @@ def list_():
     """The data sets by name, and where their files are expected below DATA_ROOT."""
     table = Table("name", "what", "files")
     for entry in DATASETS.values():
-        table.add_row(entry.name, entry.what, entry.where if entry.loader else "not read by this version")
+        table.add_row(entry.name, entry.what, entry.where)
     Console().print(table)
 
 

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.errors import UserError
 
-from . import digits, dvs128, gestures, nmnist
+from . import cache, cifar10dvs, digits, dvs128, folder, gestures, nmnist, pictures
 from .encoder import Encoder
+from .recordings import Files
 
 SPLITS = ("train", "val", "test")
 
@@ -19,87 +20,136 @@ class Dataset:
     Attributes:
         name: its key in `DATASETS`.
         what: a short description.
-        height, width, classes: sensor and class names; 0, 0 and () where `loader` is None.
-        encoder: the encoder to begin with; None if this version does not read the set.
-        loader: (split, root) -> Recordings, or None if files are missing; None if this version does not read the set.
+        loader: (split, root) -> Recordings, or None if files are missing.
         where: which files go where below the data folder, with counts and checksums, in one line.
+        height, width, classes: sensor and class names; 0, 0 and () where they depend on the files: `Recordings` carries them.
+        encoder: the encoder to begin with; None where it depends on the files, see `default_encoder`.
     """
     name: str
     what: str
+    loader: Callable
+    where: str
     height: int = 0
     width: int = 0
     classes: tuple = ()
     encoder: Encoder | None = None
-    loader: Callable | None = None
-    where: str = ""
 
 
+_GESTURES = Encoder(height=128, width=128, pool=4, window=8, stride=4, frames=12, frame_us=120_000)
+_CIFAR = Encoder(height=32, width=32, window=8, stride=4, frames=6, frame_us=50_000)
+
+# Checksums are those that tonic checks or that the publishers give; counts and sizes are of the complete sets.
 DATASETS = {d.name: d for d in (
     Dataset(
-        "digits", "1,797 real handwritten digits of scikit-learn on three simulated saccades, 16 x 16", digits.SIZE, digits.SIZE, digits.CLASSES,
-        Encoder(height=16, width=16, window=8, stride=4, frames=6, frame_us=50_000), digits.load, "embedded, no files"),
+        "digits", "1,797 real handwritten digits of scikit-learn on three simulated saccades, 16 x 16", digits.load, "embedded, no files",
+        digits.SIZE, digits.SIZE, digits.CLASSES, Encoder(height=16, width=16, window=8, stride=4, frames=6, frame_us=50_000)),
     Dataset(
-        "nmnist", "N-MNIST, handwritten digits recorded on three saccades, 34 x 34", nmnist.SIZE, nmnist.SIZE, nmnist.CLASSES,
-        Encoder(height=34, width=34, window=10, stride=5, frames=8, frame_us=40_000), nmnist.load,
-        # Checksums, here and below, are those that tonic checks; counts are of the complete sets.
+        "nmnist", "N-MNIST, handwritten digits recorded on three saccades, 34 x 34", nmnist.load,
         "NMNIST/Train/<digit>/<number>.bin and NMNIST/Test/<digit>/<number>.bin, 60,000 and 10,000 files "
         "(a part will do, or Train alone, with at least eight of each digit); "
         "from train.zip (md5 20959b8e626244a1b502305a9e6e2031) "
-        "and test.zip (md5 69ca8762b2fe404d9b9bad1103e97832), which tonic.datasets.NMNIST(save_to=<folder>, train=True or False) downloads"),
+        "and test.zip (md5 69ca8762b2fe404d9b9bad1103e97832), which tonic.datasets.NMNIST(save_to=<folder>, train=True or False) downloads",
+        nmnist.SIZE, nmnist.SIZE, nmnist.CLASSES, Encoder(height=34, width=34, window=10, stride=5, frames=8, frame_us=40_000)),
     Dataset(
-        "dvs128", "DVS128 Gesture, eleven gestures of 29 subjects, 128 x 128", dvs128.SIZE, dvs128.SIZE, dvs128.CLASSES,
-        Encoder(height=128, width=128, pool=4, window=8, stride=4, frames=12, frame_us=120_000), dvs128.load,
-        "DVSGesture/ibmGestureTrain/userNN_<light>/<label>.npy (1,077 files, at least two users) and "
-        "DVSGesture/ibmGestureTest/userNN_<light>/<label>.npy (264 files); "
+        "dvs128", "DVS128 Gesture, eleven gestures of 29 subjects, 128 x 128", dvs128.load,
+        "either DVSGesture/ibmGestureTrain/userNN_<light>/<label>.npy (1,077 files, at least two users) and "
+        "DVSGesture/ibmGestureTest/userNN_<light>/<label>.npy (264 files), "
         "from ibmGestureTrain.tar.gz (md5 3a8f0d4120a166bac7591f77409cb105) "
         "and ibmGestureTest.tar.gz (md5 56070e45dadaa85fff82e0fbfbc06de5), "
-        "which tonic.datasets.DVSGesture(save_to=<folder>, train=True or False) downloads"),
+        "which tonic.datasets.DVSGesture(save_to=<folder>, train=True or False) downloads; or, as IBM published it, DvsGesture/userNN_<light>.aedat, "
+        "userNN_<light>_labels.csv, trials_to_train.txt and trials_to_test.txt (122 trials, 5 GB), from DvsGesture.tar.gz "
+        "(md5 8a5c71fb11e24e5ca5b11866ca6c00a1, 3 GB) of research.ibm.com/dvsgesture",
+        dvs128.SIZE, dvs128.SIZE, dvs128.CLASSES, _GESTURES),
     Dataset(
-        "gestures", "synthetic gestures of a drawn upper body, the classes and layout of dvs128, 128 x 128", dvs128.SIZE, dvs128.SIZE, dvs128.CLASSES,
-        Encoder(height=128, width=128, pool=4, window=8, stride=4, frames=12, frame_us=120_000), gestures.load,
-        "gestures/DVSGesture/ibmGestureTrain and ibmGestureTest, which `python -m events gestures --out <that folder>/gestures` makes in minutes"),
-    Dataset("cifar10dvs", "CIFAR10-DVS, ten classes, 128 x 128"),
-    Dataset("cifar10", "static images, ten classes, 32 x 32"),
-    Dataset("cifar100", "static images, 100 classes, 32 x 32"),
-    Dataset("imagenet", "static images, 1,000 classes"),
+        "gestures", "synthetic gestures of a drawn upper body, the classes and layout of dvs128, 128 x 128", gestures.load,
+        "gestures/DVSGesture/ibmGestureTrain and ibmGestureTest, which `python -m events gestures --out <that folder>/gestures` makes in minutes",
+        dvs128.SIZE, dvs128.SIZE, dvs128.CLASSES, _GESTURES),
+    Dataset(
+        "cifar10dvs", "CIFAR10-DVS, pictures of ten classes moving on a screen before a DVS128, 128 x 128", cifar10dvs.load,
+        "CIFAR10DVS/<class>/<name>_<number>.aedat4 (ten classes of 1,000 files), from CIFAR10DVS.zip (md5 ce3a4a0682dc0943703bd8f749a7701c), which "
+        "tonic.datasets.CIFAR10DVS(save_to=<folder>) downloads; reading them needs pip install 'smolmamba-loihi[events]'",
+        cifar10dvs.SIZE, cifar10dvs.SIZE, cifar10dvs.CLASSES,
+        Encoder(height=128, width=128, pool=4, window=8, stride=4, frames=10, frame_us=130_000)),
+    Dataset(
+        "cifar10", "CIFAR-10, photographs of ten classes on three simulated saccades, 32 x 32", pictures.load_cifar10,
+        "cifar-10-batches-bin/data_batch_1.bin to data_batch_5.bin and test_batch.bin (30,730,000 bytes each), from cifar-10-binary.tar.gz "
+        "(md5 c32a1d4ab5d03f1284b67883e8d87530, 162 MB) of www.cs.toronto.edu/~kriz/cifar.html, the binary version and not the pickled Python one that "
+        "torchvision downloads; or cifar10/train/<class>/*.png and cifar10/test/<class>/*.png",
+        32, 32, pictures.CIFAR10, _CIFAR),
+    Dataset(
+        "cifar100", "CIFAR-100, photographs of 100 classes on three simulated saccades, 32 x 32", pictures.load_cifar100,
+        "cifar-100-binary/train.bin and test.bin (153,700,000 and 30,740,000 bytes), from cifar-100-binary.tar.gz "
+        "(md5 03b5dce01913d631647c71ecec9e9cb8, 161 MB) of www.cs.toronto.edu/~kriz/cifar.html, the binary version and not the pickled Python one that "
+        "torchvision downloads; or cifar100/train/<class>/*.png and cifar100/test/<class>/*.png",
+        32, 32, pictures.CIFAR100, _CIFAR),
+    Dataset(
+        "imagenet", "ImageNet (ILSVRC 2012), photographs of 1,000 classes on three simulated saccades, shrunk to 64 x 64", pictures.load_imagenet,
+        "imagenet/train/<wnid>/*.JPEG (1,281,167 files of 1,000 classes) and imagenet/val/<wnid>/*.JPEG (50,000 files), as torchvision lays them out "
+        "from ILSVRC2012_img_train.tar (md5 1d675b47d978889d74fa0da5fadfb00e, 138 GB) and ILSVRC2012_img_val.tar "
+        "(md5 29b22e2961454d5413ddabcf34fc5622, 6.3 GB) of image-net.org, which needs an account; a part of the classes will do",
+        pictures.IMAGENET_SIZE, pictures.IMAGENET_SIZE, (), Encoder(height=64, width=64, window=12, stride=8, frames=6, frame_us=50_000)),
+    Dataset(
+        "folder", "your own recordings, one folder a class", folder.load, folder.LAYOUT),
 )}
 
 
 def dataset(name):
-    """Entry of `DATASETS` that this version can read; UserError otherwise."""
-    available = ", ".join(d.name for d in DATASETS.values() if d.loader)
+    """Entry of `DATASETS`; UserError otherwise."""
     if name not in DATASETS:
-        raise UserError(f"no data set {name!r}; available: {available}")
-    if DATASETS[name].loader is None:
-        raise UserError(f"data set {name!r} is planned, not read by this version; available: {available}")
+        raise UserError(f"no data set {name!r}; available: {', '.join(DATASETS)}")
     return DATASETS[name]
 
 
-def default_encoder(name):
-    """The encoder to begin with for a data set; UserError as in `load`."""
-    return dataset(name).encoder
+def default_encoder(name, root=None):
+    """The encoder to begin with for a data set. For most, it needs no files; for `folder` it is made to measure (`folder.encoder`) from those of the
+    training part below `root` (as for `load`). UserError as in `load`."""
+    return dataset(name).encoder or folder.encoder(load(name, "train", root, skip_bad=True))
 
 
-def load(name, split, root=None):
+def load(name, split, root=None, skip_bad=False):
     """Recordings of one part of a data set; the same ones in the same order, on every machine that has the same files.
 
     Args:
         name: key of `DATASETS`.
         split: "train", "val" or "test"; disjoint.
         root: data folder; by default the environment's DATA_ROOT, or else `./data`.
+        skip_bad: read every file once (the outcome is remembered, see `events.cache`) and leave out those that are broken, which `Recordings.skipped`
+            counts and names. Otherwise a broken file is reported, by name, when it is read.
 
     Returns:
         Recordings.
 
     Raises:
-        UserError: no such set or part, or its files are missing; a file that is broken is reported, by name, when it is read.
+        UserError: no such set or part, or its files are missing; all of them are broken.
     """
     entry = dataset(name)
     if split not in SPLITS:
         raise UserError(f"no part {split!r} of a data set; expected one of: {', '.join(SPLITS)}")
-    root = root or os.environ.get("DATA_ROOT") or "data"
+    root = os.fspath(root or os.environ.get("DATA_ROOT") or "data")
     found = entry.loader(split, root)
     if found is None:
-        raise UserError(f"data set {name!r}: no recordings for {split!r} below {os.fspath(root)!r} (set DATA_ROOT to another folder); "
+        raise UserError(f"data set {name!r}: no recordings for {split!r} below {root!r} (set DATA_ROOT to another folder); "
                         f"expected there: {entry.where}; 'digits' is embedded and runs now")
-    return found
+    found = replace(found, root=root)
+    return _sound(found) if skip_bad and isinstance(found.events, Files) else found
+
+
+def _sound(recordings):
+    """Without those whose file is broken."""
+    bad = cache.remembered(recordings, "broken", lambda: _broken(recordings))
+    if len(bad) == len(recordings):
+        raise UserError(f"none of the {len(bad)} recordings can be read, the first because: {bad[0][1]}")
+    numbers = sorted(set(range(len(recordings))) - {i for i, _ in bad})
+    return replace(recordings, events=recordings.events.only(numbers), labels=recordings.labels[numbers], names=[recordings.names[i] for i in numbers],
+                   skipped=tuple(line for _, line in bad))
+
+
+def _broken(recordings):
+    """[number, what is wrong] of each recording that cannot be read."""
+    bad = []
+    for i in cache.each(recordings, "checking files"):
+        try:
+            recordings.events[i]
+        except UserError as e:
+            bad.append([i, str(e)])
+    return bad

@@ -252,22 +252,27 @@ def test_real_dvs128_clips():
 
 # ---- names, messages, imports
 
-AVAILABLE = ", ".join(d.name for d in DATASETS.values() if d.loader)
+AVAILABLE = ", ".join(DATASETS)
+PARTS = {"nmnist": ("Train/", "Test/", "md5", "files", "tonic.datasets"), "gestures": ("python -m events gestures",),
+         "dvs128": ("ibmGestureTrain/", "ibmGestureTest/", "md5", "files", "tonic.datasets", "trials_to_train.txt", "_labels.csv", "DvsGesture.tar.gz"),
+         "cifar10dvs": ("CIFAR10DVS/<class>/", "md5", "tonic.datasets", "smolmamba-loihi[events]"),
+         "cifar10": ("data_batch_1.bin", "bytes", "md5", "binary version", "cifar10/train/<class>/"),
+         "cifar100": ("train.bin", "bytes", "md5", "binary version", "cifar100/train/<class>/"),
+         "imagenet": ("train/<wnid>/", "val/<wnid>/", "md5", "files"), "folder": ("<class>/<file>", "folder.json", ".aedat4")}
 
 
-def test_these_can_be_read():
-    assert {"digits", "nmnist", "dvs128"} <= set(AVAILABLE.split(", "))
+def test_all_sets_can_be_read():
+    assert set(DATASETS) == {"digits", *PARTS}
 
 
-@pytest.mark.parametrize("name", ["nmnist", "dvs128"])
+@pytest.mark.parametrize("name", sorted(PARTS))
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_missing_files_give_one_line_that_helps(tmp_path, name, split):
     with pytest.raises(UserError) as e:
         load(name, split, tmp_path / "nowhere")
     text = str(e.value)
     assert "\n" not in text
-    for part in (name, split, str(tmp_path / "nowhere"), "DATA_ROOT",
-                 "Train/", "Test/", "md5", "files", "tonic.datasets", "'digits' is embedded and runs now"):
+    for part in (name, split, str(tmp_path / "nowhere"), "DATA_ROOT", *PARTS[name], "'digits' is embedded and runs now"):
         assert part in text
 
 
@@ -282,13 +287,6 @@ def test_root_comes_from_the_environment_or_is_data(tmp_path, monkeypatch):
     assert len(load("nmnist", "test", "data")) == 40
 
 
-@pytest.mark.parametrize("name", [d.name for d in DATASETS.values() if d.loader is None])
-def test_planned_sets_say_so(name):
-    for call in (lambda: load(name, "train"), lambda: default_encoder(name)):
-        with pytest.raises(UserError, match=rf"^data set '{name}' is planned, not read by this version; available: {AVAILABLE}$"):
-            call()
-
-
 def test_unknown_set_and_unknown_part():
     with pytest.raises(UserError, match=f"^no data set 'mnist'; available: {AVAILABLE}$"):
         load("mnist", "train")
@@ -296,10 +294,50 @@ def test_unknown_set_and_unknown_part():
         load("digits", "valid")
 
 
-@pytest.mark.parametrize("name", [d.name for d in DATASETS.values() if d.loader])
-def test_default_encoder_fits_the_sensor(name):
-    entry, enc = DATASETS[name], default_encoder(name)
-    assert (enc.height, enc.width) == (entry.height, entry.width) and len(set(entry.classes)) == len(entry.classes) > 1
+@pytest.mark.parametrize("name", [d.name for d in DATASETS.values() if d.encoder])
+def test_default_encoder_fits_the_sensor(name, tmp_path):
+    entry, enc = DATASETS[name], default_encoder(name, tmp_path)
+    assert (enc.height, enc.width) == (entry.height, entry.width) and enc == default_encoder(name)
+    assert len(set(entry.classes)) == len(entry.classes) and (len(entry.classes) > 1 or name == "imagenet")
+
+
+def test_only_the_folder_set_needs_files_for_its_encoder(tmp_path):
+    assert [d.name for d in DATASETS.values() if not d.encoder] == ["folder"]
+    with pytest.raises(UserError, match="data set 'folder': no recordings"):
+        default_encoder("folder", tmp_path / "nowhere")
+
+
+# ---- broken files
+
+def test_skip_bad_leaves_broken_files_out_and_names_them(tmp_path, monkeypatch):
+    nmnist_tree(tmp_path, Train=10)
+    whole = load("nmnist", "train", tmp_path)
+    for number, content in ((1, b"abc"), (12, b"")):
+        (tmp_path / whole.names[number]).write_bytes(content)
+    recordings = load("nmnist", "train", tmp_path)
+    assert len(recordings) == 70 and recordings.skipped == ()
+    with pytest.raises(UserError, match=f"{whole.names[1]} is truncated"):
+        recordings.events[1]
+    sound = load("nmnist", "train", tmp_path, skip_bad=True)
+    assert len(sound.skipped) == 2 and whole.names[1] in sound.skipped[0] and whole.names[12] in sound.skipped[1] and "no events" in sound.skipped[1]
+    rest = [i for i in range(70) if i not in (1, 12)]
+    assert sound.names == [whole.names[i] for i in rest] and sound.labels.tolist() == whole.labels[rest].tolist()
+    assert [len(e) for e in sound.events] == [1] * 68 and all(e["x"][0] == label for e, label in zip(sound.events, sound.labels))
+    assert load("nmnist", "val", tmp_path, skip_bad=True).skipped == () and load("digits", "val", skip_bad=True).skipped == ()
+    # What was found is remembered, until a file changes.
+    with monkeypatch.context() as patch:
+        patch.setattr(nmnist_module, "columns", None)
+        assert load("nmnist", "train", tmp_path, skip_bad=True).skipped == sound.skipped
+    (tmp_path / whole.names[12]).write_bytes(record(1, 1, 1, 1))
+    assert len(load("nmnist", "train", tmp_path, skip_bad=True)) == 69
+
+
+def test_skip_bad_with_nothing_left(tmp_path):
+    for number in range(10):
+        (tmp_path / "Train/3").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"Train/3/{number}.bin").write_bytes(b"?")
+    with pytest.raises(UserError, match=r"^none of the 7 recordings can be read, the first because: [^\n]*0.bin is truncated[^\n]*$"):
+        load("nmnist", "train", tmp_path, skip_bad=True)
 
 
 def test_files_slice_without_reading(tmp_path):
@@ -312,7 +350,7 @@ def test_files_slice_without_reading(tmp_path):
 
 
 def test_import_needs_neither_torch_nor_anything_slow():
-    code = ("import sys\nfor name in ('torch', 'tonic', 'sklearn', 'lava', 'numba'): sys.modules[name] = None\n"
+    code = ("import sys\nfor name in ('torch', 'tonic', 'sklearn', 'lava', 'numba', 'PIL', 'rich', 'dv_processing'): sys.modules[name] = None\n"
             "import events\nprint(events.default_encoder('digits').tokens)")
     done = subprocess.run([sys.executable, "-c", code], cwd=REPO, env={**os.environ, "PYTHONPATH": str(REPO)},
                           capture_output=True, text=True, timeout=60)

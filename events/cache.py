@@ -1,0 +1,179 @@
+"""What is worth keeping from one run to the next, below the data folder: frames, packed to bits, and what reading every file once has shown.
+
+Everything is keyed by a digest of the files' names, sizes and times of change and of what is done with them, so that a changed file or encoder makes a new
+entry. The folder may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sim.errors import UserError
+
+from .encoder import Encoder
+from .recordings import Files, Recordings
+
+_VERSION = 1                       # of what readers and simulated cameras make of a file: one more when that changes
+
+
+class TokenStreams(Sequence):
+    """The token streams of recordings, made from their packed frames when they are asked for.
+
+    Index with a number for uint8 [T*N, C], with a slice or an array of numbers for uint8 [n, T*N, C].
+    """
+
+    def __init__(self, packed, encoder):
+        """
+        Args:
+            packed: uint8 [n, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; may be mapped from a file.
+            encoder: `Encoder`.
+        """
+        self._packed, self.encoder = packed, encoder
+        self._shape = encoder.frames, 2, *encoder.frame_shape
+
+    def __len__(self):
+        return len(self._packed)
+
+    def __getitem__(self, index):
+        return self.encoder.token_spikes(self.frames(index))
+
+    def frames(self, index):
+        """As indexing, before it is cut into tokens: uint8 [T, 2, H, W] or [n, T, 2, H, W]."""
+        packed = np.asarray(self._packed[index])
+        return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
+
+
+def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
+    """`TokenStreams` of one part of a data set.
+
+    The frames of files are written to the cache as they are made, once, and mapped from then on. Where there is nowhere to write, which is said in one line
+    on standard error, and for recordings that are not from files, they are packed in memory (a tenth to a hundredth of what the streams would take).
+
+    Args:
+        recordings: as `events.load` gives them.
+        progress: show how far it is, on a terminal, while files are read.
+
+    Raises:
+        UserError: a file is broken, or of another sensor than the encoder's.
+    """
+    size = -(-encoder.frames * 2 * encoder.frame_shape[0] * encoder.frame_shape[1] // 8)
+    shape = len(recordings), size
+    path = _place(recordings, "frames", encoder, ".npy")
+    if path is not None:
+        kept = _mapped(path, shape)
+        if kept is None:
+            kept = _write(path, lambda f: _save(f, shape, _rows(recordings, encoder, progress))) and _mapped(path, shape)
+        if kept is not None:
+            return TokenStreams(kept, encoder)
+    packed = np.empty(shape, np.uint8)
+    for i, row in enumerate(_rows(recordings, encoder, progress)):
+        packed[i] = row
+    return TokenStreams(packed, encoder)
+
+
+def remembered(recordings, what, make):
+    """The JSON value `make()`, kept for as long as the files of some recordings stay the same."""
+    path = _place(recordings, what, None, ".json")
+    if path is not None and path.is_file():
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            pass
+    value = make()
+    if path is not None:
+        _write(path, lambda f: f.write(json.dumps(value).encode()))
+    return value
+
+
+def each(recordings, text, progress=True):
+    """Numbers of the recordings, with a bar on standard error if that is a terminal and there are files to read."""
+    numbers = range(len(recordings))
+    if not progress or not isinstance(recordings.events, Files) or not sys.stderr.isatty():
+        return numbers
+    from rich.console import Console
+    from rich.progress import track
+    return track(numbers, description=text, console=Console(stderr=True), transient=True)
+
+
+def _rows(recordings, encoder, progress):
+    """The packed frames of each recording, uint8 [bytes]."""
+    for i in each(recordings, "frames", progress):
+        yield np.packbits(_frames(recordings, i, encoder).reshape(-1))
+
+
+def _save(f, shape, rows):
+    """Writes an .npy file row by row (a mapped file would end the program, not the write, where the disk is full)."""
+    np.lib.format.write_array_header_1_0(f, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    for row in rows:
+        f.write(row.tobytes())
+
+
+def _frames(recordings, i, encoder):
+    events = recordings.events[i]
+    try:
+        return encoder.frames_of(events)
+    except UserError as e:
+        raise UserError(f"{recordings.names[i]}: {e}") from None
+
+
+def _place(recordings, what, encoder, ending):
+    """Where to keep something; None if the recordings are not from files below a data folder."""
+    files = recordings.events
+    if not isinstance(files, Files) or not recordings.root or not len(files):
+        return None
+    digest = hashlib.sha256(repr((_VERSION, what, encoder and asdict(encoder), _reader(files.read), files.parts)).encode())
+    known = {}
+    for name, path in zip(recordings.names, files.paths):
+        if path not in known:
+            try:
+                found = os.stat(path)
+            except OSError as e:
+                raise UserError(f"{path} cannot be read: {e.strerror}") from None
+            known[path] = found.st_size, found.st_mtime_ns
+        digest.update(repr((name, known[path])).encode())
+    return _folder(recordings.root) / f"{what}-{digest.hexdigest()[:32]}{ending}"
+
+
+def _reader(read):
+    return repr(read) if is_dataclass(read) else f"{read.__module__}.{read.__qualname__}"
+
+
+def _folder(root):
+    home = os.environ.get("XDG_CACHE_HOME")
+    return Path(home, "smolmamba-loihi") if home else Path(root, ".cache")
+
+
+def _mapped(path, shape):
+    """The packed frames in a file, or None if it is not there or not what it should be."""
+    try:
+        packed = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return packed if isinstance(packed, np.ndarray) and packed.shape == shape and packed.dtype == np.uint8 else None
+
+
+def _write(path, fill):
+    """Lets `fill(open file)` write a file that appears whole or not at all. True if it is there; None, and one line, if the folder cannot be written."""
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(unfinished, "wb") as f:
+            fill(f)
+        os.replace(unfinished, path)
+        return True
+    except OSError as e:
+        print(f"warning: {path.parent}: cannot keep what was read there ({e.strerror or e}), so it is read again next time; "
+              "set XDG_CACHE_HOME to a folder that can be written", file=sys.stderr)
+        return None
+    finally:
+        try:
+            unfinished.unlink(missing_ok=True)
+        except OSError:
+            pass
