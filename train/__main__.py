@@ -1,6 +1,5 @@
 """`python -m train`: trains a model. Example: `python -m train --dataset digits --preset tiny`."""
 
-import dataclasses
 import importlib
 import json
 import sys
@@ -32,7 +31,7 @@ def main(dataset, preset_name, data_root, name, seed, changes, fresh, threads, a
     values = _changes(changes)
     if seed is not None:
         values["seed"] = seed
-    values.setdefault("encoder", dataclasses.asdict(events.default_encoder(dataset)))
+    values.setdefault("encoder", events.default_encoder(dataset, data_root).settings())
     cfg = preset(preset_name, dataset=dataset)
     cfg = Config.from_dict(cfg.to_dict() | values)
     from .loop import train
