@@ -38,7 +38,7 @@ def executors(net_path, quick):
 
 def _slayer(net_path, tokens, runs):
     from train import checkpoint
-    from train.loop import predict
+    from train.evaluate import predict
     model, _ = checkpoint.load(str(net_path).replace(".net", ".pt"))
     return len(tokens) / median(lambda: predict(model, tokens, True, batch=len(tokens)), runs)
 

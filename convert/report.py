@@ -6,7 +6,8 @@ import torch
 from sim.integer import DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from sim.net import Cuba, TokenGate
 from train import pruning
-from train.loop import predict, to_stream
+from train.data import to_stream
+from train.evaluate import predict
 
 
 def layer_rows(model, net, result, n):

@@ -25,6 +25,13 @@ def save(path, model, classes, facts, loop=None):
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder):
+    """Removes what a process that was killed while it saved has left."""
+    for name in ("last", "model", "float"):
+        for path in Path(folder).glob(f".{name}.pt.*"):
+            path.unlink(missing_ok=True)
+
+
 def load(path):
     """(model, content) of a checkpoint. Raises `UserError` for anything that is not one of this version, complete and finite."""
     from .model import SmolMamba

@@ -2,14 +2,14 @@
 
 Two phases. First float: norms, dynamics without rounding; SST-TP by top-k, from `gate_from` on by fixed gates calibrated after each epoch. Then
 the norms are folded, and the rest of the epochs run the chip's integers forward (quantization-aware, straight-through backward).
-After each epoch a complete state is written; a killed run goes on from there with the same numbers.
+After each epoch, and on request every few minutes, a complete state is written; a killed run goes on from there with the same numbers.
+Started by torchrun, several processes share every batch (`train.distributed`).
 """
 
-import json
 import math
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,117 +21,224 @@ from torch.nn import functional as F
 import events
 from sim.errors import UserError
 
-from . import checkpoint, pruning
-from .augment import augment
+from . import checkpoint, distributed, precision, pruning
+from .data import Packed, batches, chunks, to_stream
+from .distributed import ALONE
 from .dynamics import set_threads
+from .evaluate import accuracy
+from .logs import Log
 from .model import SmolMamba
 
 
-def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None):
-    """Trains a model as `cfg` says and writes `model.pt` (best on validation), `float.pt`, `last.pt` and `log.jsonl` into `run_dir`.
+@dataclass
+class Tally:
+    """What an epoch has seen so far, of all processes together; `histograms` (gate -> counts, see `pruning`) of this one."""
+    losses: list = field(default_factory=list)
+    hits: int = 0
+    kept: float = 1.0
+    rate: float = 0.0
+    histograms: dict = field(default_factory=dict)
+
+
+def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, loaders=1, save_minutes=None, tensorboard=False, skip_bad=False):
+    """Trains a model as `cfg` says and writes `model.pt` (best on validation), `float.pt`, `last.pt` and the log into `run_dir`.
+
+    Args:
+        loaders: threads that prepare batches. save_minutes: write `last.pt` also within an epoch, so often. tensorboard: log for it, too.
+        skip_bad: leave out recordings whose files are broken.
 
     Returns the facts that are stored with the model. Raises `UserError` for missing data or a run folder of another configuration.
     """
-    run_dir = Path(run_dir)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_flush_denormal(True)
-    set_threads(threads or os.cpu_count())
-    console = Console(stderr=True, quiet=quiet)
+    with distributed.ranks() as ranks:
+        run_dir, device = Path(run_dir), ranks.device
+        torch.set_flush_denormal(True)
+        set_threads(threads or max(1, os.cpu_count() // ranks.local_size))
+        console = Console(stderr=True, quiet=quiet or not ranks.first)
+        with ranks.together():
+            sets = [events.load(cfg.dataset, split, data_root, **({"skip_bad": True} if skip_bad else {})) for split in ("train", "val")]
+            _check_batch(cfg, len(sets[0]), ranks)
+        return _train(cfg, run_dir, *sets, ranks, device, console, resume, loaders, save_minutes, tensorboard, skip_bad)
 
-    train_set, val_set = (events.load(cfg.dataset, split, data_root) for split in ("train", "val"))
+
+def _check_batch(cfg, n_train, ranks):
+    least = ranks.size * cfg.accumulate
+    if min(cfg.batch, n_train) < least:
+        raise UserError(f"a batch of {min(cfg.batch, n_train)} is smaller than {ranks.size} processes times accumulate {cfg.accumulate}; take a larger batch (--set batch={least})")
+
+
+def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loaders, save_minutes, tensorboard, skip_bad):
     encoder = events.Encoder(**cfg.encoder)
-    x_train, y_train = encoder.encode_all(train_set.events), torch.from_numpy(train_set.labels)
-    x_val, y_val = encoder.encode_all(val_set.events), torch.from_numpy(val_set.labels)
-
-    run_dir.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(cfg.seed)
-    model = SmolMamba(cfg, encoder, len(train_set.classes)).to(device)
-    facts = {"dataset": cfg.dataset, "seed": cfg.seed, "n_train": len(train_set), "n_val": len(val_set), "device": device,
-             "parameters": sum(p.numel() for p in model.parameters()), "best_val": -1.0, "best_epoch": -1, "seconds": 0.0}
-    optimizer, start, total = None, 0, cfg.float_epochs + cfg.exact_epochs
-    last = run_dir / "last.pt"
-    if resume and last.exists():
-        model, facts, optimizer, start = _resume(last, cfg, device, console)
-    log = run_dir / "log.jsonl"
-    _cut_log(log, start)
-
-    steps = math.ceil(len(train_set) / cfg.batch)
+    parts = [ranks.share(part) for part in chunks(range(len(train_set)), cfg.batch, ranks.size * cfg.accumulate)]
+    sizes = [len(part) for part in parts]
+    mine = ranks.share(np.arange(len(val_set)))
+    last, total, steps = run_dir / "last.pt", cfg.float_epochs + cfg.exact_epochs, len(parts)
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task("training", total=total * steps, completed=start * steps, state="")
-        for epoch in range(start, total):
-            began = time.time()
+        with ranks.together():
+            bar = progress.add_task("reading", total=sum(sizes) + len(mine), state="")
+            x_train, x_val = (Packed(part.events, encoder, which, lambda: progress.advance(bar))
+                              for part, which in ((train_set, [i for part in parts for i in part]), (val_set, mine)))
+            y_val = torch.from_numpy(val_set.labels[mine])
+            progress.remove_task(bar)
+
+        torch.manual_seed(cfg.seed)
+        model = SmolMamba(cfg, encoder, len(train_set.classes)).to(device)
+        facts = {"dataset": cfg.dataset, "seed": cfg.seed, "n_train": len(train_set), "n_val": len(val_set), "device": torch.device(device).type,
+                 "processes": ranks.size, "parameters": sum(p.numel() for p in model.parameters()), "best_val": -1.0, "best_epoch": -1, "seconds": 0.0}
+        if skip_bad:
+            facts["skipped"] = len(train_set.skipped) + len(val_set.skipped)
+        optimizer, tally, state = None, Tally(), {"epoch": 0, "step": 0, "stale": 0}
+        content = ranks.from_first(lambda: _open(run_dir, last, cfg, resume, console))
+        if content:
+            facts, state = content["facts"], {"step": 0, "stale": 0} | content["loop"]
+            model.load_state_dict(content["model"])
+            for layer in model.layers():
+                layer.train_what_counts()
+        if ranks.size > 1:
+            distributed.share_norms(model)
+        if content:
+            optimizer = _optimizer(model, cfg.lr, cfg.weight_decay)
+            optimizer.load_state_dict(state.pop("optimizer"))
+            tally = Tally(**state.pop("tally", {}))
+            if not ranks.first:                          # counts of all processes, which the first takes on
+                tally.histograms = {}
+        with ranks.together():
+            log = Log(run_dir, state["epoch"], tensorboard) if ranks.first else None
+        precision.prepare(device, cfg.amp, console)
+
+        def save(name, **more):
+            if ranks.first:
+                checkpoint.save(run_dir / name, model, train_set.classes, facts, **more)
+
+        saved = time.monotonic()
+        bar = progress.add_task("training", total=total * steps, completed=state["epoch"] * steps + state["step"], state="")
+        for epoch in range(state["epoch"], total if "stopped_early" not in facts else 0):
+            began, waited = time.time(), 0.0
             exact = epoch >= cfg.float_epochs
             if exact and not model.folded:
-                to_integers(model, x_train, cfg, device)
+                to_integers(model, x_train, cfg, device, ranks)
                 optimizer = None
             if optimizer is None:
                 optimizer = _optimizer(model, cfg.exact_lr if exact else cfg.lr, cfg.weight_decay)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             model.train()
-            losses, hits, seen = [], 0, {}
-            for step, (x, y) in enumerate(_batches(train_set, encoder, cfg, epoch)):
+            first, state["step"] = state["step"], 0
+            for step, (x, y, n, wait) in enumerate(batches(train_set, encoder, cfg, epoch, ranks, first, loaders), first):
                 _set_lr(optimizer, cfg, epoch + step / steps)
-                x, y = to_stream(x, device), y.to(device)
-                logits = model(x, exact=exact)
-                loss = F.cross_entropy(logits, y, label_smoothing=cfg.label_smoothing)
-                if not torch.isfinite(loss):
-                    raise UserError(f"{run_dir}: the loss is {float(loss.detach())} in epoch {epoch + 1}; start again with a smaller lr (--set lr=...)")
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
+                due = save_minutes is not None and time.monotonic() - saved >= 60 * save_minutes
+                sums = backward(model, x, y, n, cfg, exact, device, tally.histograms)
+                loss, hits, tally.kept, tally.rate, due = ranks.add(torch.tensor([*sums, float(due and ranks.first)], dtype=torch.float64)).tolist()
+                if not math.isfinite(loss):
+                    with ranks.together():
+                        raise UserError(f"{run_dir}: the loss is {loss} in epoch {epoch + 1}; start again with a smaller lr (--set lr=...)")
+                ranks.add_gradients(parameters)
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimizer.step()
-                losses.append(float(loss.detach()))
-                hits += int((logits.detach().argmax(1) == y).sum())
-                for gate, spikes in model.gate_inputs.items():
-                    seen.setdefault(gate, []).append(pruning.counts(spikes, model.n_tokens).cpu())
-                kept, rate = _kept(model), np.mean([layer.rate for layer in model.layers()])
+                tally.losses.append(loss)
+                tally.hits += int(hits)
+                waited += wait
+                share = waited / max(time.time() - began, 1e-9)
                 progress.update(bar, advance=1, description=f"epoch {epoch + 1}/{total} {'integer' if exact else 'float'}",
-                                state=f"loss {np.mean(losses):.3f} kept {kept:.2f} rate {rate:.3f}")
+                                state=f"loss {np.mean(tally.losses):.3f} kept {tally.kept:.2f} rate {tally.rate:.3f} wait {share:.0%}")
+                if due and step + 1 < steps:
+                    _add_histograms(tally.histograms, ranks)
+                    save("last.pt", loop=state | {"step": step + 1, "optimizer": optimizer.state_dict(), "tally": asdict(tally)})
+                    if not ranks.first:                  # what the first process has in hand now is everyone's
+                        tally.histograms = {}
+                    saved = time.monotonic()
             if cfg.gate_from * cfg.float_epochs <= epoch + 1 <= cfg.float_epochs + cfg.exact_epochs // 2:     # then the thresholds hold still
-                for (tower, block), c in seen.items():
-                    model.set_threshold(tower, block, pruning.calibrate(pruning.histogram(torch.cat(c)), cfg.keep[block]))
+                _add_histograms(tally.histograms, ranks)
+                _calibrate(model, tally.histograms, cfg)
             if not exact:
-                _reestimate_norms(model, x_train, cfg, device)
-            val = accuracy(model, x_val, y_val, exact, cfg.batch, device)
+                reestimate_norms(model, x_train, sizes, device)
+            val = accuracy(model, x_val, y_val, exact, cfg.batch, device, ranks)
+            ranks.check_same(model)
             facts["seconds"] += time.time() - began
-            row = {"epoch": epoch + 1, "phase": "integer" if exact else "float", "loss": float(np.mean(losses)), "train": hits / len(train_set),
-                   "val": val, "kept": kept, "rate": float(rate), "seconds": round(time.time() - began, 2)}
-            with open(log, "a") as file:
-                file.write(json.dumps(row) + "\n")
+            row = {"epoch": epoch + 1, "phase": "integer" if exact else "float", "loss": float(np.mean(tally.losses)), "train": tally.hits / len(train_set),
+                   "val": val, "kept": tally.kept, "rate": tally.rate, "wait": round(share, 3), "seconds": round(time.time() - began, 2)}
+            if log:
+                log.add(row)
             progress.console.print(f"epoch {epoch + 1:3d} {row['phase']:7s} loss {row['loss']:.3f} train {row['train']:.3f} val {val:.3f} "
-                                   f"kept {kept:.2f} rate {row['rate']:.3f} {row['seconds']:.1f} s", highlight=False)
+                                   f"kept {tally.kept:.2f} rate {tally.rate:.3f} {row['seconds']:.1f} s, wait {row['wait']:.0%}", highlight=False)
             if epoch + 1 == cfg.float_epochs:
                 facts["float_val"] = val
-                checkpoint.save(run_dir / "float.pt", model, train_set.classes, facts)
+                save("float.pt")
+            if exact:
+                state["stale"] = 0 if val > facts["best_val"] else state["stale"] + 1
             if exact and val >= facts["best_val"]:
-                facts |= {"best_val": val, "best_epoch": epoch + 1, "kept": kept}
-                checkpoint.save(run_dir / "model.pt", model, train_set.classes, facts)
-            checkpoint.save(last, model, train_set.classes, facts, loop={"epoch": epoch + 1, "optimizer": optimizer.state_dict()})
+                facts |= {"best_val": val, "best_epoch": epoch + 1, "kept": tally.kept}
+                save("model.pt")
+            if exact and cfg.patience and state["stale"] >= cfg.patience:
+                facts["stopped_early"] = epoch + 1
+            state["epoch"], tally = epoch + 1, Tally()
+            save("last.pt", loop=state | {"optimizer": optimizer.state_dict()})
+            saved = time.monotonic()
+            if "stopped_early" in facts:
+                break
     if facts["best_epoch"] < 0:                 # no integer epoch: the float model, which export folds and calibrates
-        checkpoint.save(run_dir / "model.pt", model, train_set.classes, facts)
+        save("model.pt")
+    elif "stopped_early" in facts and ranks.first:
+        best, _ = checkpoint.load(run_dir / "model.pt")
+        checkpoint.save(run_dir / "model.pt", best, train_set.classes, facts)
     return facts
 
 
-def _resume(last, cfg, device, console):
+def backward(model, x, y, n, cfg, exact, device, histograms):
+    """Adds to the gradients those of samples (x uint8 [b, K, C], y [b]) of a batch of `n`, whose loss is the batch's mean, in `cfg.accumulate` parts.
+
+    Adds the gates' counts to `histograms`. Returns these samples' share of the batch's [loss, hits, kept share, spike rate].
+    """
+    sums = np.zeros(4)
+    for rows in np.array_split(np.arange(len(y)), cfg.accumulate):
+        xs, ys, weight = to_stream(x[rows[0]:rows[-1] + 1], device), y[rows[0]:rows[-1] + 1].to(device), len(rows) / n
+        logits = precision.forward(model, xs, exact, cfg.amp)
+        loss = F.cross_entropy(logits, ys, label_smoothing=cfg.label_smoothing) * weight
+        loss.backward()
+        sums += [float(loss.detach()), int((logits.detach().argmax(1) == ys).sum()), _kept(model) * weight, np.mean([layer.rate for layer in model.layers()]) * weight]
+        _count(model, histograms)
+    return sums
+
+
+def _kept(model):
+    return float(np.mean(list(model.kept.values()))) if model.kept else 1.0
+
+
+def _count(model, histograms, block=None):
+    """Adds the spike counts at the gates in the last call of the model (at those of one block) to `histograms`, {"tower block": int64 tensor}."""
+    for (tower, b), spikes in model.gate_inputs.items():
+        if block in (None, b):
+            c = pruning.counts(spikes, model.n_tokens)
+            whole = histograms.setdefault(f"{tower} {b}", torch.zeros(spikes.shape[1] * model.n_frames + 1, dtype=torch.int64))
+            part = pruning.histogram(c).cpu()
+            whole[:len(part)] += part
+
+
+def _add_histograms(histograms, ranks):
+    for name in sorted(histograms):
+        ranks.add(histograms[name])
+
+
+def _calibrate(model, histograms, cfg):
+    for name, histogram in histograms.items():
+        tower, block = name.split()
+        model.set_threshold(tower, int(block), pruning.calibrate(histogram, cfg.keep[int(block)]))
+
+
+def _open(run_dir, last, cfg, resume, console):
+    """The state to go on from, or None; makes the folder and removes what a killed run has left half written."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    checkpoint.remove_unfinished(run_dir)
+    if not (resume and last.exists()):
+        return None
     model, content = checkpoint.load(last)
-    if model.cfg != cfg:                    # not the stored dictionary: it lacks entries that came later, with their defaults
-        changed = [k for k, v in cfg.to_dict().items() if getattr(model.cfg, k) != v]
-        raise UserError(f"{last.parent}: holds a run with another configuration ({', '.join(changed)} differ); take another --name or delete the folder")
+    changed = [k for k, v in cfg.to_dict().items() if model.cfg.to_dict()[k] != v]
+    if changed:
+        raise UserError(f"{run_dir}: holds a run with another configuration ({', '.join(changed)} differ); take another --name or delete the folder")
     if "loop" not in content:
         raise UserError(f"{last}: holds a model but no state of a training run; delete it or train with --fresh")
-    model.to(device)
-    start = content["loop"]["epoch"]
-    optimizer = _optimizer(model, cfg.lr, cfg.weight_decay)
-    optimizer.load_state_dict(content["loop"]["optimizer"])
-    console.print(f"going on from epoch {start} of {last}")
-    return model, content["facts"], optimizer, start
-
-
-def _cut_log(log, epochs):
-    """Leaves the rows of the first `epochs` epochs: those that a killed run has logged but not saved come again."""
-    rows = log.read_text().splitlines()[:epochs] if log.exists() else []
-    temporary = log.with_suffix(".tmp")
-    temporary.write_text("".join(row + "\n" for row in rows))
-    os.replace(temporary, log)
+    step = content["loop"].get("step", 0)
+    console.print(f"going on from epoch {content['loop']['epoch']}{f' and step {step}' if step else ''} of {last}")
+    return content
 
 
 def _optimizer(model, lr, weight_decay):
@@ -156,70 +263,38 @@ def _set_lr(optimizer, cfg, epoch):
         group["lr"] = group["base_lr"] * max(factor, 0.01)
 
 
-def _batches(recordings, encoder, cfg, epoch):
-    """Shuffled, augmented batches (token spikes uint8 [B, T*N, C], labels), prepared one ahead; the same for the same seed and epoch."""
-    order = np.random.default_rng((cfg.seed, epoch)).permutation(len(recordings))
-    chunks = [order[i:i + cfg.batch] for i in range(0, len(order), cfg.batch)]
-
-    def make(i):
-        rng = np.random.default_rng((cfg.seed, epoch, i))
-        batch = [augment(recordings.events[j], recordings.height, recordings.width, cfg, rng) for j in chunks[i]]
-        return encoder.encode_all(batch), torch.from_numpy(recordings.labels[chunks[i]])
-
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(make, 0)
-        for i in range(len(chunks)):
-            ready = ahead.result()
-            ahead = pool.submit(make, i + 1) if i + 1 < len(chunks) else None
-            yield ready
-
-
-def to_stream(x, device):
-    """uint8 [B, K, C] -> float [B, C, K], channels-last."""
-    return torch.from_numpy(x).to(device).float().transpose(1, 2)
-
-
-def _kept(model):
-    return float(np.mean(list(model.kept.values()))) if model.kept else 1.0
-
-
 @torch.no_grad()
-def _reestimate_norms(model, x, cfg, device):
-    """Statistics of the norms over the whole training set: lagging averages are far off in a net of binary activations."""
+def reestimate_norms(model, x, sizes, device):
+    """Statistics of the norms over the whole training set: lagging averages are far off in a net of binary activations.
+
+    x: this process's samples, `sizes[i]` of them for batch i.
+    """
     norms = [layer.norm for layer in model.layers()]
     model.train()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    for i in range(0, len(x), cfg.batch):
-        model(to_stream(x[i:i + cfg.batch], device))
+    start = 0
+    for size in sizes:
+        model(to_stream(x[start:start + size], device))
+        start += size
     for norm in norms:
         norm.momentum = 0.1
     model.eval()
 
 
 @torch.no_grad()
-def to_integers(model, x, cfg, device):
-    """Folds the norms, then sets the gates' thresholds on the training set, block after block: a gate sees what the earlier gates leave."""
+def to_integers(model, x, cfg, device, ranks=ALONE):
+    """Folds the norms, then sets the gates' thresholds on the training set, block after block: a gate sees what the earlier gates leave.
+
+    x: token spikes uint8 [n, K, C], this process's share of the set.
+    """
     model.eval()
     model.fold()
     for block in range(cfg.blocks if pruning.has_gate(cfg) else 0):
-        seen = {t: [] for t in model.towers}
+        histograms = {}
         for i in range(0, len(x), cfg.batch):
             model(to_stream(x[i:i + cfg.batch], device), exact=True)
-            for t in model.towers:
-                seen[t].append(pruning.counts(model.gate_inputs[t, block], model.n_tokens))
-        for t in model.towers:
-            model.set_threshold(t, block, pruning.calibrate(pruning.histogram(torch.cat(seen[t]).cpu()), cfg.keep[block]))
-
-
-@torch.no_grad()
-def predict(model, x, exact, batch=64, device="cpu"):
-    """Class scores for token spikes uint8 [n, K, C]."""
-    model.eval()
-    return torch.cat([model(to_stream(x[i:i + batch], device), exact=exact).cpu() for i in range(0, len(x), batch)])
-
-
-def accuracy(model, x, y, exact, batch=64, device="cpu"):
-    """Share of right predictions."""
-    return float((predict(model, x, exact, batch, device).argmax(1) == y).double().mean())
+            _count(model, histograms, block)
+        _add_histograms(histograms, ranks)
+        _calibrate(model, histograms, cfg)

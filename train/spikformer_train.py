@@ -33,9 +33,10 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
     import events
 
     from .dynamics import set_threads
-    from .loop import _batches, _optimizer, _set_lr, to_stream
+    from .data import batches, to_stream
+    from .loop import _optimizer, _set_lr
     from .model import SmolMamba
-    from .spikformer import Spikformer, parameters, width_for
+    from .spikformer import Spikformer, parameters, sizes_for
 
     run_dir = Path(run_dir)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,11 +49,11 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
     torch.manual_seed(cfg.seed)
     target = parameters(SmolMamba(cfg, encoder, len(train_set.classes)))
     sizes = dict(channels=encoder.channels, tokens=encoder.tokens, frames=encoder.frames, classes=len(train_set.classes), stem=list(cfg.stem), blocks=cfg.blocks)
-    sizes["width"] = width_for(target, **sizes)
+    sizes |= sizes_for(target, **sizes)
     torch.manual_seed(cfg.seed)
     model = Spikformer(**sizes).to(device)
     facts = {"dataset": cfg.dataset, "seed": cfg.seed, "n_train": len(train_set), "n_val": len(val_set), "device": device, "parameters": parameters(model),
-             "smolmamba_parameters": target, "width": sizes["width"], "best_val": -1.0, "best_epoch": -1, "seconds": 0.0}
+             "smolmamba_parameters": target, "width": sizes["width"], "hidden": sizes["hidden"], "best_val": -1.0, "best_epoch": -1, "seconds": 0.0}
     total, steps = cfg.float_epochs + cfg.exact_epochs, math.ceil(len(train_set) / cfg.batch)
     one_phase = dataclasses.replace(cfg, float_epochs=total, exact_epochs=0)
     optimizer = _optimizer(model, cfg.lr, cfg.weight_decay)
@@ -61,7 +62,7 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
         for epoch in track(range(total), "training", console=console):
             began, losses = time.time(), []
             model.train()
-            for step, (x, y) in enumerate(_batches(train_set, encoder, cfg, epoch)):
+            for step, (x, y, *_) in enumerate(batches(train_set, encoder, cfg, epoch)):
                 _set_lr(optimizer, one_phase, epoch + step / steps)
                 loss = F.cross_entropy(model(to_stream(x, device)), y.to(device), label_smoothing=cfg.label_smoothing)
                 if not torch.isfinite(loss):
