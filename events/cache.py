@@ -29,24 +29,30 @@ class TokenStreams(Sequence):
     Index with a number for uint8 [T*N, C], with a slice or an array of numbers for uint8 [n, T*N, C].
     """
 
-    def __init__(self, packed, encoder):
+    def __init__(self, packed, encoder, numbers=None):
         """
         Args:
-            packed: uint8 [n, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; may be mapped from a file.
+            packed: uint8 [m, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; may be mapped from a file.
             encoder: `Encoder`.
+            numbers: which rows of `packed` these are, in this order; all by default.
         """
         self._packed, self.encoder = packed, encoder
+        self._numbers = np.arange(len(packed)) if numbers is None else np.asarray(numbers)
         self._shape = encoder.frames, 2, *encoder.frame_shape
 
     def __len__(self):
-        return len(self._packed)
+        return len(self._numbers)
+
+    def only(self, numbers):
+        """Those with the given numbers, in this order; nothing is copied."""
+        return TokenStreams(self._packed, self.encoder, self._numbers[np.asarray(numbers, np.int64)])
 
     def __getitem__(self, index):
         return self.encoder.token_spikes(self.frames(index))
 
     def frames(self, index):
         """As indexing, before it is cut into tokens: uint8 [T, 2, H, W] or [n, T, 2, H, W]."""
-        packed = np.asarray(self._packed[index])
+        packed = np.asarray(self._packed[self._numbers[index]])
         return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
 
 
