@@ -1,4 +1,4 @@
-"""The integer engine: runs a whole net on a batch of samples, node after node, in stream time. No torch, no Lava."""
+"""The integer engine: runs a whole net on a batch of samples, in stream time. No torch, no Lava."""
 
 from dataclasses import dataclass, field
 from functools import singledispatch
@@ -6,9 +6,8 @@ from functools import singledispatch
 import numpy as np
 
 from .errors import UserError
-from .integer import STATE_SHIFT
-from .kernels import cuba_scan, keep_share, synapse_scan
-from .net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
+from .net import Cuba, Net, Readout, Reverse, TokenGate
+from .program import Runner
 
 
 @dataclass
@@ -47,21 +46,23 @@ def run(net: Net, tokens: np.ndarray, trace=()) -> Result:
     Raises:
         UserError: the input is for another geometry.
     """
+    return run_on(Runner(net), tokens, trace)
+
+
+def run_on(runner: Runner, tokens: np.ndarray, trace=()) -> Result:
+    """`run` with the runner of a net, which can be used again."""
+    net = runner.net
     expected = (net.steps, net.inputs[0].size)
     if tokens.ndim != 3 or tokens.shape[1:] != expected:
         raise UserError(f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps, channels)")
-    batch = tokens.shape[0]
-    tokens = np.ascontiguousarray(tokens, np.uint8)
-    result = Result(np.zeros((batch, net.nodes[-1].size), np.int64))
-    spikes = {PHASE: np.broadcast_to(np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (batch, net.steps, net.tokens))}
-    for i in net.inputs:
-        spikes[i.name] = reverse_tokens(tokens, net.tokens) if i.backward else tokens
+    runner.start(len(tokens))
+    traces = runner.run(np.ascontiguousarray(tokens, np.uint8), trace)
+    result = Result(runner.logits(), traces=traces)
+    last = net.nodes[-1].name
+    hits = {name: runner.hits(name).sum(0, dtype=np.int64) for name in runner.names if name != last}
+    result.spikes = {name: int(n.sum()) for name, n in hits.items()}
     for node in net.nodes:
-        spikes[node.name] = run_node(node, spikes, net, result)
-    result.logits = spikes[net.nodes[-1].name].sum(1, dtype=np.int64)
-    names = list(spikes) if trace == "all" else trace
-    result.traces = {name: spikes[name] for name in names}
-    result.spikes = {name: int(spikes[name].sum()) for name in spikes if name != net.nodes[-1].name}
+        note(node, runner, hits, result)
     return result
 
 
@@ -70,10 +71,10 @@ def run_batches(net: Net, tokens: np.ndarray, batch: int = 64, progress=None) ->
 
     progress: called with the number of samples done after each batch.
     """
-    results, sizes = [], []
+    runner, results, sizes = Runner(net), [], []
     for i in range(0, max(len(tokens), 1), batch):
         part = tokens[i:i + batch]
-        results.append(run(net, part))
+        results.append(run_on(runner, part))
         sizes.append(len(part))
         if progress:
             progress(len(part))
@@ -102,67 +103,14 @@ def reverse_tokens(x, tokens):
     return np.ascontiguousarray(x.reshape(b, k // tokens, tokens, c)[:, :, ::-1].reshape(b, k, c))
 
 
-def prepare(synapses):
-    """Synapses in the form that `dendrite` takes: (source, weight turned to float32 [m, n], number of non-zero weights of each source neuron)."""
-    return [(s.source, np.ascontiguousarray(s.weight.T, np.float32), (s.weight != 0).sum(0)) for s in synapses]
-
-
-def dendrite(prepared, spikes):
-    """Sum over synapses of weight @ spikes, and the synaptic operations: one for every spike and non-zero weight that it meets.
-
-    Returns (integers in float32 [B, K, n], exact as |a| <= 2**18 < 2**24; int).
-    """
-    batch, steps, _ = spikes[prepared[0][0]].shape
-    a = np.zeros((batch, steps, prepared[0][1].shape[1]), np.float32)
-    operations = 0
-    for source, weight, fan_out in prepared:
-        if source == PHASE:                         # the same for every sample, one spike a step
-            turns = steps // len(weight)
-            a += np.tile(weight, (turns, 1))
-            operations += batch * turns * int(fan_out.sum())
-        else:
-            hits = np.zeros((batch, len(weight)), np.int64)
-            synapse_scan(spikes[source], weight, a, hits)
-            operations += int(hits.sum(0) @ fan_out)
-    return a, operations
-
-
 def synops(synapses, spikes):
-    """The operations of `dendrite` alone."""
-    return int(sum(spikes[s.source].sum((0, 1), dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
+    """Synaptic operations, one for every spike and non-zero weight that it meets. spikes: source name -> number of spikes of each neuron [m], or [B, K, m]."""
+    return int(sum(spikes[s.source].reshape(-1, s.weight.shape[1]).sum(0, dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
 
 
 def gate_synops(x):
     """Operations at a token gate for its source's spikes `x`: each goes to its output neuron and to the two that count."""
     return 3 * int(x.sum(dtype=np.int64))
-
-
-@singledispatch
-def run_node(node, spikes, net, result):
-    """Spikes of `node`, uint8 [B, K, n], given those of its sources; notes counts in `result`."""
-    raise TypeError(type(node).__name__)
-
-
-@run_node.register
-def _(node: Cuba, spikes, net, result):
-    a, result.synops[node.name] = dendrite(prepare(node.synapses), spikes)
-    batch, steps, n = a.shape
-    u, v = np.zeros((2, batch, n))
-    out = np.empty((batch, steps, n), np.uint8)
-    stats = np.zeros((batch, 4))
-    cuba_scan(a, keep_share(node.i_decay), (node.bias << STATE_SHIFT).astype(np.float64), float(keep_share(node.v_decay)), float(node.v_th << STATE_SHIFT),
-              net.tokens if node.frame_reset else 0, u, v, out, stats)
-    result.ranges[node.name] = dict(u_max=int(stats[:, 0].max(initial=0)), wraps=int(stats[:, 1].sum()), v_max=int(stats[:, 2].max(initial=0)), clips=int(stats[:, 3].sum()))
-    return out
-
-
-@run_node.register
-def _(node: TokenGate, spikes, net, result):
-    x = spikes[node.source]
-    opened = token_gate(x, node.threshold, net.tokens)
-    result.kept[node.name] = float(opened.mean()) if opened.size else 0.0
-    result.synops[node.name] = gate_synops(x)
-    return x * opened[..., None]
 
 
 def token_gate(x, threshold, tokens):
@@ -171,12 +119,31 @@ def token_gate(x, threshold, tokens):
     return (count >= threshold).reshape(x.shape[:2]).astype(np.uint8)
 
 
-@run_node.register
-def _(node: Reverse, spikes, net, result):
-    return reverse_tokens(spikes[node.source], net.tokens)
+@singledispatch
+def note(node, runner, hits, result):
+    """Notes what there is to say of `node` in `result`. hits: name -> int64 [n], spikes of each neuron over the batch."""
+    raise TypeError(type(node).__name__)
 
 
-@run_node.register
-def _(node: Readout, spikes, net, result):
-    a, result.synops[node.name] = dendrite(prepare(node.synapses), spikes)
-    return a.astype(np.int32)
+@note.register
+def _(node: Cuba, runner, hits, result):
+    result.synops[node.name] = synops(node.synapses, hits)
+    stats = runner.stats(node.name)
+    result.ranges[node.name] = dict(u_max=int(stats[:, 0].max(initial=0)), wraps=int(stats[:, 1].sum()), v_max=int(stats[:, 2].max(initial=0)), clips=int(stats[:, 3].sum()))
+
+
+@note.register
+def _(node: TokenGate, runner, hits, result):
+    steps = len(runner.state.u) * runner.net.steps
+    result.kept[node.name] = int(runner.stats(node.name)[:, 0].sum()) / steps if steps else 0.0
+    result.synops[node.name] = gate_synops(hits[node.source])
+
+
+@note.register
+def _(node: Reverse, runner, hits, result):
+    pass
+
+
+@note.register
+def _(node: Readout, runner, hits, result):
+    result.synops[node.name] = synops(node.synapses, hits)

@@ -1,17 +1,33 @@
-"""The equations of `sim.integer` compiled, for whole streams at once.
+"""The equations of `sim.integer` compiled.
 
-States are integers held in float64: every product (24 bits times 12) and sum is far below 2**53, so the arithmetic is
-exact, the conversion to int32 is the rounding toward zero that `decay` asks for, and the compiler turns the loop over
-neurons into vector code, which it does not for mixed integer widths. tests/test_integer.py holds it against the
-definition on the edges and on random numbers.
+For running, states are int32 and a neuron's step is done for 16 neurons at once (`sim.lanes`). No product needs more than 32 bits: a magnitude of up to 24 bits
+is decayed in two parts, `x * keep >> 12 = (x >> 12) * keep + ((x & 4095) * keep >> 12)`. For training (`train.dynamics`) the same functions exist for
+integers held in float64. tests/test_integer.py holds both against the definition on the edges and on random numbers.
+
+Spikes travel as lists of the neurons that fire, so that silence costs next to nothing.
 """
+
+from collections import namedtuple
 
 import numba
 import numpy as np
 
-from .integer import DECAY_ONE, STATE_LIMIT
+from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
+from .lanes import N16, N32, bits, get, high_half, larger, load16, load32, load_mask, low_half, ones, popcount, put_places, select, smaller, splat16, splat32, store32
 
 WRAP = 2.0 * STATE_LIMIT
+FULL = 127                 # so many weights of up to 256 fit into 16 bits, whatever they are
+INPUT, BACKWARD, PHASE_LINES, CUBA, GATE, REVERSE, READOUT = range(7)          # kinds of node in a program: see `sim.program`
+_PLACES = np.array([([i for i in range(8) if byte >> i & 1] + [0] * 8)[:8] for byte in range(256)], np.uint8)      # of the ones of a byte
+
+# A net in tables: see `sim.program`. nodes, synapses: one row each. weights: int16, flat. keep_u (4096 - i_decay), bias (times 64): int32 [A]. frame: steps of one.
+Program = namedtuple("Program", "nodes synapses weights keep_u bias frame")
+# Of all streams. u, v: int32 [B, A]; of a gate, `u` holds the spikes that each token has had. hits: int32 [B, A], spikes of each neuron. stats: int64
+# [B, nodes, 4], see `_note_edges`; of a gate, the number of open steps.
+State = namedtuple("State", "u v hits stats")
+# Space to work in, one for each thread: events int32 [threads, chunk * A], spike lists; counts int64 [threads, nodes, chunk], their lengths; rows, a: int32
+# [threads, ..]; tops, edges: see `_cuba_step`. chunk: steps.
+Room = namedtuple("Room", "events counts rows a tops edges chunk")
 
 
 @numba.njit(inline="always")
@@ -41,12 +57,95 @@ def keep_share(i_decay):
     return (DECAY_ONE - np.asarray(i_decay, np.float64)) / DECAY_ONE
 
 
-@numba.njit(parallel=True, cache=True)
-def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
-    """Runs CUBA neurons over streams.
+@numba.njit(inline="always")
+def _magnitude(x):
+    sign = x >> splat32(31)
+    return (x ^ sign) - sign
+
+
+@numba.njit(inline="always")
+def _decay(x, keep):
+    """`decay` for |x| <= 2**23; `keep` is 4096 - decay."""
+    sign = x >> splat32(31)
+    x = (x ^ sign) - sign
+    y = (x >> splat32(DECAY_BITS)) * keep + ((x & splat32(DECAY_ONE - 1)) * keep >> splat32(DECAY_BITS))
+    return (y ^ sign) - sign
+
+
+@numba.njit(inline="always")
+def _append(mask, first, places, events, base, count):
+    """Notes `first + lane` for the lanes in `mask` at `events[base + count]` and on; writes up to 8 numbers past them. Returns the new count."""
+    m = bits(mask)
+    put_places(events, base + count, places, m & 255, first)
+    count += popcount(m & 255)
+    put_places(events, base + count, places, m >> 8, first + 8)
+    return count + popcount(m >> 8)
+
+
+@numba.njit
+def _cuba_step(a, width, at, keep_u, remembers, bias, keep_v, v_th, u, v, hits, state, places, events, base, tops, edges):
+    """One step of CUBA neurons.
 
     Args:
-        a: float32 [B, K, n] dendritic input in weight units (integers); overwritten with the current u after each step.
+        a: int32 [width] dendritic input in weight units; width is a multiple of 16, and neurons past the last have no input and no bias.
+        at: where the neurons begin in `keep_u` and `bias`, int32: 4096 - i_decay, and bias times 64.
+        remembers: whether any `keep_u` is not 0.
+        keep_v, v_th: 4096 - v_decay, threshold times 64.
+        state: where they begin in `u`, `v` and `hits` (spikes of each neuron, added to), all int32 and flat.
+        events: int32, flat: the neurons that fire are written at `base` and on.
+        tops: int32 [32], lane-wise maxima of |current| before the wrap, and of |voltage| before the clip.
+        edges: int64 [2], numbers of neurons that wrapped, and that clipped; added to.
+
+    Returns:
+        how many fire.
+    """
+    count = 0
+    top_u, top_v = load32(tops, 0), load32(tops, N32)
+    limit, decay_v, threshold = splat32(STATE_LIMIT), splat32(keep_v), splat32(v_th)
+    for j in range(0, width, N32):
+        x = load32(a, j) << splat32(STATE_SHIFT)
+        if remembers:
+            x = x + _decay(load32(u, state + j), load32(keep_u, at + j))
+        size = _magnitude(x)
+        top_u = larger(top_u, size)
+        if bits(size >= limit):
+            above, below = x > limit, x <= splat32(-STATE_LIMIT)
+            x = select(above, x - splat32(2 * STATE_LIMIT), select(below, x + splat32(2 * STATE_LIMIT), x))
+            edges[0] += popcount(bits(above | below))
+        store32(u, state + j, x)
+        y = _decay(load32(v, state + j), decay_v) + x + load32(bias, at + j)
+        size = _magnitude(y)
+        top_v = larger(top_v, size)
+        beyond = bits(size >= limit)
+        if beyond:
+            y = smaller(larger(y, splat32(1 - STATE_LIMIT)), splat32(STATE_LIMIT - 1))
+            edges[1] += popcount(beyond)
+        fires = y > threshold
+        store32(v, state + j, select(fires, splat32(0), y))
+        store32(hits, state + j, load32(hits, state + j) + ones(fires))
+        count = _append(fires, j, places, events, base, count)
+    store32(tops, 0, top_u)
+    store32(tops, N32, top_v)
+    return count
+
+
+@numba.njit
+def _note_edges(tops, edges, stats):
+    """Takes the extremes of `_cuba_step` into `stats`, int64 [4]: largest |current|, wraps, largest |voltage|, clips."""
+    stats[0] = max(stats[0], tops[:N32].max())
+    stats[2] = max(stats[2], tops[N32:].max())
+    stats[1] += edges[0]
+    stats[3] += edges[1]
+    tops[:] = 0
+    edges[:] = 0
+
+
+@numba.njit(parallel=True, cache=True)
+def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
+    """Runs CUBA neurons over streams of dendritic input. All numbers are integers, in floats.
+
+    Args:
+        a: float32 [B, K, n] dendritic input in weight units; overwritten with the current u after each step.
         keep_u: float64 [n], see `keep_share`; keep_v: one of the same.
         bias: float64 [n], v_th: float, both already times 64.
         reset_every: states are zeroed at steps divisible by it; 0 for never (the caller zeroes `u`, `v`).
@@ -55,49 +154,181 @@ def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
         stats: float64 [B, 4]: largest |current| before the wrap, steps that wrapped, largest |voltage| before the clip, steps that clipped.
     """
     batch, steps, n = a.shape
+    width = -(-n // N32) * N32
+    places = _PLACES
+    remembers = bool((keep_u != 0).any())
     for b in numba.prange(batch):
-        ub, vb = u[b], v[b]
-        top_u, top_v, wraps, clips = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+        work = np.zeros((7, width), np.int32)
+        row, keep, shift, current, voltage, hits, events = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
+        tops, edges, most = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64), np.zeros(4, np.int64)
+        for j in range(n):
+            keep[j], shift[j], current[j], voltage[j] = keep_u[j] * DECAY_ONE, bias[j], u[b, j], v[b, j]
         for k in range(steps):
             if reset_every > 0 and k % reset_every == 0:
-                ub[:] = 0
-                vb[:] = 0
-            row, out = a[b, k], spikes[b, k]
+                current[:] = 0
+                voltage[:] = 0
             for j in range(n):
-                raw = decay64(ub[j], keep_u[j]) + row[j] * 64.0
-                x = wrap64(raw)
-                y = decay64(vb[j], keep_v) + x + bias[j]
-                z = clip64(y)
-                top_u[j] = max(top_u[j], abs(raw))
-                top_v[j] = max(top_v[j], abs(y))
-                wraps[j] += raw != x
-                clips[j] += y != z
-                s = z > v_th
-                ub[j] = x
-                row[j] = x
-                vb[j] = 0.0 if s else z
-                out[j] = s
-        stats[b, 0], stats[b, 1], stats[b, 2], stats[b, 3] = top_u.max(), wraps.sum(), top_v.max(), clips.sum()
+                row[j] = np.int32(a[b, k, j])
+            count = _cuba_step(row, width, 0, keep, remembers, shift, int(keep_v * DECAY_ONE), int(v_th), current, voltage, hits, 0, places, events, 0,
+                               tops, edges)
+            for j in range(n):
+                a[b, k, j] = current[j]
+                spikes[b, k, j] = 0
+            for i in range(count):
+                spikes[b, k, events[i]] = 1
+        for j in range(n):
+            u[b, j], v[b, j] = current[j], voltage[j]
+        _note_edges(tops, edges, most)
+        stats[b] = most
+
+
+@numba.njit(inline="always")
+def _deposit(a, j, total, more):
+    low, high = low_half(total), high_half(total)
+    if more:
+        low, high = low + load32(a, j), high + load32(a, j + N32)
+    store32(a, j, low)
+    store32(a, j + N32, high)
+
+
+@numba.njit
+def _add_rows(rows, count, weights, width, a):
+    """`a` becomes the sum of rows of weights: int16, flat, the rows beginning at `rows`, int32 [count]. a: int32 [width], a multiple of 32.
+
+    Sums are held in registers of 16 bits and widened before they can overflow.
+    """
+    for begin in range(0, max(count, 1), FULL):
+        end, j = min(begin + FULL, count), 0
+        while j + 4 * N16 <= width:
+            s = t = x = y = splat16(0)
+            for i in range(begin, end):
+                w = get(rows, i) + j
+                s, t, x, y = s + load16(weights, w), t + load16(weights, w + N16), x + load16(weights, w + 2 * N16), y + load16(weights, w + 3 * N16)
+            _deposit(a, j, s, begin > 0)
+            _deposit(a, j + N16, t, begin > 0)
+            _deposit(a, j + 2 * N16, x, begin > 0)
+            _deposit(a, j + 3 * N16, y, begin > 0)
+            j += 4 * N16
+        while j + 2 * N16 <= width:
+            s = t = splat16(0)
+            for i in range(begin, end):
+                w = get(rows, i) + j
+                s, t = s + load16(weights, w), t + load16(weights, w + N16)
+            _deposit(a, j, s, begin > 0)
+            _deposit(a, j + N16, t, begin > 0)
+            j += 2 * N16
+        if j < width:
+            s = splat16(0)
+            for i in range(begin, end):
+                s = s + load16(weights, get(rows, i) + j)
+            _deposit(a, j, s, begin > 0)
+
+
+@numba.njit
+def _dendrite(node, program, room, k, t):
+    """`room.a[t]` becomes the sum of weights over the spikes of step `k` of all sources of `node`."""
+    total, width, rows = 0, node.width, room.rows[t]
+    for s in range(node.first, node.first + node.synapses):
+        synapse = program.synapses[s]
+        base, count = room.chunk * synapse.at + k * synapse.stride, room.counts[t, synapse.source, k]
+        for i in range(0, count, N32):
+            store32(rows, total + i, load32(room.events[t], base + i) * splat32(width) + splat32(synapse.weight))
+        total += count
+    _add_rows(rows, total, program.weights, width, room.a[t])
+
+
+@numba.njit
+def _listen(row, size, places, events, base):
+    """Lists the places in `row`, uint8 [size], that are not zero; returns their number."""
+    count, whole = 0, size // N32 * N32
+    for j in range(0, whole, N32):
+        count = _append(load_mask(row, j), j, places, events, base, count)
+    for j in range(whole, size):
+        events[base + count] = j
+        count += row[j] != 0
+    return count
+
+
+@numba.njit
+def _step(i, program, room, state, tokens, places, begin, k, b, t):
+    """Node `i` at step `begin + k` of stream `b`, the chunk's step `k`, in room `t`: lists its spikes and returns their number."""
+    node, events = program.nodes[i], room.events[t]
+    base = room.chunk * node.at + k * node.width
+    if node.kind == CUBA:
+        if node.reset_every and (begin + k) % node.reset_every == 0:
+            state.u[b, node.at:node.at + node.width] = 0
+            state.v[b, node.at:node.at + node.width] = 0
+        _dendrite(node, program, room, k, t)
+        return _cuba_step(room.a[t], node.width, node.at, program.keep_u, node.remembers, program.bias, node.keep_v, node.threshold, state.u[b], state.v[b],
+                          state.hits[b], node.at, places, events, base, room.tops[t], room.edges[t])
+    count = 0
+    if node.kind == INPUT:
+        count = _listen(tokens[b, begin + k], node.size, places, events, base)
+    elif node.kind == BACKWARD:
+        n = (begin + k) % program.frame
+        count = _listen(tokens[b, begin + k - n + program.frame - 1 - n], node.size, places, events, base)
+    elif node.kind == PHASE_LINES:
+        events[base], count = (begin + k) % program.frame, 1
+    else:
+        source, back = program.nodes[node.source], k
+        if node.kind == REVERSE:
+            n = (begin + k) % program.frame
+            back = k - n + program.frame - 1 - n
+        count, origin = room.counts[t, node.source, back], room.chunk * source.at + back * source.width
+        if node.kind == GATE:
+            token = node.at + (begin + k) % program.frame
+            state.u[b, token] += count
+            # A count that has reached the threshold never falls below it again: the latch needs no state of its own.
+            opened = state.u[b, token] >= node.threshold
+            state.stats[b, i, 0] += opened
+            count = count if opened else 0
+        events[base:base + count] = events[origin:origin + count]
+    for e in range(count):
+        state.hits[b, node.at + events[base + e]] += 1
+    return count
+
+
+@numba.njit
+def _write(node, at, room, k, count, t, raster):
+    """The spikes of step `k` of a chunk as ones, from `at` in `raster` on."""
+    base = room.chunk * node.at + k * node.width
+    for e in range(count):
+        raster[at + room.events[t, base + e]] = 1
+
+
+@numba.njit
+def _stream(program, room, state, tokens, trace, raster, graded, b, t):
+    """Stream `b` through all nodes, a chunk of steps at a time, so that what it touches stays in cache."""
+    steps = tokens.shape[1]
+    for begin in range(0, steps, room.chunk):
+        span = min(room.chunk, steps - begin)
+        for i in range(len(program.nodes)):
+            node, at = program.nodes[i], trace[i]
+            at += (b * steps + begin) * node.size if at >= 0 else 0
+            if node.kind != READOUT:
+                for k in range(span):
+                    count = _step(i, program, room, state, tokens, _PLACES, begin, k, b, t)
+                    room.counts[t, i, k] = count
+                    if at >= 0:
+                        _write(node, at + k * node.size, room, k, count, t, raster)
+            elif at >= 0:
+                for k in range(span):
+                    _dendrite(node, program, room, k, t)
+                    graded[at + k * node.size:at + (k + 1) * node.size] = room.a[t, :node.size]
+            if node.kind == CUBA:
+                _note_edges(room.tops[t], room.edges[t], state.stats[b, i])
 
 
 @numba.njit(parallel=True, cache=True)
-def synapse_scan(x, weight, a, hits):
-    """Adds `weight @ spikes` to `a`, spike by spike: a silent input costs one look. Integers in float32, exact while |a| < 2**24.
+def advance(nodes, synapses, weights, keep_u, bias, frame, events, counts, rows, a, tops, edges, chunk, u, v, hits, stats, tokens, trace, raster, graded):
+    """Takes a program over streams.
 
     Args:
-        x: uint8 [B, K, m], 0 or 1.
-        weight: float32 [m, n], one row per source neuron.
-        a: float32 [B, K, n], added to.
-        hits: int64 [B, m], the number of spikes of each source neuron, added to.
+        nodes, .., frame: a `Program`. events, .., chunk: `Room`. u, .., stats: `State`, which is moved on.
+        tokens: uint8 [B, K, C], spikes where not 0; whole frames.
+        trace: int64 [nodes], where a node's spikes go, or -1: as ones in `raster`, uint8, flat and zero, laid out as [B, K, size]; a READOUT's values in
+            `graded`, int32, likewise.
     """
-    batch, steps, m = x.shape
-    n = weight.shape[1]
-    for b in numba.prange(batch):
-        for k in range(steps):
-            row, out = x[b, k], a[b, k]
-            for i in range(m):
-                if row[i]:
-                    hits[b, i] += 1
-                    w = weight[i]
-                    for j in range(n):
-                        out[j] += w[j]
+    for b in numba.prange(len(tokens)):          # named tuples are made in here: numba loses what is written to those that a parallel loop takes from outside
+        _stream(Program(nodes, synapses, weights, keep_u, bias, frame), Room(events, counts, rows, a, tops, edges, chunk), State(u, v, hits, stats), tokens,
+                trace, raster, graded, b, numba.get_thread_id())
