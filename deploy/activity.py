@@ -93,24 +93,11 @@ def _(node: Readout, net, traces):
 @inside.register
 def _(node: TokenGate, net, traces):
     x = traces[node.source]
-    batch, steps, _ = x.shape
-    n, phase = net.tokens, np.eye(net.tokens, dtype=np.uint8)
-    count = x.sum(2, dtype=np.int64).reshape(batch, net.frames, n)
-    threshold = min(node.threshold, node.size * net.frames + 1)
-    # A counter starts again from zero after each time that it fires.
-    fired, v = np.zeros_like(count), np.zeros((batch, n), np.int64)
-    for t in range(net.frames):
-        v = v + count[:, t]
-        fired[:, t] = v >= threshold
-        v[v >= threshold] = 0
-    on_turn = lambda per_token: (per_token[..., None] * phase).reshape(batch, steps, n).astype(np.uint8)           # noqa: E731
-    counter = on_turn(fired)
-    latch = np.maximum.accumulate(counter, 1)                    # from its counter's spike to the end of the sample
-    start = np.zeros((batch, steps, 1), np.uint8)
-    start[:, 0] = 1
-    at = node.name
-    return {f"{at}.start": start, f"{at}.front": on_turn(count > 0), f"{at}.counter": counter, f"{at}.latch": latch,
-            f"{at}.open": latch * np.tile(phase, (net.frames, 1)), f"{at}.out": traces[at]}
+    closed = 1 - engine.token_gate(x, node.threshold, net.tokens)[..., None]
+    frame = np.arange(net.steps)[:, None] // net.tokens
+    first, last = (np.broadcast_to(frame == f, closed.shape).astype(np.uint8) for f in (0, net.frames - 1))
+    at = node.name                                   # what is left at the end is wiped
+    return {f"{at}.first": first, f"{at}.last": last, f"{at}.closed": closed, f"{at}.left": closed * (1 - last), f"{at}.out": traces[at]}
 
 
 @inside.register

@@ -1,8 +1,8 @@
 """What a net needs on the chip: its stock expansion as populations of neurons and projections between them, without Lava.
 
 The expansion is that of `sim.stock`, process by process (a test compares the two): neurons with one current decay are a population; a token gate is
-fronts, counters, latches, open ANDs and output ANDs; a reversal is an AND for each token and channel and an output; paths that must wait longer than
-a synapse can delay pass through relay neurons. The encoder, the token phase, the start pulses and the sum over the read-out stay with the host.
+a loop that counts, a neuron that closes it, and its outputs; a reversal is an AND for each token and channel and an output; paths that must wait longer than
+a synapse can delay pass through relay neurons. The encoder, the token phase, the lines of gates and the sum over the read-out stay with the host.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ import numpy as np
 from scipy import sparse
 
 from sim.describe import weight_bits
-from sim.integer import DECAY_ONE, WEIGHT_MIN, WEIGHT_STEP
+from sim.gates import digits, gate_threshold
+from sim.integer import DECAY_ONE, WEIGHT_STEP
 from sim.layers import ConvLayer, DenseLayer, FlattenLayer, InputLayer
 from sim.net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
-from sim.schedule import edge_delays, latencies
+from sim.schedule import GATE_STEPS, edge_delays, latencies
 
 from .synapses import Kernel, count, stored_bits, values
 
@@ -204,19 +205,30 @@ def _(node: Readout, b):
 def _(node: TokenGate, b):
     n, size = b.net.tokens, node.size
     at = lambda part: f"{node.name}.{part}"          # noqa: E731
-    start = HostLine(at("start"), 1, "start pulse, one in a sample")
-    b.host.append(start)
-    add = lambda part, n, inputs, **more: b.add(at(part), node.name, "gate", n, inputs, **more)      # noqa: E731
-    others = (1 - np.eye(n, dtype=np.int16)) * WEIGHT_MIN
-    add("front", n, [Projection(p, np.full((n, len(index)), W, np.int16)) for p, index in b.outputs[node.source]] + [Projection(PHASE, others)],
-        v_th=0, graded=True)
-    add("counter", n, [Projection(at("front"), _identity(n), graded=True)], decays=(DECAY_ONE, 0),
-        v_th=W * W * min(node.threshold, size * b.net.frames + 1) - 1)
-    add("latch", n, [Projection(at("counter"), 2 * _identity(n)), Projection(at("latch"), _identity(n)),
-                     Projection(start.name, np.full((n, 1), -W, np.int16))])
-    add("open", n, [Projection(at("latch"), _identity(n)), Projection(PHASE, _identity(n))], v_th=3 * W // 2)
-    spikes = [Projection(p, _identity(size)[:, index], 4) for p, index in b.outputs[node.source]]
-    return (add("out", size, [Projection(at("open"), np.full((size, n), W, np.int16)), *spikes], v_th=3 * W // 2),)
+    b.host += [HostLine(at("first"), 1, "gate line, on in a sample's first frame"), HostLine(at("last"), 1, "gate line, on in a sample's last frame")]
+    add = lambda part, role, n, inputs, **more: b.add(at(part), node.name, role, n, inputs, **more)[0]      # noqa: E731
+    hops, rest = divmod(n - 1, HOP)
+    relays = [f"left+{HOP * (hop + 1)}" for hop in range(hops)]
+    loop = at((["left"] + relays)[-1])
+    threshold = gate_threshold(node, b.net)
+    counting = [*(Projection(p, np.full((1, len(index)), -1, np.int16)) for p, index in b.outputs[node.source]), _count(loop, rest), *_number(at("first"), threshold)]
+    left = add("left", "gate", 1, [*counting, *_number(at("last"), -threshold)], v_th=0, graded=True)
+    for relay in relays:
+        left = add(relay, "relay", 1, [_count(left, MAX_DELAY)], v_th=0, graded=True)
+    closed = add("closed", "gate", 1, counting, v_th=0)
+    spikes = [Projection(p, _identity(size)[:, index], GATE_STEPS - 1) for p, index in b.outputs[node.source]]
+    return (b.add(at("out"), node.name, "gate", size, [Projection(closed, np.full((size, 1), -W, np.int16)), *spikes]),)
+
+
+def _count(source, delay):
+    """A graded spike brought as it is from one neuron to another."""
+    return Projection(source, sparse.identity(1, np.int16, "csr"), delay, graded=True)
+
+
+def _number(line, value):
+    """What a host line adds, in weights that the chip takes."""
+    sign = 1 if value > 0 else -1
+    return [Projection(line, np.array([[sign * digit << exponent]], np.int16)) for digit, exponent in digits(abs(value))]
 
 
 @_node.register

@@ -2,7 +2,7 @@
 
 Three things differ. What arrives on the chip is late by the adapter's steps, and what comes back once more: a probe of two neurons measures both before
 the net runs (`measure`). The extension resets neurons only at powers of two, so samples lie in slots of such a length. And all that the host sends, inputs,
-token phase and start pulses, goes through one adapter.
+token phase and the lines of gates, goes through one adapter.
 """
 
 import tempfile

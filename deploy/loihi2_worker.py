@@ -19,7 +19,7 @@ from lava.utils import loihi  # isort: skip
 
 from sim.errors import UserError
 from sim.lava.host import Sink, Source, gather
-from sim.net import Net
+from sim.net import Net, TokenGate
 from sim.stock import FULL_DECAY, STATE_SHIFT, expand
 
 GRADED_BITS = 24
@@ -37,8 +37,8 @@ class HostLines:
 
     def __init__(self, net: Net, rows, slot, lead, adapter):
         self.slot, self.lead, self._used = slot, lead, rows.shape[1]
-        gates = sum(not hasattr(n, "synapses") for n in net.nodes)         # more than need a line of their own, by the reversals
-        self.rows = np.pad(rows, ((0, 0), (0, net.tokens + gates)))
+        gates = sum(isinstance(n, TokenGate) for n in net.nodes)           # each has two lines of its own
+        self.rows = np.pad(rows, ((0, 0), (0, net.tokens + 2 * gates)))
         self.process = adapter(shape=(self.rows.shape[1],))
         self.port = self.process.out
 

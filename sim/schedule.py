@@ -1,14 +1,13 @@
 """From stream time to chip time.
 
-Every synapse costs one step, a token gate five (count, counter, latch, phase AND, token AND), a reversal
-a frame. A node that reads several sources waits for the slowest; the others are delayed.
+Every synapse costs one step, a token gate two (count, output AND), a reversal a frame. A node that reads several sources waits for the slowest; the others are delayed.
 """
 
 from functools import singledispatch
 
 from .net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
 
-GATE_STEPS = 5
+GATE_STEPS = 2
 REVERSE_STEPS = 2          # phase AND, then the delay line
 
 

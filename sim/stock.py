@@ -4,7 +4,7 @@ Chip time. `late` (from `sim.schedule`) is the chip step at which a node emits i
 step c is Lava's time step c + 1. Every synapse process hands on at step c what it received at step c - 1.
 
 Before a node's first step of a sample its inputs are what the previous sample, or nothing at all, left in the pipeline. Neurons with a state are
-`LIFReset`, reset exactly at that step; all others forget at once, but for the latches of a gate, which a start pulse clears.
+`LIFReset`, reset exactly at that step; all others forget at once, but for the spikes on their way round a gate's loop, which a line of the host wipes.
 """
 
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
 
 from .errors import UserError
-from .integer import DECAY_ONE, STATE_SHIFT, THRESHOLD_MAX, WEIGHT_MIN, WEIGHT_STEP
+from .gates import digits, gate_threshold
+from .integer import DECAY_ONE, STATE_SHIFT, THRESHOLD_MAX, WEIGHT_STEP
 from .net import PHASE, TOKENS, Cuba, Net, Readout, Reverse, TokenGate
-from .schedule import edge_delays, latencies
+from .schedule import GATE_STEPS, edge_delays, latencies
 
 MAX_DELAY = 62             # steps beyond the one that every synapse takes
 HOP = MAX_DELAY + 1        # what a relay neuron behind the longest delay adds
 W = WEIGHT_STEP            # weight of synapses that only say yes or no
 FULL_DECAY = DECAY_ONE - 1  # as `du` it means 4096, forget at once; as `dv` it leaves nothing of |v| < 4096, and logic neurons stay below 64 * 3 * W
 MESSAGE_BITS = 24
-MAX_WEIGHT_EXP = 7
-COUNT_WEIGHT = W * W       # of one spike in a gate's counter: once into the front, once into the counter
+MAX_CHANNELS = 4095        # of a gate: from 4096 negative weight units on a logic neuron keeps a whole one to the next step
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +80,12 @@ class Graph:
     def _phase(self):
         return self.host.line(self, np.eye(self.net.tokens, dtype=np.int32))
 
-    def start_population(self, gate):
-        """A pulse that reaches the gate's latches together with the first token of a sample, which needs two steps to get there."""
-        start = np.zeros((1, self.host.slot), np.int32)
-        start[0, (self.late[gate.source] + 2) % self.host.slot] = 1
-        port, first = self.host.line(self, start)
-        return Population(port, np.array([first]), np.array([0]))
+    def frame_population(self, gate, first, end):
+        """One line that is on together with the gate's source in the stream steps `first`..`end` of every sample."""
+        on = np.zeros((1, self.host.slot), np.int32)
+        on[0, (self.late[gate.source] + np.arange(first, end)) % self.host.slot] = 1
+        port, column = self.host.line(self, on)
+        return Population(port, np.array([column]), np.array([0]))
 
     def resets(self, late, period):
         """Arguments of `LIFReset`: reset before chip step `late` and every `period` steps from there."""
@@ -120,18 +120,28 @@ class Graph:
         wide = np.zeros((weight.shape[0], population.port.shape[0]), np.int32)
         wide[:, population.columns] = weight[:, population.index]
         kind, options = (DelayDense, options | dict(delays=int(delay))) if delay else (LavaDense, options)
-        synapse = self.add(kind(weights=wide, sign_mode=SignMode.MIXED, **options))
+        synapse = self.add(kind(weights=wide, **(dict(sign_mode=SignMode.MIXED) | options)))
         population.port.connect(synapse.s_in)
         synapse.a_out.connect(target)
 
-    def sparse(self, population, rows, sources, delays, target, n, graded=False):
+    def count(self, source, delay, target):
+        """A synapse that brings the graded spikes of the one neuron `source` to the neuron `target` as they are."""
+        self.dense(Population(source.s_out, np.array([0]), np.array([0])), np.ones((1, 1), np.int32), delay, target.a_in, sign_mode=SignMode.EXCITATORY,
+                   num_message_bits=MESSAGE_BITS)
+
+    def number(self, line, value, target):
+        """Synapses by which a line of the host adds `value`, which may be negative, to the one neuron behind `target`."""
+        for digit, exponent in digits(abs(value)):
+            weight, sign = (digit, SignMode.EXCITATORY) if value > 0 else (-digit, SignMode.INHIBITORY)
+            self.dense(line, np.array([[weight]], np.int32), 0, target, sign_mode=sign, weight_exp=exponent)
+
+    def sparse(self, population, rows, sources, delays, target, n):
         """Synapses of weight W into the in-port `target` of `n` neurons: neuron `sources[i]` of the node excites `rows[i]` with delay `delays[i]`."""
         position = dict(zip(population.index.tolist(), population.columns.tolist()))
         where = np.array([i for i, s in enumerate(sources) if int(s) in position])
         rows, delays, columns = rows[where], delays[where], np.array([position[int(sources[i])] for i in where])
         shape = n, population.port.shape[0]
-        options = dict(weights=csr_matrix((np.full(len(rows), W, np.int32), (rows, columns)), shape), sign_mode=SignMode.MIXED,
-                       num_message_bits=MESSAGE_BITS if graded else 0)
+        options = dict(weights=csr_matrix((np.full(len(rows), W, np.int32), (rows, columns)), shape), sign_mode=SignMode.MIXED)
         if delays.any():
             late = delays > 0          # absent entries of a sparse matrix are zeros
             kind, options["delays"] = DelaySparse, csr_matrix((delays[late].astype(int), (rows[late], columns[late])), shape)
@@ -207,58 +217,48 @@ def _(node: Readout, graph):
 
 @expand_node.register
 def _(node: TokenGate, graph):
-    n, size, at = graph.net.tokens, node.size, graph.late[node.source]
-    each, everyone = np.arange(n), np.arange(size)
-    identity = np.eye(n, dtype=np.int32)
+    """How many spikes a token still needs goes round as a graded spike and meets the token's next frame, N steps later; what is not 0 closes the outputs.
 
-    # 1. Fronts: only the token on turn is not inhibited, and passes how many spikes there are.
-    inhibition = _inhibition(node)
-    front = graph.add(GradedReluVec(shape=(n,), vth=0))
-    for p in graph.source(node.source, 0)[0]:
-        graph.dense(p, np.full((n, size), W), 0, front.a_in)
-    graph.dense(graph.phase_population(at + 1), (1 - identity) * WEIGHT_MIN, 0, front.a_in, weight_exp=inhibition)
+    `left[k] = max(0, left[k-N] - spikes[k])`, where the first frame of a sample finds the threshold and the last one leaves nothing. `closed` sees the same, but
+    for that end. Weights of 1 and -1, which mixed synapses do not have, so that a count is not scaled on each round.
+    """
+    n, size = graph.net.tokens, node.size
+    threshold = gate_threshold(node, graph.net)
+    _fits(node, threshold)
+    first, last = graph.frame_population(node, 0, n), graph.frame_population(node, graph.net.steps - n, graph.host.slot)
+    sources = graph.source(node.source, 0)[0]
 
-    # 2. Counters: no leak, and nothing but the membrane remembers.
-    counter = graph.add(LIFReset(shape=(n,), du=FULL_DECAY, dv=0, vth=_count_threshold(node, graph.net), **graph.resets(at + 2, graph.host.slot)))
-    graph.sparse(Population(front.s_out, each, each), each, each, np.zeros(n, int), counter.a_in, n, graded=True)
+    # 1. The loop, and beside it what it holds back.
+    left, closed = graph.add(GradedReluVec(shape=(1,), vth=0)), graph.logic(1, 0)
+    hops, rest = divmod(n - 1, HOP)
+    loop = left
+    for _ in range(hops):
+        relay = graph.add(GradedReluVec(shape=(1,), vth=0))
+        graph.count(loop, MAX_DELAY, relay)
+        loop = relay
+    for neuron in (left, closed):
+        for p in sources:
+            graph.dense(p, np.full((1, size), -1, np.int32), 0, neuron.a_in, sign_mode=SignMode.INHIBITORY)
+        graph.count(loop, rest, neuron)
+        graph.number(first, threshold, neuron.a_in)
+    graph.number(last, -threshold, left.a_in)
 
-    # 3. Latches: set by their counter, kept by themselves, cleared by the start of a sample unless the counter fires in that very step.
-    latch = graph.logic(n, W // 2)
-    graph.dense(Population(counter.s_out, each, each), 2 * W * identity, 0, latch.a_in)
-    graph.dense(Population(latch.s_out, each, each), W * identity, 0, latch.a_in)
-    graph.dense(graph.start_population(node), np.full((n, 1), -W), 0, latch.a_in)
-
-    # 4. Open: the token's latch and its turn.
-    opened = graph.logic(n, 3 * W // 2)
-    graph.dense(Population(latch.s_out, each, each), W * identity, 0, opened.a_in)
-    graph.dense(graph.phase_population(at + 4), W * identity, 0, opened.a_in)
-
-    # 5. Out: any open token and the spike itself, which has waited four steps.
-    out = graph.logic(size, 3 * W // 2)
-    graph.dense(Population(opened.s_out, each, each), np.full((size, n), W), 0, out.a_in)
-    for p in graph.source(node.source, 0)[0]:
-        graph.sparse(p, everyone, everyone, np.full(size, 4), out.a_in, size)
+    # 2. Out: the spike itself, which has waited, unless its token is closed.
+    everyone = np.arange(size)
+    out = graph.logic(size, W // 2)
+    graph.dense(Population(closed.s_out, np.array([0]), np.array([0])), np.full((size, 1), -W, np.int32), 0, out.a_in)
+    for p in sources:
+        graph.sparse(p, everyone, everyone, np.full(size, GATE_STEPS - 1), out.a_in, size)
     return (Population(out.s_out, everyone, everyone),)
 
 
-def _inhibition(gate):
-    """Weight exponent with which the fronts that are not on turn are held down: 256 << it is at least what `size` spikes bring."""
-    exponent = 0
-    while -WEIGHT_MIN << exponent < W * gate.size:
-        exponent += 1
-    if exponent > MAX_WEIGHT_EXP:
-        raise UserError(f"layer {gate.name!r}: a token gate over {gate.size} channels needs weights beyond the chip's, it takes at most "
-                        f"{(-WEIGHT_MIN << MAX_WEIGHT_EXP) // W} channels")
-    return exponent
-
-
-def _count_threshold(gate, net):
-    """`v_th` of the counters; a threshold that no token can reach becomes the lowest of those."""
-    threshold = COUNT_WEIGHT * min(gate.threshold, gate.size * net.frames + 1) - 1
+def _fits(gate, threshold):
+    """Raises `UserError` if a gate that needs `threshold` spikes is too large for the chip's number formats."""
+    if gate.size > MAX_CHANNELS:
+        raise UserError(f"layer {gate.name!r}: a token gate over {gate.size} channels does not fit the chip's logic neurons, it takes at most {MAX_CHANNELS}")
     if threshold > THRESHOLD_MAX:
-        raise UserError(f"layer {gate.name!r}: spike count {gate.threshold} does not fit the chip's 17-bit threshold, it takes at most "
-                        f"{(THRESHOLD_MAX + 1) // COUNT_WEIGHT}: use fewer channels or a lower threshold")
-    return threshold
+        raise UserError(f"layer {gate.name!r}: spike count {gate.threshold} does not fit the chip's 24-bit states, it takes at most {THRESHOLD_MAX}: "
+                        "use fewer channels or a lower threshold")
 
 
 @expand_node.register

@@ -51,9 +51,11 @@ def recount(net):
     neurons = synapses = 0
     for node in nodes:
         if isinstance(node, TokenGate):
-            neurons += 4 * n + node.size
-            # fronts (spikes, phase), counters, latches (counter, self, start), open ANDs (latch, phase), output ANDs (open, spikes)
-            synapses += n * node.size + n * (n - 1) + n + 3 * n + 2 * n + n * node.size + node.size
+            neurons += 2 + node.size
+            # loop and closed (spikes, loop, first frame), loop (last frame), outputs (closed, spikes)
+            threshold = min(node.threshold, node.size * net.frames + 1)
+            pieces = 1 if threshold < 128 or threshold % 128 == 0 else 2
+            synapses += 2 * (node.size + 1 + pieces) + pieces + 2 * node.size
         elif isinstance(node, Reverse):
             neurons += n * node.size + node.size
             synapses += 2 * n * node.size + n * node.size
@@ -232,12 +234,11 @@ def test_spikes_inside_a_gate():
     x[0, 0, :2] = x[0, 2, :1] = x[0, 4, :3] = x[0, 7, :1] = 1
     net = Net((TokenGate("g", TOKENS, 3, 3), Readout("out", (Dense("g", np.full((2, 3), 2, np.int16)),))), (Input(TOKENS, 3),), 2, 4)
     spikes = rasters(net, x)
-    assert spikes["g.front"][0].tolist() == [[1, 0], [0, 0], [1, 0], [0, 0], [1, 0], [0, 0], [0, 0], [0, 1]]
-    assert spikes["g.counter"][0, :, 0].tolist() == [0, 0, 1, 0, 1, 0, 0, 0]           # at 3, and again at 3 more
-    assert spikes["g.latch"][0].tolist() == [[0, 0], [0, 0]] + [[1, 0]] * 6
-    assert spikes["g.open"][0].tolist() == [[0, 0], [0, 0], [1, 0], [0, 0], [1, 0], [0, 0], [1, 0], [0, 0]]
+    assert spikes["g.closed"][0, :, 0].tolist() == [1, 1, 0, 1, 0, 1, 0, 1]            # token 0 lacks 1, 0, 0, 0 spikes, token 1 lacks 3, 3, 3, 2
+    assert spikes["g.left"][0, :, 0].tolist() == [1, 1, 0, 1, 0, 1, 0, 0]              # the last frame leaves nothing
     assert spikes["g.out"][0].sum(1).tolist() == [0, 0, 1, 0, 3, 0, 0, 0]
-    assert spikes["g.start"][0, :, 0].tolist() == [1] + [0] * 7
+    assert spikes["g.first"][0, :, 0].tolist() == [1, 1] + [0] * 6
+    assert spikes["g.last"][0, :, 0].tolist() == [0] * 6 + [1, 1]
 
 
 def test_gates_opened_and_removed():

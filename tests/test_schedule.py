@@ -15,7 +15,7 @@ def test_paths_of_different_length_meet():
              Readout("out", (Dense("c", np.full((2, 2), 2, np.int16)),)))
     net = Net(nodes, (Input(TOKENS, 2),), 3, 2)
     late = latencies(net)
-    assert [late[n.name] for n in nodes] == [1, 1 + 5, 7, 7 + 4, 12, 13]      # a reversal of N = 3 tokens: N + 1 steps
+    assert [late[n.name] for n in nodes] == [1, 1 + 2, 4, 4 + 4, 9, 10]      # a reversal of N = 3 tokens: N + 1 steps
     delays = edge_delays(net)
     assert delays["a", "c"] == late["back"] - late["a"] and delays["back", "c"] == 0
 
