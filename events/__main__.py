@@ -1,6 +1,9 @@
-"""`python -m events`: the data sets there are, and the generator of synthetic gestures."""
+"""`python -m events`: the data sets there are, a check of one's files, and the generator of synthetic gestures."""
 
+import json
 import os
+import sys
+import time
 
 import click
 from rich.console import Console
@@ -10,7 +13,8 @@ from rich.table import Table
 from sim.errors import UserError, run_command
 
 from . import gestures as twin
-from .registry import DATASETS
+from .cache import token_streams
+from .registry import DATASETS, SPLITS, default_encoder, load
 
 
 @click.group()
@@ -25,6 +29,46 @@ def list_():
     for entry in DATASETS.values():
         table.add_row(entry.name, entry.what, entry.where)
     Console().print(table)
+
+
+@main.command(epilog="Example: python -m events check --dataset nmnist --data-root data")
+@click.option("--dataset", default="folder", show_default=True, help="Name in the data registry.")
+@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@click.option("--samples", type=click.IntRange(1), default=512, show_default=True, help="Recordings of each part that are timed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+def check(dataset, data_root, samples, as_json):
+    """Read every file of a data set, keep its frames (see docs/data.md), and say what is there, what is broken, and how fast it is read.
+
+    Exit code 1 if a file is broken."""
+    encoder = default_encoder(dataset, data_root)
+    facts = {"dataset": dataset, "encoder": encoder.settings(), "parts": {}}
+    for split in SPLITS:
+        recordings = load(dataset, split, data_root, skip_bad=True)
+        streams = token_streams(recordings, encoder)
+        chosen = [i * len(recordings) // min(samples, len(recordings)) for i in range(min(samples, len(recordings)))]
+        from_files = _rate(chosen, lambda part: encoder.encode_all([recordings.events[i] for i in part]))
+        from_cache = _rate(chosen, lambda part: streams[part])
+        facts["parts"][split] = {"recordings": len(recordings), "broken": list(recordings.skipped), "files_per_s": from_files, "cache_per_s": from_cache}
+    facts |= {"classes": list(recordings.classes), "sensor": [recordings.width, recordings.height]}
+    broken = [line for part in facts["parts"].values() for line in part["broken"]]
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        table = Table("part", "recordings", "broken", "token streams/s from files", "from the cache",
+                      title=f"{dataset}: {len(facts['classes'])} classes, sensor {recordings.width} x {recordings.height}")
+        for split, part in facts["parts"].items():
+            table.add_row(split, f"{part['recordings']:,}", str(len(part["broken"])), f"{part['files_per_s']:,.0f}", f"{part['cache_per_s']:,.0f}")
+        Console().print(table)
+        print("\n".join(f"broken: {line}" for line in broken) or "no file is broken")
+    sys.exit(1 if broken else 0)
+
+
+def _rate(chosen, make, batch=32):
+    """Recordings per second."""
+    begin = time.perf_counter()
+    for i in range(0, len(chosen), batch):
+        make(chosen[i:i + batch])
+    return len(chosen) / (time.perf_counter() - begin)
 
 
 @main.command(epilog="Example: python -m events gestures --out data/gestures --clips 1000 --seed 1 --preview preview.png")

@@ -94,6 +94,18 @@ def test_a_file_that_changes_is_read_anew(tmp_path):
     assert len(aedat3.read(path)[0]) == 4 and aedat3.index(path).size is None
 
 
+def test_equals_tonic(tmp_path):
+    """Its words; its `read_dvs_ibm` itself cannot run (tonic 1.7.0)."""
+    io = pytest.importorskip("tonic.io")
+    r = np.random.default_rng(4)
+    rows = np.stack([r.integers(0, 128, 3000), r.integers(0, 128, 3000), r.integers(0, 2, 3000), np.sort(r.integers(0, 2**31, 3000)), np.ones(3000, int)], 1)
+    path = raw(tmp_path, "a.aedat", HEADER + b"".join(packet(part) for part in np.array_split(rows, 40)))
+    version, start, _ = io.read_aedat_header_from_file(str(path))
+    words = io.get_aer_events_from_file(str(path), version, start)
+    theirs = words["address"] >> 17 & 0x1FFF, words["address"] >> 2 & 0x1FFF, words["address"] >> 1 & 1, words["timeStamp"]
+    assert len(words) == 3000 and all(np.array_equal(a, b) for a, b in zip(theirs, aedat3.read(path)))
+
+
 # ---- DVS128 Gesture
 
 def both_trees(root):
@@ -103,7 +115,7 @@ def both_trees(root):
     for user in range(1, 10):
         part = "Test" if user > 7 else "Train"
         for light in ("led", "natural"):
-            trial, rows, t, blocks = f"user{user:02d}_{light}", [], 2**31 - 400_000, []
+            trial, rows, t, blocks = f"user{user:02d}_{light}", [], 2**31 - 400_000, []      # the clock runs over 31 bits
             for label in r.permutation(11)[:3].tolist():
                 t += int(r.integers(50_000, 90_000))
                 n = 200

@@ -1,5 +1,6 @@
 """Data sets that are read from files, and what is said when they are not there."""
 
+import json
 import os
 import subprocess
 import sys
@@ -305,6 +306,26 @@ def test_only_the_folder_set_needs_files_for_its_encoder(tmp_path):
     assert [d.name for d in DATASETS.values() if not d.encoder] == ["folder"]
     with pytest.raises(UserError, match="data set 'folder': no recordings"):
         default_encoder("folder", tmp_path / "nowhere")
+
+
+# ---- the command
+
+def check(*arguments):
+    command = [sys.executable, "-m", "events", "check", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPO, env=os.environ | {"COLUMNS": "200"})
+
+
+def test_check_says_what_is_there_and_what_is_broken(tmp_path):
+    nmnist_tree(tmp_path, Train=10)
+    good = check("--dataset", "nmnist", "--data-root", str(tmp_path), "--json")
+    facts = json.loads(good.stdout)
+    assert good.returncode == 0 and {split: part["recordings"] for split, part in facts["parts"].items()} == {"train": 70, "val": 10, "test": 20}
+    assert all(part["files_per_s"] > 0 and part["cache_per_s"] > 0 and part["broken"] == [] for part in facts["parts"].values())
+    (tmp_path / load("nmnist", "val", tmp_path).names[3]).write_bytes(b"no")
+    bad = check("--dataset", "nmnist", "--data-root", str(tmp_path))
+    assert bad.returncode == 1 and "broken: " in bad.stdout and "is truncated" in bad.stdout
+    wrong = check("--data-root", str(tmp_path / "nowhere"))
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: data set 'folder'") and "Traceback" not in wrong.stderr
 
 
 # ---- broken files
