@@ -18,8 +18,9 @@ def energy(path, split="val", data_root=None, limit=None):
     import events
 
     from . import checkpoint, spikformer_train
+    from .data import Packed
+    from .evaluate import accuracy
     from .literature import operations
-    from .loop import accuracy
     other = spikformer_train.load(path)
     model, content = (other[0], other[2]) if other else checkpoint.load(path)
     cfg = other[1] if other else model.cfg
@@ -29,7 +30,8 @@ def energy(path, split="val", data_root=None, limit=None):
         raise UserError(f"{path}: trained on the classes {', '.join(map(str, content['classes']))}; data set {cfg.dataset!r} has {', '.join(recordings.classes)}")
     if not other:
         to_chip(model, data_root)
-    x, y = encoder.encode_all(recordings.events[:limit]), torch.from_numpy(recordings.labels[:limit])
+    y = torch.from_numpy(recordings.labels[:limit])
+    x = Packed(recordings.events, encoder, range(len(y)))
     right = spikformer_train.accuracy(model, x, y) if other else accuracy(model, x, y, exact=True)
     return {"model": str(path), "kind": "spikformer" if other else "smolmamba", "dataset": cfg.dataset, "split": split, "n": len(x),
             "parameters": sum(p.numel() for p in model.parameters()), "accuracy": right, **per_sample(operations(model, x), len(x))}
@@ -39,10 +41,12 @@ def to_chip(model, data_root=None):
     """Folds a float model and sets its gates on the training set, as export does; a model of the integer phase stays as it is."""
     import events
 
+    from .data import Packed
     from .loop import to_integers
     from .pruning import has_gate
     if not model.folded or has_gate(model.cfg) and not bool((model.thresholds > 0).all()):
-        to_integers(model, model.encoder.encode_all(events.load(model.cfg.dataset, "train", data_root).events), model.cfg, "cpu")
+        recordings = events.load(model.cfg.dataset, "train", data_root)
+        to_integers(model, Packed(recordings.events, model.encoder, range(len(recordings))), model.cfg, "cpu")
 
 
 def per_sample(parts, n):

@@ -3,7 +3,7 @@
 Two countings of the same spikes:
 
 - **synops**, those of the chip's graph, as `sim.engine` counts them (a test holds them equal): for every spike one for each non-zero weight that it
-  meets; at a token gate 1 + N, for the AND and the fronts of the N counters.
+  meets; at a token gate those of `sim.engine.gate_synops`.
 - **AC and MAC** of the literature (45 nm, 32-bit floating point: 0.9 pJ an addition, 4.6 pJ a multiplication with an addition; M. Horowitz, ISSCC 2014).
   AC: every synop of a layer, the position embedding included (its phase line spikes at every step); at the pruner one for each spike counted and one
   for the comparison of each token in each frame. MAC: the decay of each current that is a recurrence and of each membrane that is not memoryless,
@@ -17,9 +17,10 @@ from functools import singledispatch
 
 import torch
 
+from sim.engine import gate_synops
 from sim.integer import DECAY_ONE
 
-from .loop import to_stream
+from .data import to_stream
 from .model import MEMORYLESS, SmolMamba
 
 AC_PJ, MAC_PJ = 0.9, 4.6
@@ -74,7 +75,7 @@ def _(model: SmolMamba, tokens):
     sums = {name: x.double().sum((0, 2)).long() for name, x in trace.items()}                                  # spikes of each neuron
     sums["tokens"] = tokens.double().sum((0, 2)).long()
     sums["phase"] = torch.full((model.n_tokens,), batch * model.n_frames, device=tokens.device)
-    parts = []
+    parts, read = [], 0
 
     def add(name, layer, sources, sent):
         ops = layer_synops(layer, {s: sums[key] for s, key in sources.items()})
@@ -89,8 +90,7 @@ def _(model: SmolMamba, tokens):
         for i, block in enumerate(model.blocks[t]):
             at = f"{t}{i}"
             if model.cfg.keep:
-                seen = int(sums[x].sum())
-                parts.append(Part(f"{at}.sst", model.n_tokens, int(sums[f"{at}.sst"].sum()), seen * (1 + model.n_tokens), seen + batch * steps, 0))
+                parts.append(Part(f"{at}.sst", model.n_tokens, int(sums[f"{at}.sst"].sum()), gate_synops(sums[x].cpu().numpy()), int(sums[x].sum()) + batch * steps, 0))
             add(f"{at}.bank", block["bank"], {"x": f"{at}.sst"}, f"{at}.bank")
             if "gate" in block:
                 add(f"{at}.gate", block["gate"], {"x": f"{at}.sst"}, f"{at}.gate")
@@ -98,9 +98,8 @@ def _(model: SmolMamba, tokens):
                 parts.append(Part(f"{at}.read", block["bank"].n, int(sums[f"{at}.read"].sum()), both, both, 0))
             add(f"{at}.out", block["out"], {"h": f"{at}.read", "x": f"{at}.sst"}, f"{at}.out")
             x = f"{at}.out"
-        ops = int((sums[x] * (model.readout_weight(t, True) != 0).sum(0)).sum())
-        parts.append(Part(f"{t}.readout", model.readout_weight(t, True).shape[0], 0, ops, ops, 0))
-    return parts
+        read += int((sums[x] * (model.readout_weight(t, True) != 0).sum(0)).sum())
+    return [*parts, Part("readout", len(model.readout_weight(t, True)), 0, read, read, 0)]
 
 
 def layer_synops(layer, sums):

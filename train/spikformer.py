@@ -90,13 +90,13 @@ def attention_block(width, heads=HEADS):
 class Spikformer(nn.Module):
     """`forward` takes the token stream that SmolMamba takes, float [B, C, T*N], and returns class scores [B, classes]."""
 
-    def __init__(self, channels, tokens, frames, classes, stem, width, blocks, heads=HEADS):
+    def __init__(self, channels, tokens, frames, classes, stem, width, hidden, blocks, heads=HEADS):
         super().__init__()
         self.n_tokens, self.n_frames = tokens, frames
         widths = (channels, *stem, width)
         self.stem = nn.Sequential(*(Projection(m, n, 0 if i else tokens) for i, (m, n) in enumerate(zip(widths, widths[1:]))))
         self.attention = nn.ModuleList(Attention(width, heads) for _ in range(blocks))
-        self.mlp = nn.ModuleList(nn.Sequential(Projection(width, MLP_RATIO * width), Projection(MLP_RATIO * width, width)) for _ in range(blocks))
+        self.mlp = nn.ModuleList(nn.Sequential(Projection(width, hidden), Projection(hidden, width)) for _ in range(blocks))
         self.readout = nn.Linear(width, classes)
 
     def forward(self, tokens):
@@ -112,23 +112,26 @@ def parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
-def width_for(n_parameters, heads=HEADS, **sizes):
-    """The width, a multiple of `heads`, whose `Spikformer(**sizes)` comes closest to so many parameters.
+def sizes_for(wanted, heads=HEADS, **sizes):
+    """dict(width, hidden) for a `Spikformer(**sizes)` of so many parameters: the width, a multiple of `heads`, that comes closest with
+    `hidden = 4 * width`, and then the hidden width that makes up the difference.
 
     Raises:
-        UserError: the closest is more than 10 % off.
+        UserError: the result is more than 10 % off.
     """
-    best = best_error = None
-    for width in range(heads, 4096, heads):
+    def count(width, hidden):
         with torch.device("meta"):
-            n = parameters(Spikformer(width=width, heads=heads, **sizes))
-        if best is None or abs(n - n_parameters) < best_error:
-            best, best_error = width, abs(n - n_parameters)
-        if n > n_parameters:
-            break
-    if best_error > 0.1 * n_parameters:
-        raise UserError(f"spiking transformer: no width gives {n_parameters} parameters within 10 % (closest {best_error} off at width {best}); take a larger preset")
-    return best
+            return parameters(Spikformer(width=width, hidden=hidden, heads=heads, **sizes))
+
+    width = heads
+    while count(width + heads, MLP_RATIO * (width + heads)) < wanted:
+        width += heads
+    width = min((width, width + heads), key=lambda w: abs(count(w, MLP_RATIO * w) - wanted))
+    start = MLP_RATIO * width
+    hidden = max(1, start + round((wanted - count(width, start)) / (count(width, start + 1) - count(width, start))))
+    if abs(count(width, hidden) - wanted) > 0.1 * wanted:
+        raise UserError(f"spiking transformer: none has {wanted} parameters within 10 % (closest {count(width, hidden)}, width {width}); take a larger preset")
+    return {"width": width, "hidden": hidden}
 
 
 @batch_operations.register

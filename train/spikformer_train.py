@@ -32,8 +32,8 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
 
     import events
 
+    from .data import Packed, batches, to_stream
     from .dynamics import set_threads
-    from .data import batches, to_stream
     from .loop import _optimizer, _set_lr
     from .model import SmolMamba
     from .spikformer import Spikformer, parameters, sizes_for
@@ -44,7 +44,7 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
     console = Console(stderr=True, quiet=quiet)
     train_set, val_set = (_first(events.load(cfg.dataset, split, data_root), limit) for split in ("train", "val"))
     encoder = events.Encoder(**cfg.encoder)
-    x_val, y_val = encoder.encode_all(val_set.events), torch.from_numpy(val_set.labels)
+    x_val, y_val = Packed(val_set.events, encoder, range(len(val_set))), torch.from_numpy(val_set.labels)
 
     torch.manual_seed(cfg.seed)
     target = parameters(SmolMamba(cfg, encoder, len(train_set.classes)))
@@ -92,7 +92,7 @@ def accuracy(model, x, y, batch=64, device="cpu"):
     """Share of right predictions on token spikes uint8 [n, K, C]."""
     import torch
 
-    from .loop import to_stream
+    from .data import to_stream
     model.eval()
     with torch.no_grad():
         logits = torch.cat([model(to_stream(x[i:i + batch], device)).cpu() for i in range(0, len(x), batch)])
@@ -151,7 +151,7 @@ def main(dataset, preset_name, data_root, name, seed, changes, limit, threads, a
     import events
 
     from .__main__ import _changes
-    values = {"encoder": dataclasses.asdict(events.default_encoder(dataset))} | _changes(changes) | {"seed": seed}
+    values = {"encoder": events.default_encoder(dataset, data_root).settings()} | _changes(changes) | {"seed": seed}
     cfg = Config.from_dict(preset(preset_name, dataset=dataset).to_dict() | values)
     run_dir = f"runs/{name or f'{dataset}-{preset_name}-spikformer'}"
     facts = train(cfg, run_dir, data_root, threads=threads, limit=limit)
