@@ -244,15 +244,15 @@ def claim(out, cfg):
     """Makes OUT for this configuration. Raises `UserError` if it holds ablations of another."""
     out.mkdir(parents=True, exist_ok=True)
     plan = out / PLAN
-    own = json.loads(json.dumps(dataclasses.replace(cfg, seed=0).to_dict()))
+    own = dataclasses.replace(cfg, seed=0)
     if not plan.exists():
-        _write(plan, json.dumps(own))
+        _write(plan, json.dumps(own.to_dict()))
         return
     try:
-        there = json.loads(plan.read_text())
-        other = [k for k, v in own.items() if there.get(k) != v]
-    except (ValueError, AttributeError):
-        raise UserError(f"{plan}: not readable; take another --out") from None
+        there = Config.from_dict(json.loads(plan.read_text()))
+    except (ValueError, UserError) as e:
+        raise UserError(f"{plan}: not readable ({e}); take another --out") from None
+    other = [f.name for f in dataclasses.fields(own) if getattr(own, f.name) != getattr(there, f.name)]
     if other:
         raise UserError(f"{out}: holds ablations of another configuration ({', '.join(other)} differ); take another --out")
 
