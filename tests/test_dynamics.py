@@ -1,11 +1,14 @@
 """The training kernels: forward bit-identical to SLAYER's own loop and to plain torch, gradients equal, and the chip's wrap where SLAYER has none."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.errors import UserError
 from sim.integer import cuba_step
 from train import dynamics
 from train.slayer import slayer
@@ -107,3 +110,11 @@ def test_current_wraps_at_24_bits_where_slayers_does_not():
     _, s = dynamics._forward_cpu(x, torch.zeros(1), torch.tensor([1]), 4095, gain, 0)
     theirs = slayer_neuron(1, 4095, 32.0)(x * 32)
     assert theirs.all() and not s.all()
+
+
+def test_cuda_without_triton_is_one_clear_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.delitem(sys.modules, "train.dynamics_cuda", raising=False)
+    monkeypatch.delattr("train.dynamics_cuda", raising=False)
+    with pytest.raises(UserError, match="needs the package triton"):
+        dynamics._kernels(torch.device("cuda"))

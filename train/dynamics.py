@@ -1,6 +1,6 @@
 """CUBA dynamics for training: SLAYER's recursion and gradients, compiled, and with the chip's 24-bit wrap and clip.
 
-SLAYER (lava-dl 0.6.0, `slayer/neuron/dynamics/leaky_integrator.py`) steps through time in Python. The kernels here do the
+SLAYER (lava-dl 0.6.0, `slayer/neuron/dynamics/leaky_integrator.py`) steps through time in Python. The kernels here (for CUDA: `train.dynamics_cuda`) do the
 same arithmetic on the whole stream. Shapes follow SLAYER, `[batch, channels, steps]`; memory is channels-last
 (`x.transpose(1, 2)` contiguous), so that the synapse is one matrix product and the loop over channels is vector code.
 
@@ -21,6 +21,7 @@ import numba
 import numpy as np
 import torch
 
+from sim.errors import UserError
 from sim.integer import DECAY_ONE
 from sim.kernels import clip64, decay64, wrap64
 from sim.memory import keep_heap
@@ -139,10 +140,24 @@ def surrogate(v, threshold, tau, scale):
     return (scale / (2 * tau)) * torch.exp((v - threshold).abs_().mul_(-1 / tau))
 
 
+def _kernels(device):
+    """(forward, backward, leak) for a device. Raises `UserError` on CUDA without triton."""
+    if device.type == "cpu":
+        return _forward_cpu, _backward_cpu, _leak_cpu
+    if device.type != "cuda":
+        return forward_reference, backward_reference, leak_reference
+    try:
+        from . import dynamics_cuda
+    except ImportError:
+        raise UserError("training on CUDA needs the package triton, which is not installed; pip install triton, "
+                        "or hide the GPU with CUDA_VISIBLE_DEVICES= to train on the CPU") from None
+    return dynamics_cuda.forward, dynamics_cuda.backward, dynamics_cuda.leak
+
+
 class _Cuba(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, bias, i_decay, v_decay, gain, tau, scale, reset_every, exact):
-        step = _forward_cpu if x.device.type == "cpu" else forward_reference
+        step = _kernels(x.device)[0]
         v, s = step(x, bias, i_decay, v_decay, gain if exact else None, reset_every)
         ctx.save_for_backward(v, i_decay)
         ctx.rest = (v_decay, tau, scale, reset_every)
@@ -152,7 +167,7 @@ class _Cuba(torch.autograd.Function):
     def backward(ctx, grad):
         v, i_decay = ctx.saved_tensors
         v_decay, tau, scale, reset_every = ctx.rest
-        step = _backward_cpu if v.device.type == "cpu" else backward_reference
+        step = _kernels(v.device)[1]
         gx, gb = step(grad, v, i_decay, v_decay, tau, scale, reset_every)
         return gx, gb, None, None, None, None, None, None, None
 
@@ -198,7 +213,7 @@ def _backward_cpu(grad, v, i_decay, v_decay, tau, scale, reset_every):
 
 
 def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
-    """The same in plain torch, a loop over time: for other devices, and what the kernels are tested against. No gain: no rounding. Returns (v, s)."""
+    """The same in plain torch, a loop over time: what the kernels are tested against, and for devices that have none. No gain: no rounding. Returns (v, s)."""
     keep_u, keep_v = DECAY_ONE - i_decay.long(), DECAY_ONE - v_decay
     if gain is not None:
         th = (gain * STATE_SCALE).long()
@@ -252,20 +267,18 @@ class _Leak(torch.autograd.Function):
     def forward(ctx, x, i_decay, reset_every):
         ctx.save_for_backward(i_decay)
         ctx.reset_every = reset_every
-        return _leak_any(x, i_decay, reset_every, False)
+        return _kernels(x.device)[2](x, i_decay, reset_every, False)
 
     @staticmethod
     def backward(ctx, grad):
-        return _leak_any(grad, ctx.saved_tensors[0], ctx.reset_every, True), None, None
+        return _kernels(grad.device)[2](grad, ctx.saved_tensors[0], ctx.reset_every, True), None, None
 
 
-def _leak_any(x, i_decay, reset_every, reverse):
-    if x.device.type == "cpu":
-        rows = _rows(x)
-        out = _empty(rows)
-        _leak(rows, ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32), reset_every, reverse, out)
-        return _tensor(out)
-    return leak_reference(x, i_decay, reset_every, reverse)
+def _leak_cpu(x, i_decay, reset_every, reverse):
+    rows = _rows(x)
+    out = _empty(rows)
+    _leak(rows, ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32), reset_every, reverse, out)
+    return _tensor(out)
 
 
 def leak(x, i_decay, reset_every=0):
