@@ -20,8 +20,9 @@ FULL = 127                 # so many weights of up to 256 fit into 16 bits, what
 INPUT, BACKWARD, PHASE_LINES, CUBA, GATE, REVERSE, READOUT = range(7)          # kinds of node in a program: see `sim.program`
 _PLACES = np.array([([i for i in range(8) if byte >> i & 1] + [0] * 8)[:8] for byte in range(256)], np.uint8)      # of the ones of a byte
 
-# A net in tables: see `sim.program`. nodes, synapses: one row each. weights: int16, flat. keep_u (4096 - i_decay), bias (times 64): int32 [A]. frame: steps of one.
-Program = namedtuple("Program", "nodes synapses weights keep_u bias frame")
+# A net in tables: see `sim.program`. nodes, synapses: one row each. weights: int16, flat, of dense synapses; targets, amounts: int32, flat, of sparse ones.
+# keep_u (4096 - i_decay), bias (times 64): int32 [A]. frame: steps of one.
+Program = namedtuple("Program", "nodes synapses weights targets amounts keep_u bias frame")
 # Of all streams. u, v: int32 [B, A]; of a gate, `u` holds the spikes that each token has had. hits: int32 [B, A], spikes of each neuron. stats: int64
 # [B, nodes, 4], see `_note_edges`; of a gate, the number of open steps.
 State = namedtuple("State", "u v hits stats")
@@ -82,7 +83,7 @@ def _append(mask, first, places, events, base, count):
     return count + popcount(m >> 8)
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def _cuba_step(a, width, at, keep_u, remembers, bias, keep_v, v_th, u, v, hits, state, places, events, base, tops, edges):
     """One step of CUBA neurons.
 
@@ -191,7 +192,7 @@ def _deposit(a, j, total, more):
     store32(a, j + N32, high)
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def _add_rows(rows, count, weights, width, a):
     """`a` becomes the sum of rows of weights: int16, flat, the rows beginning at `rows`, int32 [count]. a: int32 [width], a multiple of 32.
 
@@ -224,103 +225,151 @@ def _add_rows(rows, count, weights, width, a):
             _deposit(a, j, s, begin > 0)
 
 
-@numba.njit
-def _dendrite(node, program, room, k, t):
-    """`room.a[t]` becomes the sum of weights over the spikes of step `k` of all sources of `node`."""
-    total, width, rows = 0, node.width, room.rows[t]
-    for s in range(node.first, node.first + node.synapses):
-        synapse = program.synapses[s]
-        base, count = room.chunk * synapse.at + k * synapse.stride, room.counts[t, synapse.source, k]
+@numba.njit(forceinline=True)
+def _dendrite(node, program, room, k):
+    """`room.a` becomes the sum of weights over the spikes of step `k` of all sources of `node`."""
+    total, width, rows, events, a, synapses = 0, node.width, room.rows, room.events, room.a, program.synapses
+    for s in range(node.first, node.sparse):
+        synapse = synapses[s]
+        base, count, weight = room.chunk * synapse.at + k * synapse.stride, room.counts[synapse.source, k], splat32(synapse.weight)
         for i in range(0, count, N32):
-            store32(rows, total + i, load32(room.events[t], base + i) * splat32(width) + splat32(synapse.weight))
+            store32(rows, total + i, load32(events, base + i) * splat32(width) + weight)
         total += count
-    _add_rows(rows, total, program.weights, width, room.a[t])
+    _add_rows(rows, total, program.weights, width, a)
+    for s in range(node.sparse, node.end):
+        synapse = synapses[s]
+        base, fan_out = room.chunk * synapse.at + k * synapse.stride, synapse.fan_out
+        for i in range(base, base + room.counts[synapse.source, k]):
+            entry = synapse.weight + get(events, i) * fan_out
+            for e in range(entry, entry + fan_out):
+                a[get(program.targets, e)] += get(program.amounts, e)
 
 
-@numba.njit
-def _listen(row, size, places, events, base):
-    """Lists the places in `row`, uint8 [size], that are not zero; returns their number."""
-    count, whole = 0, size // N32 * N32
+@numba.njit(forceinline=True)
+def _listen(tokens, row, size, places, events, base):
+    """Lists the places in `tokens[row]`, uint8 [.., size], that are not zero; returns their number."""
+    count, whole, at = 0, size // N32 * N32, row * size
     for j in range(0, whole, N32):
-        count = _append(load_mask(row, j), j, places, events, base, count)
+        count = _append(load_mask(tokens, at + j), j, places, events, base, count)
     for j in range(whole, size):
         events[base + count] = j
-        count += row[j] != 0
+        count += get(tokens, at + j) != 0
     return count
 
 
+# Each of the following takes one node of a stream over a chunk: steps `begin` to `begin + span`. `room` and `state` are the thread's and the stream's.
+
+
 @numba.njit
-def _step(i, program, room, state, tokens, places, begin, k, b, t):
-    """Node `i` at step `begin + k` of stream `b`, the chunk's step `k`, in room `t`: lists its spikes and returns their number."""
-    node, events = program.nodes[i], room.events[t]
-    base = room.chunk * node.at + k * node.width
-    if node.kind == CUBA:
+def _take_cuba(node, i, program, room, state, begin, span):
+    remembers, keep_v, threshold = node.remembers != 0, node.keep_v, node.threshold
+    for k in range(span):
         if node.reset_every and (begin + k) % node.reset_every == 0:
-            state.u[b, node.at:node.at + node.width] = 0
-            state.v[b, node.at:node.at + node.width] = 0
-        _dendrite(node, program, room, k, t)
-        return _cuba_step(room.a[t], node.width, node.at, program.keep_u, node.remembers, program.bias, node.keep_v, node.threshold, state.u[b], state.v[b],
-                          state.hits[b], node.at, places, events, base, room.tops[t], room.edges[t])
-    count = 0
-    if node.kind == INPUT:
-        count = _listen(tokens[b, begin + k], node.size, places, events, base)
-    elif node.kind == BACKWARD:
-        n = (begin + k) % program.frame
-        count = _listen(tokens[b, begin + k - n + program.frame - 1 - n], node.size, places, events, base)
-    elif node.kind == PHASE_LINES:
-        events[base], count = (begin + k) % program.frame, 1
-    else:
-        source, back = program.nodes[node.source], k
-        if node.kind == REVERSE:
-            n = (begin + k) % program.frame
-            back = k - n + program.frame - 1 - n
-        count, origin = room.counts[t, node.source, back], room.chunk * source.at + back * source.width
-        if node.kind == GATE:
-            token = node.at + (begin + k) % program.frame
-            state.u[b, token] += count
-            # A count that has reached the threshold never falls below it again: the latch needs no state of its own.
-            opened = state.u[b, token] >= node.threshold
-            state.stats[b, i, 0] += opened
-            count = count if opened else 0
-        events[base:base + count] = events[origin:origin + count]
-    for e in range(count):
-        state.hits[b, node.at + events[base + e]] += 1
-    return count
+            state.u[node.at:node.at + node.width] = 0
+            state.v[node.at:node.at + node.width] = 0
+        _dendrite(node, program, room, k)
+        room.counts[i, k] = _cuba_step(room.a, node.width, node.at, program.keep_u, remembers, program.bias, keep_v, threshold, state.u, state.v, state.hits, node.at,
+                                       _PLACES, room.events, room.chunk * node.at + k * node.width, room.tops, room.edges)
+    _note_edges(room.tops, room.edges, state.stats[i])
 
 
 @numba.njit
-def _write(node, at, room, k, count, t, raster):
-    """The spikes of step `k` of a chunk as ones, from `at` in `raster` on."""
-    base = room.chunk * node.at + k * node.width
-    for e in range(count):
-        raster[at + room.events[t, base + e]] = 1
+def _take_input(node, i, room, tokens, frame, begin, span):
+    for k in range(span):
+        row, n = begin + k, (begin + k) % frame
+        if node.kind == BACKWARD:
+            row += frame - 1 - 2 * n
+        room.counts[i, k] = _listen(tokens, row, node.size, _PLACES, room.events, room.chunk * node.at + k * node.width)
 
 
 @numba.njit
-def _stream(program, room, state, tokens, trace, raster, graded, b, t):
-    """Stream `b` through all nodes, a chunk of steps at a time, so that what it touches stays in cache."""
-    steps = tokens.shape[1]
+def _take_phase(node, i, room, frame, begin, span):
+    for k in range(span):
+        room.counts[i, k] = 1
+        room.events[room.chunk * node.at + k * node.width] = (begin + k) % frame
+
+
+@numba.njit
+def _take_gate(node, source, i, room, state, frame, begin, span):
+    u, opened = state.u, 0
+    for k in range(span):
+        count, token = room.counts[node.source, k], node.at + (begin + k) % frame
+        u[token] += count
+        # A count that has reached the threshold never falls below it again: the latch needs no state of its own.
+        is_open = u[token] >= node.threshold
+        opened += is_open
+        room.counts[i, k] = count if is_open else 0
+        _copy(room.events, room.chunk * source.at + k * source.width, room.chunk * node.at + k * node.width, count)
+    state.stats[i, 0] += opened
+
+
+@numba.njit
+def _take_reverse(node, source, i, room, frame, begin, span):
+    for k in range(span):
+        back = k + frame - 1 - 2 * ((begin + k) % frame)
+        room.counts[i, k] = count = room.counts[node.source, back]
+        _copy(room.events, room.chunk * source.at + back * source.width, room.chunk * node.at + k * node.width, count)
+
+
+@numba.njit
+def _take_readout(node, program, room, graded, at, span):
+    for k in range(span):
+        _dendrite(node, program, room, k)
+        graded[at + k * node.size:at + (k + 1) * node.size] = room.a[:node.size]
+
+
+@numba.njit(forceinline=True)
+def _copy(events, origin, to, count):
+    for e in range(0, count, N32):
+        store32(events, to + e, load32(events, origin + e))
+
+
+@numba.njit
+def _tally(node, i, room, hits, span):
+    for k in range(span):
+        base = room.chunk * node.at + k * node.width
+        for e in range(room.counts[i, k]):
+            hits[node.at + get(room.events, base + e)] += 1
+
+
+@numba.njit
+def _write(node, i, room, raster, at, span):
+    """The spikes of a chunk as ones, from `at` in `raster` on."""
+    for k in range(span):
+        base = room.chunk * node.at + k * node.width
+        for e in range(room.counts[i, k]):
+            raster[at + k * node.size + room.events[base + e]] = 1
+
+
+@numba.njit
+def _stream(program, room, state, tokens, trace, raster, graded, b):
+    """A stream, uint8 [K, C], number `b`, through all nodes, a chunk of steps at a time, so that what it touches stays in cache."""
+    steps, frame, nodes = len(tokens), program.frame, program.nodes
     for begin in range(0, steps, room.chunk):
         span = min(room.chunk, steps - begin)
-        for i in range(len(program.nodes)):
-            node, at = program.nodes[i], trace[i]
-            at += (b * steps + begin) * node.size if at >= 0 else 0
-            if node.kind != READOUT:
-                for k in range(span):
-                    count = _step(i, program, room, state, tokens, _PLACES, begin, k, b, t)
-                    room.counts[t, i, k] = count
-                    if at >= 0:
-                        _write(node, at + k * node.size, room, k, count, t, raster)
-            elif at >= 0:
-                for k in range(span):
-                    _dendrite(node, program, room, k, t)
-                    graded[at + k * node.size:at + (k + 1) * node.size] = room.a[t, :node.size]
-            if node.kind == CUBA:
-                _note_edges(room.tops[t], room.edges[t], state.stats[b, i])
+        for i in range(len(nodes)):
+            node, traced = nodes[i], trace[i] >= 0
+            kind, at = node.kind, trace[i] + (b * steps + begin) * node.size
+            if kind == CUBA:
+                _take_cuba(node, i, program, room, state, begin, span)
+            elif kind == INPUT or kind == BACKWARD:
+                _take_input(node, i, room, tokens, frame, begin, span)
+            elif kind == PHASE_LINES:
+                _take_phase(node, i, room, frame, begin, span)
+            elif kind == GATE:
+                _take_gate(node, nodes[node.source], i, room, state, frame, begin, span)
+            elif kind == REVERSE:
+                _take_reverse(node, nodes[node.source], i, room, frame, begin, span)
+            elif traced:
+                _take_readout(node, program, room, graded, at, span)
+            if kind != CUBA and kind != READOUT:
+                _tally(node, i, room, state.hits, span)
+            if traced and kind != READOUT:
+                _write(node, i, room, raster, at, span)
 
 
 @numba.njit(parallel=True, cache=True)
-def advance(nodes, synapses, weights, keep_u, bias, frame, events, counts, rows, a, tops, edges, chunk, u, v, hits, stats, tokens, trace, raster, graded):
+def advance(nodes, synapses, weights, targets, amounts, keep_u, bias, frame, events, counts, rows, a, tops, edges, chunk, u, v, hits, stats, tokens, trace, raster, graded):
     """Takes a program over streams.
 
     Args:
@@ -330,5 +379,6 @@ def advance(nodes, synapses, weights, keep_u, bias, frame, events, counts, rows,
             `graded`, int32, likewise.
     """
     for b in numba.prange(len(tokens)):          # named tuples are made in here: numba loses what is written to those that a parallel loop takes from outside
-        _stream(Program(nodes, synapses, weights, keep_u, bias, frame), Room(events, counts, rows, a, tops, edges, chunk), State(u, v, hits, stats), tokens,
-                trace, raster, graded, b, numba.get_thread_id())
+        t = numba.get_thread_id()
+        _stream(Program(nodes, synapses, weights, targets, amounts, keep_u, bias, frame), Room(events[t], counts[t], rows[t], a[t], tops[t], edges[t], chunk),
+                State(u[b], v[b], hits[b], stats[b]), tokens[b], trace, raster, graded, b)

@@ -16,29 +16,30 @@ from .net import PHASE, Cuba, Input, Net, Readout, Reverse, TokenGate
 
 CHUNK = 64                 # steps: the spike lists of a net of some thousand neurons stay in a second-level cache
 
-# One row per node. width: size up to the next multiple of 32. first, synapses: its rows in the table of synapses. source: of a gate or reversal, its row in
-# this table. threshold: of a gate, spikes; of CUBA neurons, times 64. keep_v: 4096 - v_decay. remembers: not all currents are forgotten at once.
-NODE = np.dtype([(name, np.int64) for name in ("kind", "size", "width", "at", "first", "synapses", "source", "keep_v", "threshold", "reset_every", "remembers")])
-# source: row in the table of nodes; at, stride: its `at` and `width`; weight: where the weights of its first neuron stand in `weights`, one row per neuron.
-SYNAPSE = np.dtype([(name, np.int64) for name in ("source", "at", "stride", "weight")])
+# One row per node. width: size up to the next multiple of 32. Its synapses are the rows `first` to `end` of their table, from `sparse` on the sparse ones. source:
+# of a gate or reversal, its row in this table. threshold: of a gate, spikes; of CUBA neurons, times 64. keep_v: 4096 - v_decay. remembers: not all currents are
+# forgotten at once.
+NODE = np.dtype([(name, np.int64) for name in ("kind", "size", "width", "at", "first", "sparse", "end", "source", "keep_v", "threshold", "reset_every", "remembers")])
+# source: row in the table of nodes; at, stride: its `at` and `width`. weight: where what belongs to its first neuron stands, for a dense synapse in `weights`, a
+# row of `width` per neuron; for a sparse one in `targets` and `amounts`, `fan_out` of them per neuron: what neuron of the node gets how much.
+SYNAPSE = np.dtype([(name, np.int64) for name in ("source", "at", "stride", "weight", "fan_out")])
 
 
 def build(net: Net) -> Program:
     """The tables of a net."""
-    rows, synapses, weights, constants = {}, [], [], []
-    at = used = 0
+    rows, constants, table, at = {}, [], _Synapses(), 0
     for node in (*net.inputs, PHASE, *net.nodes):
-        row = dict.fromkeys(NODE.names, 0) | dict(at=at, first=len(synapses)) | row_of(node, net, rows)
+        row = dict.fromkeys(NODE.names, 0) | dict(at=at) | row_of(node, net, rows)
         row["width"] = width = _up(row["size"], N16)
         stretch = max(width, _up(net.tokens, N16)) if row["kind"] == GATE else width         # a gate counts for each token
-        for s in getattr(node, "synapses", ()):
-            source = rows[s.source]
-            synapses.append((list(rows).index(s.source), source["at"], source["width"], used))
-            padded = np.zeros((source["size"], width), np.int16)
-            padded[:, :row["size"]] = s.weight.T
-            weights.append(padded.ravel())
-            used += padded.size
-        row["synapses"] = len(synapses) - row["first"]
+        synapses = [(s, list(rows).index(s.source), rows[s.source]) for s in getattr(node, "synapses", ())]
+        row["first"] = len(table.rows)
+        for s, i, source in (x for x in synapses if not _is_sparse(x[0].weight)):
+            table.dense(s.weight, width, i, source)
+        row["sparse"] = len(table.rows)
+        for s, i, source in (x for x in synapses if _is_sparse(x[0].weight)):
+            table.sparse(s.weight, i, source)
+        row["end"] = len(table.rows)
         constant = np.zeros((2, stretch), np.int32)
         if isinstance(node, Cuba):
             constant[:, :node.size] = DECAY_ONE - node.i_decay, node.bias << STATE_SHIFT
@@ -46,8 +47,39 @@ def build(net: Net) -> Program:
         rows[getattr(node, "name", PHASE)] = row
         at += stretch
     keep_u, bias = np.concatenate(constants, 1)
-    return Program(np.array([tuple(row[name] for name in NODE.names) for row in rows.values()], NODE), np.array(synapses, SYNAPSE), np.concatenate(weights),
-                   keep_u, bias, net.tokens)
+    nodes = np.array([tuple(row[name] for name in NODE.names) for row in rows.values()], NODE)
+    return Program(nodes, np.array(table.rows, SYNAPSE), np.concatenate(table.weights), np.concatenate(table.targets), np.concatenate(table.amounts), keep_u, bias,
+                   net.tokens)
+
+
+def _fan_out(weight):
+    return int((weight != 0).sum(0).max(initial=0))
+
+
+def _is_sparse(weight):
+    """Whether the weights of a spike are added one by one: measured, one costs about as much as a row of 32 to 64."""
+    return _fan_out(weight) * N16 <= len(weight)
+
+
+class _Synapses:
+    """Collects the table of synapses and their weights."""
+
+    def __init__(self):
+        self.rows, self.weights, self.targets, self.amounts = [], [np.zeros(0, np.int16)], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+
+    def dense(self, weight, width, number, source):
+        self.rows.append((number, source["at"], source["width"], sum(map(len, self.weights)), 0))
+        rows = np.zeros((weight.shape[1], width), np.int16)
+        rows[:, :len(weight)] = weight.T
+        self.weights.append(rows.ravel())
+
+    def sparse(self, weight, number, source):
+        fan_out = _fan_out(weight)
+        self.rows.append((number, source["at"], source["width"], sum(map(len, self.targets)), fan_out))
+        # The places of non-zero weights of each source neuron first; where it has fewer than others, a weight of zero fills up.
+        targets = np.argsort(weight.T == 0, axis=1, kind="stable")[:, :fan_out]
+        self.targets.append(targets.astype(np.int32).ravel())
+        self.amounts.append(np.take_along_axis(weight.T, targets, 1).astype(np.int32).ravel())
 
 
 def _up(n, step):
@@ -136,7 +168,7 @@ class Runner:
         threads = numba.get_num_threads()
         if self._room is None or len(self._room.events) < threads:
             nodes, neurons, chunk = self.program.nodes, len(self.program.bias), self._chunk
-            sources = max((nodes["width"][self.program.synapses["source"][n["first"]:n["first"] + n["synapses"]]].sum() for n in nodes), default=0)
+            sources = max((nodes["width"][self.program.synapses["source"][n["first"]:n["end"]]].sum() for n in nodes), default=0)
             self._room = Room(np.empty((threads, chunk * neurons), np.int32), np.empty((threads, len(nodes), chunk), np.int64),
                               np.empty((threads, sources + N32), np.int32), np.empty((threads, nodes["width"].max()), np.int32),
                               np.zeros((threads, 2 * N32), np.int32), np.zeros((threads, 2), np.int64), chunk)
