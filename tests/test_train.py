@@ -26,7 +26,7 @@ def few_digits(monkeypatch):
     """A hundred recordings of each part: these tests are about the loop."""
     load = events.load
 
-    def first(name, split, root=None):
+    def first(name, split, root=None, skip_bad=False):
         r = load(name, split, root)
         return dataclasses.replace(r, events=r.events[:100], labels=r.labels[:100], names=r.names[:100])
     monkeypatch.setattr(events, "load", first)

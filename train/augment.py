@@ -1,4 +1,5 @@
-"""Augmentation of recordings as events: one random shift, rotation and zoom about the sensor's centre, and a random loss of events.
+"""Augmentation of recordings as events: one random shift, rotation and zoom about the sensor's centre, a random loss of events, and, where asked for, a
+shift in time and an exchange of the polarities.
 
 Never a mirror image: digits and gestures have a left and a right.
 """
@@ -13,8 +14,15 @@ def augment(events, height, width, cfg, rng):
     angle = np.deg2rad(rng.uniform(-cfg.rotate, cfg.rotate))
     zoom_x, zoom_y = 1 + rng.uniform(-cfg.zoom, cfg.zoom, 2)
     dx, dy = rng.uniform(-cfg.shift, cfg.shift, 2)
+    # These draw only if they are on, so that older runs can be repeated. Events that get a negative time are for the encoder to leave out.
+    later = round(rng.uniform(-cfg.jitter_us, cfg.jitter_us)) if cfg.jitter_us > 0 else 0
+    flip = cfg.flip_polarity > 0 and rng.random() < cfg.flip_polarity
     out = np.empty_like(events)
-    return out[:_move(events, lost, np.cos(angle), np.sin(angle), zoom_x, zoom_y, dx, dy, height, width, out)]
+    out = out[:_move(events, lost, np.cos(angle), np.sin(angle), zoom_x, zoom_y, dx, dy, height, width, out)]
+    out["t"] += later
+    if flip:
+        out["p"] = 1 - out["p"]
+    return out
 
 
 @numba.njit(cache=True, nogil=True)

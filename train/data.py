@@ -1,4 +1,4 @@
-"""What the loop is fed with: augmented batches, prepared ahead, and whole parts of a data set, kept as bits."""
+"""What the loop is fed with: augmented batches, prepared ahead."""
 
 import time
 from collections import deque
@@ -18,30 +18,6 @@ def chunks(items, size, least=1):
     if len(starts) > 1 and len(items) - starts[-1] < least:
         starts.pop()
     return [items[a:b] for a, b in zip(starts, [*starts[1:], len(items)])]
-
-
-class Packed:
-    """Token streams of some recordings: `len` and slices, uint8 [n, T*N, C], as of an array.
-
-    Kept in memory are the frames, a bit a pixel, not the windows: N-MNIST's 60,000 recordings take 139 MB, against 4.7 GB of tokens.
-
-    Args:
-        events: sequence of recordings. encoder: `events.Encoder`. indices: which of them, in this order. done: called after each.
-    """
-
-    def __init__(self, events, encoder, indices, done=lambda: None):
-        self.encoder, self.shape = encoder, (encoder.frames, 2, *encoder.frame_shape)
-        self.bits = np.empty((len(indices), -(-int(np.prod(self.shape)) // 8)), np.uint8)
-        for row, i in zip(self.bits, indices):
-            row[:] = np.packbits(encoder.frames_of(events[i]))
-            done()
-
-    def __len__(self):
-        return len(self.bits)
-
-    def __getitem__(self, rows):
-        frames = np.unpackbits(self.bits[rows], axis=1, count=int(np.prod(self.shape)))
-        return self.encoder.token_spikes(frames.reshape(-1, *self.shape))
 
 
 def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1):

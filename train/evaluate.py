@@ -5,11 +5,12 @@ from pathlib import Path
 import torch
 
 import events
+from events import token_streams
 from sim.errors import UserError
 from sim.statistics import wilson
 
 from . import checkpoint
-from .data import Packed, to_stream
+from .data import to_stream
 from .distributed import ALONE
 
 
@@ -37,13 +38,13 @@ def evaluate(run_dir, dataset, split, data_root=None, skip_bad=False):
     if not path.exists():
         raise UserError(f"{path}: no such file; train first (without --epochs 0), or name another run with --name")
     model, content = checkpoint.load(path)
-    part = events.load(dataset, split, data_root, **({"skip_bad": True} if skip_bad else {}))
+    part = events.load(dataset, split, data_root, skip_bad)
     if list(part.classes) != list(content["classes"]):
         raise UserError(f"data set {dataset!r} has classes {', '.join(part.classes)}; the model was trained on {', '.join(content['classes'])}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
-    x, y = Packed(part.events, model.encoder, range(len(part))), torch.from_numpy(part.labels)
-    out = {"model": str(path), "dataset": dataset, "split": split, "n": len(part), "skipped": list(getattr(part, "skipped", ())), "float": None, "integer": None}
+    x, y = token_streams(part, model.encoder), torch.from_numpy(part.labels)
+    out = {"model": str(path), "dataset": dataset, "split": split, "n": len(part), "skipped": list(part.skipped), "float": None, "integer": None}
     for name, exact in (("float", False), ("integer", True)):
         if model.folded or not exact:
             hits = int((predict(model, x, exact, device=device).argmax(1) == y).sum())

@@ -19,10 +19,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional as F
 
 import events
+from events import token_streams
 from sim.errors import UserError
 
 from . import checkpoint, distributed, precision, pruning
-from .data import Packed, batches, chunks, to_stream
+from .data import batches, chunks, to_stream
 from .distributed import ALONE
 from .dynamics import set_threads
 from .evaluate import accuracy
@@ -55,7 +56,7 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, 
         set_threads(threads or max(1, os.cpu_count() // ranks.local_size))
         console = Console(stderr=True, quiet=quiet or not ranks.first)
         with ranks.together():
-            sets = [events.load(cfg.dataset, split, data_root, **({"skip_bad": True} if skip_bad else {})) for split in ("train", "val")]
+            sets = [events.load(cfg.dataset, split, data_root, skip_bad) for split in ("train", "val")]
             _check_batch(cfg, len(sets[0]), ranks)
         return _train(cfg, run_dir, *sets, ranks, device, console, resume, loaders, save_minutes, tensorboard, skip_bad)
 
@@ -71,15 +72,17 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
     parts = [ranks.share(part) for part in chunks(range(len(train_set)), cfg.batch, ranks.size * cfg.accumulate)]
     sizes = [len(part) for part in parts]
     mine = ranks.share(np.arange(len(val_set)))
+    with ranks.together():
+        if ranks.first:                          # writes the cache, if there is one, that the others then read
+            x_train, x_val = (token_streams(part, encoder) for part in (train_set, val_set))
+    with ranks.together():
+        if not ranks.first:
+            x_train, x_val = (token_streams(part, encoder, progress=False) for part in (train_set, val_set))
+    x_train, x_val, y_val = x_train.only([i for part in parts for i in part]), x_val.only(mine), torch.from_numpy(val_set.labels[mine])
+    for line in (*train_set.skipped, *val_set.skipped):
+        console.print(f"left out: {line}", highlight=False, markup=False)
     last, total, steps = run_dir / "last.pt", cfg.float_epochs + cfg.exact_epochs, len(parts)
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn(), console=console) as progress:
-        with ranks.together():
-            bar = progress.add_task("reading", total=sum(sizes) + len(mine), state="")
-            x_train, x_val = (Packed(part.events, encoder, which, lambda: progress.advance(bar))
-                              for part, which in ((train_set, [i for part in parts for i in part]), (val_set, mine)))
-            y_val = torch.from_numpy(val_set.labels[mine])
-            progress.remove_task(bar)
-
         torch.manual_seed(cfg.seed)
         model = SmolMamba(cfg, encoder, len(train_set.classes)).to(device)
         facts = {"dataset": cfg.dataset, "seed": cfg.seed, "n_train": len(train_set), "n_val": len(val_set), "device": torch.device(device).type,
