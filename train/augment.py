@@ -1,5 +1,5 @@
 """Augmentation of recordings as events: one random shift, rotation and zoom about the sensor's centre, a random loss of events, and, where asked for, a
-shift in time and an exchange of the polarities.
+shift and a stretch in time and an exchange of the polarities.
 
 Never a mirror image: digits and gestures have a left and a right.
 """
@@ -16,10 +16,12 @@ def augment(events, height, width, cfg, rng):
     dx, dy = rng.uniform(-cfg.shift, cfg.shift, 2)
     # These draw only if they are on, so that older runs can be repeated. Events that get a negative time are for the encoder to leave out.
     later = round(rng.uniform(-cfg.jitter_us, cfg.jitter_us)) if cfg.jitter_us > 0 else 0
+    slower = rng.uniform(1 - cfg.stretch, 1 + cfg.stretch) if cfg.stretch > 0 else 1
     flip = cfg.flip_polarity > 0 and rng.random() < cfg.flip_polarity
     out = np.empty_like(events)
     out = out[:_move(events, lost, np.cos(angle), np.sin(angle), zoom_x, zoom_y, dx, dy, height, width, out)]
-    out["t"] += later
+    if slower != 1 or later:
+        out["t"] = out["t"] * slower + later
     if flip:
         out["p"] = 1 - out["p"]
     return out

@@ -31,7 +31,7 @@ class Config:
         patience: integer epochs without a better validation accuracy after which training ends; 0: never.
         tau, scale: of the surrogate derivative, in thresholds.
         shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
-        jitter_us: all times of a recording move by up to so many microseconds. flip_polarity: share of recordings whose ON and OFF change places.
+        jitter_us: all times of a recording move by up to so many microseconds. stretch: times are multiplied by a factor in 1 +- stretch. flip_polarity: share of recordings whose ON and OFF change places.
         seed: of everything.
     """
     dataset: str = "digits"
@@ -67,6 +67,7 @@ class Config:
     zoom: float = 0.05
     drop: float = 0.1
     jitter_us: float = 0.0
+    stretch: float = 0.0
     flip_polarity: float = 0.0
     seed: int = 1
 
@@ -87,6 +88,7 @@ class Config:
         _require(type(self.amp) is bool, f"amp is {self.amp!r}, expected true or false")
         _require(type(self.patience) is int and self.patience >= 0, f"patience is {self.patience!r}, expected a number of epochs")
         _require(0 <= self.jitter_us <= 1e9, f"jitter_us is {self.jitter_us!r}, expected microseconds")
+        _require(0 <= self.stretch < 1, f"stretch is {self.stretch!r}, expected a share in 0..1")
         _require(0 <= self.flip_polarity <= 1, f"flip_polarity is {self.flip_polarity!r}, expected a share in 0..1")
         _require(self.float_epochs >= 0 and self.exact_epochs >= 0, "epochs must not be negative")
 
