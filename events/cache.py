@@ -9,7 +9,9 @@ import json
 import os
 import secrets
 import sys
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from sim.errors import UserError
 from .encoder import Encoder
 from .recordings import Files, Recordings
 
+_AHEAD = 64                        # recordings that are read before they are asked for
 _VERSION = 1                       # of what readers and simulated cameras make of a file: one more when that changes
 
 
@@ -98,20 +101,31 @@ def remembered(recordings, what, make):
     return value
 
 
-def each(recordings, text, progress=True):
-    """Numbers of the recordings, with a bar on standard error if that is a terminal and there are files to read."""
+def each(recordings, text, work, progress=True):
+    """`work(i)` for the number i of every recording, in order.
+
+    Files are read by as many threads as there are cores, which helps where a library or a simulated camera lets the others run, and with a bar on
+    standard error if that is a terminal.
+    """
     numbers = range(len(recordings))
-    if not progress or not isinstance(recordings.events, Files) or not sys.stderr.isatty():
-        return numbers
-    from rich.console import Console
-    from rich.progress import track
-    return track(numbers, description=text, console=Console(stderr=True), transient=True)
-
-
-def _rows(recordings, encoder, progress):
-    """The packed frames of each recording, uint8 [bytes]."""
-    for i in each(recordings, "frames", progress):
-        yield np.packbits(_frames(recordings, i, encoder).reshape(-1))
+    if not isinstance(recordings.events, Files):
+        yield from map(work, numbers)
+        return
+    if progress and sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+        numbers = track(numbers, description=text, console=Console(stderr=True), transient=True)
+    ahead = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for i in numbers:
+                if len(ahead) == _AHEAD:
+                    yield ahead.popleft().result()
+                ahead.append(pool.submit(work, i))
+            while ahead:
+                yield ahead.popleft().result()
+        finally:                               # what has not begun need not
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _save(f, shape, rows):
@@ -121,12 +135,16 @@ def _save(f, shape, rows):
         f.write(row.tobytes())
 
 
-def _frames(recordings, i, encoder):
-    events = recordings.events[i]
-    try:
-        return encoder.frames_of(events)
-    except UserError as e:
-        raise UserError(f"{recordings.names[i]}: {e}") from None
+def _rows(recordings, encoder, progress):
+    """The packed frames of each recording, uint8 [bytes]."""
+    def pack(i):
+        events = recordings.events[i]
+        try:
+            return np.packbits(encoder.frames_of(events).reshape(-1))
+        except UserError as e:
+            raise UserError(f"{recordings.names[i]}: {e}") from None
+
+    return each(recordings, "frames", pack, progress)
 
 
 def _place(recordings, what, encoder, ending):

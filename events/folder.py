@@ -167,10 +167,10 @@ def _sensor(root, paths, unit_us):
 
 
 def _survey(files):
-    seen = []
-    for i in cache.each(files, "sensor's size"):
+    def look(i):
         try:
-            seen.append(files.events[i])
+            return files.events[i]
         except UserError:
-            pass
-    return seen
+            return None
+
+    return list(filter(None, cache.each(files, "sensor's size", look)))

@@ -146,10 +146,10 @@ def _sound(recordings):
 
 def _broken(recordings):
     """[number, what is wrong] of each recording that cannot be read."""
-    bad = []
-    for i in cache.each(recordings, "checking files"):
+    def wrong(i):
         try:
             recordings.events[i]
         except UserError as e:
-            bad.append([i, str(e)])
-    return bad
+            return [i, str(e)]
+
+    return list(filter(None, cache.each(recordings, "checking files", wrong)))
