@@ -89,6 +89,7 @@ def test_training_writes_a_checkpoint_that_energy_reads(tmp_path):
     report = energy(tmp_path / "spikformer.pt", limit=100)
     assert report["kind"] == "spikformer" and report["accuracy"] == facts["best_val"] and report["total"]["nanojoule"] > 0
     content = torch.load(tmp_path / "spikformer.pt", weights_only=True)
-    torch.save(content | {"sizes": content["sizes"] | {"width": 4}}, tmp_path / "spikformer.pt")
-    with pytest.raises(UserError, match="entries do not fit"):
-        energy(tmp_path / "spikformer.pt")
+    for change in ({"sizes": content["sizes"] | {"width": 4}}, {"sizes": {"width": 10**9, "hidden": 1}}, {"config": []}, {"classes": None}):
+        torch.save(content | change, tmp_path / "spikformer.pt")
+        with pytest.raises(UserError, match="entries do not fit"):
+            energy(tmp_path / "spikformer.pt")

@@ -59,13 +59,12 @@ def numbers(run_dir, cfg, data_root=None):
     import events
 
     from . import checkpoint
-    from .data import Packed
     from .energy import per_sample, to_chip
     from .evaluate import accuracy
     from .literature import operations
     model, _ = checkpoint.load(run_dir / "model.pt")
     recordings = events.load(cfg.dataset, "val", data_root)
-    x, y = Packed(recordings.events, model.encoder, range(len(recordings))), torch.from_numpy(recordings.labels)
+    x, y = events.token_streams(recordings, model.encoder, progress=False), torch.from_numpy(recordings.labels)
     out = {"float_val": None}
     if (run_dir / "float.pt").exists():
         out["float_val"] = accuracy(checkpoint.load(run_dir / "float.pt")[0], x, y, exact=False, batch=cfg.batch)

@@ -18,7 +18,6 @@ def energy(path, split="val", data_root=None, limit=None):
     import events
 
     from . import checkpoint, spikformer_train
-    from .data import Packed
     from .evaluate import accuracy
     from .literature import operations
     other = spikformer_train.load(path)
@@ -31,7 +30,7 @@ def energy(path, split="val", data_root=None, limit=None):
     if not other:
         to_chip(model, data_root)
     y = torch.from_numpy(recordings.labels[:limit])
-    x = Packed(recordings.events, encoder, range(len(y)))
+    x = events.token_streams(recordings, encoder, progress=False).only(range(len(y)))
     right = spikformer_train.accuracy(model, x, y) if other else accuracy(model, x, y, exact=True)
     return {"model": str(path), "kind": "spikformer" if other else "smolmamba", "dataset": cfg.dataset, "split": split, "n": len(x),
             "parameters": sum(p.numel() for p in model.parameters()), "accuracy": right, **per_sample(operations(model, x), len(x))}
@@ -41,12 +40,11 @@ def to_chip(model, data_root=None):
     """Folds a float model and sets its gates on the training set, as export does; a model of the integer phase stays as it is."""
     import events
 
-    from .data import Packed
     from .loop import to_integers
     from .pruning import has_gate
     if not model.folded or has_gate(model.cfg) and not bool((model.thresholds > 0).all()):
         recordings = events.load(model.cfg.dataset, "train", data_root)
-        to_integers(model, Packed(recordings.events, model.encoder, range(len(recordings))), model.cfg, "cpu")
+        to_integers(model, events.token_streams(recordings, model.encoder, progress=False), model.cfg, "cpu")
 
 
 def per_sample(parts, n):

@@ -32,7 +32,7 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
 
     import events
 
-    from .data import Packed, batches, to_stream
+    from .data import batches, to_stream
     from .dynamics import set_threads
     from .loop import _optimizer, _set_lr
     from .model import SmolMamba
@@ -44,16 +44,15 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
     console = Console(stderr=True, quiet=quiet)
     train_set, val_set = (_first(events.load(cfg.dataset, split, data_root), limit) for split in ("train", "val"))
     encoder = events.Encoder(**cfg.encoder)
-    x_val, y_val = Packed(val_set.events, encoder, range(len(val_set))), torch.from_numpy(val_set.labels)
+    x_val, y_val = events.token_streams(val_set, encoder, progress=False), torch.from_numpy(val_set.labels)
 
     torch.manual_seed(cfg.seed)
     target = parameters(SmolMamba(cfg, encoder, len(train_set.classes)))
-    sizes = dict(channels=encoder.channels, tokens=encoder.tokens, frames=encoder.frames, classes=len(train_set.classes), stem=list(cfg.stem), blocks=cfg.blocks)
-    sizes |= sizes_for(target, **sizes)
+    sizes = sizes_for(target, **given_sizes(cfg, encoder, train_set.classes))
     torch.manual_seed(cfg.seed)
-    model = Spikformer(**sizes).to(device)
+    model = Spikformer(**given_sizes(cfg, encoder, train_set.classes), **sizes).to(device)
     facts = {"dataset": cfg.dataset, "seed": cfg.seed, "n_train": len(train_set), "n_val": len(val_set), "device": device, "parameters": parameters(model),
-             "smolmamba_parameters": target, "width": sizes["width"], "hidden": sizes["hidden"], "best_val": -1.0, "best_epoch": -1, "seconds": 0.0}
+             "smolmamba_parameters": target, **sizes, "best_val": -1.0, "best_epoch": -1, "seconds": 0.0}
     total, steps = cfg.float_epochs + cfg.exact_epochs, math.ceil(len(train_set) / cfg.batch)
     one_phase = dataclasses.replace(cfg, float_epochs=total, exact_epochs=0)
     optimizer = _optimizer(model, cfg.lr, cfg.weight_decay)
@@ -88,6 +87,11 @@ def _first(recordings, limit):
     return recordings if limit is None else dataclasses.replace(recordings, events=recordings.events[:limit], labels=recordings.labels[:limit], names=recordings.names[:limit])
 
 
+def given_sizes(cfg, encoder, classes):
+    """The sizes of a `Spikformer` that follow from the configuration."""
+    return dict(channels=encoder.channels, tokens=encoder.tokens, frames=encoder.frames, classes=len(classes), stem=cfg.stem, blocks=cfg.blocks)
+
+
 def accuracy(model, x, y, batch=64, device="cpu"):
     """Share of right predictions on token spikes uint8 [n, K, C]."""
     import torch
@@ -100,7 +104,7 @@ def accuracy(model, x, y, batch=64, device="cpu"):
 
 
 def save(path, model, sizes, cfg, classes, facts):
-    """Writes a checkpoint of plain tensors and JSON values."""
+    """Writes a checkpoint of plain tensors and JSON values. sizes: of `sizes_for`."""
     import torch
     content = {"spikformer": VERSION, "sizes": sizes, "config": cfg.to_dict(), "classes": list(classes), "facts": facts, "model": model.state_dict()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -115,6 +119,8 @@ def load(path):
     """(model, config, content) of a checkpoint that `save` wrote, or None for another file. Raises `UserError` for one of another version, or broken."""
     import torch
 
+    from events import Encoder
+
     from .spikformer import Spikformer
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -124,12 +130,19 @@ def load(path):
         return None
     if content["spikformer"] != VERSION:
         raise UserError(f"{path}: spiking transformer of version {content['spikformer']}, this program reads version {VERSION}; train again")
+    unfit = f"{path}: a spiking transformer whose entries do not fit, train again"
     try:
-        cfg = Config.from_dict(content["config"])
-        model = Spikformer(**content["sizes"])
+        cfg, sizes = Config.from_dict(content["config"]), {k: content["sizes"][k] for k in ("width", "hidden")}
+        if not all(type(n) is int and 1 <= n <= 65536 for n in sizes.values()):
+            raise TypeError(f"sizes {sizes}")
+        sizes |= given_sizes(cfg, Encoder(**cfg.encoder), content["classes"])
+    except (KeyError, TypeError, UserError) as e:
+        raise UserError(f"{unfit} ({e})") from None
+    model = Spikformer(**sizes)
+    try:
         model.load_state_dict(content["model"])
     except (KeyError, TypeError, RuntimeError, AttributeError) as e:
-        raise UserError(f"{path}: a spiking transformer whose entries do not fit ({str(e).splitlines()[0][:120]}); train again") from None
+        raise UserError(f"{unfit} ({str(e).splitlines()[0][:120]})") from None
     return model.eval(), cfg, content
 
 
