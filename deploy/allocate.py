@@ -4,8 +4,9 @@ A population is cut into equal parts, as few as the limits of a core allow; a pa
 
     separate: every part has a core of its own, and parts are powers of two: so Lava's compiler for Loihi 2 does it, according to those who have used it
         (github.com/OzU-CAST/LoihiScalingEfficiency: one core for each process, halved until the limits hold).
-    shared: parts of several populations on one core, first fit, largest first. First fit decreasing needs at most 11/9 of the optimum for one resource;
-        with several it has no such bound, so the plan says beside it what no placement could go below. A solver would gain little and cost a dependency.
+    shared: parts of several populations on one core, first fit, the longest delays first, as one of them counts for all neurons of its core, and then the
+        largest. First fit decreasing needs at most 11/9 of the optimum for one resource; with several it has no such bound, so the plan says beside it
+        what no placement could go below. A solver would gain little and cost a dependency.
 """
 
 import math
@@ -187,10 +188,10 @@ def count_axons_out(parts):
 
 
 def pack(parts, limit):
-    """First fit decreasing: the parts by their largest share of a core, each on the first core that can still take it."""
+    """First fit decreasing: the parts by their longest delay and then their largest share of a core, each on the first core that can still take it."""
     share = lambda p: max(used / limit[r] for r, used in Core([p]).use().items())          # noqa: E731
     cores = []
-    for p in sorted(parts, key=share, reverse=True):
+    for p in sorted(parts, key=lambda p: (p.longest_delay, share(p)), reverse=True):
         home = next((c for c in cores if all(used <= limit[r] for r, used in Core([*c.parts, p]).use().items())), None)
         if home is None:
             cores.append(home := Core())

@@ -37,12 +37,12 @@ def test_json_has_what_is_promised(file):
     p = json.loads(result.stdout)
     assert p["board"] == "oheo-gulch" and p["fits"] is True and p["cores_available"] == 120
     # Three neurons, a gate over three tokens and three channels, two classes; every population has a core.
-    assert p["neurons"] == 3 + (4 * 3 + 3) + 2 and p["cores_used"] == 1 + 5 + 1
-    assert p["synapses"] == 12 + (9 + 6 + 3 + 9 + 6 + 9 + 3) + 6
-    assert p["weight_bits"] == 3 and p["steps_per_sample"] == 12 and p["latency_steps"] == 12 + 1 + 5 + 1
+    assert p["neurons"] == 3 + (2 + 3) + 2 and p["cores_used"] == 1 + 3 + 1
+    assert p["synapses"] == 12 + (2 * (3 + 1 + 1) + 1 + 3 + 3) + 6
+    assert p["weight_bits"] == 3 and p["steps_per_sample"] == 12 and p["latency_steps"] == 12 + 1 + 2 + 1
     assert p["bottleneck"]["text"] and p["energy"]["loihi1-davies2018"]["energy_j_per_sample"] > 0
     assert p["data"] == "golden input of the file, 2 sample(s)"
-    assert [row["name"] for row in p["host"]] == [TOKENS, "phase", "gate.start", "out sum"]
+    assert [row["name"] for row in p["host"]] == [TOKENS, "phase", "gate.first", "gate.last", "out sum"]
     assert set(p["pruning"]) == {"gates", "gates_open", "gates_removed"} and p["pruning"]["gates_removed"]["cores"] == 2
     assert all(row["source"] for row in p["limits"])
 

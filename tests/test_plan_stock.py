@@ -40,7 +40,7 @@ def test_the_stock_expansion_in_lava_has_as_many_neurons_and_synapses():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, scan, cores", [("small", "twin", 53), ("small", "reversal", 46), ("base", "twin", 77), ("base", "reversal", 113)])
+@pytest.mark.parametrize("name, scan, cores", [("small", "twin", 49), ("small", "reversal", 44), ("base", "twin", 71), ("base", "reversal", 110)])
 def test_the_presets_for_dvs128_fit_one_chip(name, scan, cores):
     torch = pytest.importorskip("torch")
     import events
