@@ -4,6 +4,7 @@ PYTHON  ?= python3
 DATASET ?= digits
 PRESET  ?= small
 NAME    ?= $(DATASET)-$(PRESET)
+NPROC   ?= 1
 VENV    := .venv
 PY      := $(VENV)/bin/python
 STAMP   := $(VENV)/.installed
@@ -15,7 +16,7 @@ STAMP   := $(VENV)/.installed
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
 	@echo 'make test     install, run the tests (ARGS="-m \"not slow\"" and the like go to pytest)'
-	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder ARGS="more options"'
+	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder NPROC=processes ARGS="more options"'
 	@echo 'make bench    install, run the benchmarks (ARGS="options")'
 	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.12 (after make clean)'
 	@echo 'make clean    remove $(VENV) and caches; runs/ and data/ stay'
@@ -47,7 +48,7 @@ test: setup
 	@$(PY) -m pytest $(ARGS)
 
 train: setup
-	@$(PY) -m train --dataset $(DATASET) --preset $(PRESET) --name $(NAME) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(ARGS)
+	@$(if $(filter-out 1,$(NPROC)),$(PY) -m torch.distributed.run --standalone --nproc-per-node $(NPROC) -m train,$(PY) -m train) --dataset $(DATASET) --preset $(PRESET) --name $(NAME) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(ARGS)
 
 bench: setup
 	@$(PY) -m bench $(ARGS)
