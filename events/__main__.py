@@ -7,6 +7,7 @@ import time
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -27,7 +28,7 @@ def list_():
     """The data sets by name, and where their files are expected below DATA_ROOT."""
     table = Table("name", "what", "files")
     for entry in DATASETS.values():
-        table.add_row(entry.name, entry.what, entry.where)
+        table.add_row(entry.name, entry.what, escape(entry.where))
     Console().print(table)
 
 

@@ -4,10 +4,10 @@ Read here rather than through tonic's `DVSGesture`, because any import of tonic 
 holds nothing out for validation.
 
 IBM's archive has one long recording a trial (`events.aedat3`) and a table of windows, half open, one a gesture. They are cut here when a clip is
-read. Tonic's has these windows as files, times rounded to milliseconds, and, because a file is named by its label, one clip where a trial has the
-label several times (as user26_fluorescent has): 1,341 clips against 1,464. In user22_led_labels.csv the window of class 9 ends after that of class 10
-has begun (SpikingJelly's reader notes it, and keeps both); here every window ends, at the latest, where the next one begins, so that no event is in
-two clips.
+read. A trial has twelve windows, because arm roll comes twice, once in each sense. Tonic's layout has these windows as files, times rounded to
+milliseconds; its files are named by their label, so it has one arm roll a trial, and 1,341 clips in all against 1,464. In user22_led_labels.csv the window of
+class 9 ends after that of class 10 has begun (SpikingJelly's reader notes it, and keeps both); here every window ends, at the latest, where the next one begins, so
+that no event is in two clips.
 """
 
 import re
@@ -107,7 +107,7 @@ def _clips(folder):
 def _windows(base, list_):
     """(user, label, name, path, begin, end) of every window of the trials in a list, by user, trial and time; trials whose file is missing are an error.
 
-    The name is trial and label, as tonic's files have it, and a number where the label comes again: user26_fluorescent/9, user26_fluorescent/9-2.
+    The name is trial and label, as tonic's files have it, and a number where the label comes again: user01_led/7, user01_led/7-2.
     """
     found = []
     for trial in _text(base / list_).split():

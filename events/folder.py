@@ -7,8 +7,8 @@
     DATA_ROOT/folder.json                       optional: {"height": .., "width": .., "time_unit_us": ..}, see below
 
 Classes are the folders' names, sorted. Hidden files and folders, and files with other endings, are passed over. The sensor is what `folder.json`
-says; else what the files say, if all of them do and agree; else one that just holds the largest coordinates of the whole set. `time_unit_us` is for .npy and .npz,
-where a table's times are milliseconds and those of named columns microseconds unless it says otherwise.
+says; else what the files say, if all of them do and agree; else one that just holds the largest coordinates of the whole set. `time_unit_us` is
+for .npy and .npz, where a table's times are milliseconds and those of named columns microseconds unless it says otherwise.
 """
 
 import hashlib

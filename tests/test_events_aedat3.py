@@ -127,7 +127,8 @@ def both_trees(root):
                     if len(inside):
                         blocks.append(packet([(x, y, p, int(t) & 2**31 - 1, 1) for x, y, p, t in inside.tolist()], high))
                 t += 200_000
-                blocks += [packet([(1, 1, 1, t & 2**31 - 1, 1), (127, 127, 0, t + 9 & 2**31 - 1, 0)], t >> 31), packet([(9, 9, 1, t & 2**31 - 1, 1)], 0, kind=0)]
+                blocks += [packet([(1, 1, 1, t & 2**31 - 1, 1), (127, 127, 0, t + 9 & 2**31 - 1, 0)], t >> 31),
+                           packet([(9, 9, 1, t & 2**31 - 1, 1)], 0, kind=0)]
                 folder = root / "DVSGesture" / f"ibmGesture{part}" / trial
                 folder.mkdir(parents=True, exist_ok=True)
                 np.save(folder / f"{label}.npy", (clip - [0, 0, 0, rows and t - 200_000]) / [1, 1, 1, 1000])
@@ -166,7 +167,7 @@ def test_ibms_tree_below_the_data_folder(tmp_path):
 
 
 def test_windows_that_overlap_and_labels_that_come_again(tmp_path):
-    """As in user22_led_labels.csv, where class 9 ends after class 10 has begun, and user26_fluorescent_labels.csv, with one label many times."""
+    """As in user22_led_labels.csv, where class 9 ends after class 10 has begun; and every trial has one label twice."""
     path = raw(tmp_path, "user22_led_labels.csv", b"class,startTime_usec,endTime_usec\n9,100,450\n10,300,500\n10,500,700\n")
     assert dvs128.read_windows(path) == [(8, 100, 300), (9, 300, 500), (9, 500, 700)]
     raw(tmp_path, "user22_led.aedat", HEADER + packet([(t % 128, 0, 1, t, 1) for t in range(0, 800, 10)]))

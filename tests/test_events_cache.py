@@ -73,7 +73,8 @@ def test_parts_and_order_are_told_apart(recordings):
     assert np.array_equal(token_streams(other, ENCODER)[1], ENCODER.encode(other.events[1]))
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:20], lambda b: b"", lambda b: b"\x80\x04" + b, lambda b: b.replace(b"|u1", b"|i1")], ids=range(5))
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:20], lambda b: b"", lambda b: b"\x80\x04" + b,
+                                    lambda b: b.replace(b"|u1", b"|i1")], ids=range(5))
 def test_a_damaged_entry_is_made_anew(recordings, damage):
     wanted = token_streams(recordings, ENCODER)[:]
     [path] = kept(recordings)

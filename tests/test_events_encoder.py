@@ -157,7 +157,8 @@ def test_frames_of_another_shape_are_refused(shape):
 
 @pytest.mark.parametrize("change", [
     {"window": 4}, {"height": 0}, {"width": -3}, {"frames": 0}, {"frame_us": 0}, {"pool": 0}, {"stride": 0}, {"frames": 8.0}, {"frames": True},
-    {"frame_events": -1}, {"frame_events": 2**31}, {"frame_events": 2.0}, {"frame_events": False}, {"frames": "8"}, {"frames": None}, {"height": 10**9}, {"frames": 65536, "window": 256, "stride": 1}])
+    {"frame_events": -1}, {"frame_events": 2**31}, {"frame_events": 2.0}, {"frame_events": False},
+    {"frames": "8"}, {"frames": None}, {"height": 10**9}, {"frames": 65536, "window": 256, "stride": 1}])
 def test_nonsense_is_refused_at_birth(change):
     with pytest.raises(UserError, match="^encoder: [^\n]*$"):
         Encoder(**change)

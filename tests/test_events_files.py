@@ -315,6 +315,11 @@ def check(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPO, env=os.environ | {"COLUMNS": "200"})
 
 
+def test_list_names_every_set_and_what_it_needs():
+    done = subprocess.run([sys.executable, "-m", "events", "list"], capture_output=True, text=True, timeout=60, cwd=REPO, env=os.environ | {"COLUMNS": "4000"})
+    assert done.returncode == 0 and all(entry.where in done.stdout for entry in DATASETS.values())
+
+
 def test_check_says_what_is_there_and_what_is_broken(tmp_path):
     nmnist_tree(tmp_path, Train=10)
     good = check("--dataset", "nmnist", "--data-root", str(tmp_path), "--json")
