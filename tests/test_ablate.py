@@ -145,3 +145,8 @@ def test_finished_runs_are_kept_and_a_killed_one_goes_on(tmp_path, monkeypatch, 
     assert rows[0] | {"group": "", "variant": ""} == rows[3] | {"group": "", "variant": ""}
     assert rows[1]["parameters"][0] < rows[3]["parameters"][0] and 0 < rows[0]["kept"][0] < 1 and rows[0]["synops"][0] > 0
     assert "| scan | forward | 1 |" in (out / "table.md").read_text()
+
+
+def test_a_table_of_nothing_is_refused(tmp_path):
+    result = CliRunner().invoke(ablate.main, [*OPTIONS, "--table", "--out", str(tmp_path / "out")])
+    assert isinstance(result.exception, UserError) and "no run of these groups and seeds is finished" in str(result.exception)

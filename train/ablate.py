@@ -201,18 +201,18 @@ def picture(path, summaries):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
-    groups = [("keep", "keep share", "o-"), ("pruner", "pruner", "s"), ("default", "default", "*")]
-    shown = [(label, style, [s for s in summaries if s["group"] == g]) for g, label, style in groups]
-    if not any(points for _, _, points in shown):
+    groups = [("keep", "keep share", "o-", (-4, 8), "right"), ("pruner", "pruner", "s", (5, -12), "left"), ("default", "default", "*", None, None)]
+    shown = [(*rest, [s for s in summaries if s["group"] == g and (g, s["variant"]) != ("pruner", "none")]) for g, *rest in groups]       # keep 1 is none
+    if not any(points for *_, points in shown):
         return
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for label, style, points in shown:
+    for label, style, place, side, points in shown:
         if points:
             x, y = ([s[c][0] * factor for s in points] for c, factor in (("synops", 1e-3), ("integer_val", 100)))
             xe, ye = ([(s[c][1] or 0) * factor for s in points] for c, factor in (("synops", 1e-3), ("integer_val", 100)))
             axes.errorbar(x, y, xerr=xe, yerr=ye, fmt=style, capsize=3, label=label)
-            for s, a, b in zip(points, x, y):
-                axes.annotate(s["variant"], (a, b), xytext=(5, 5), textcoords="offset points", fontsize=8)
+            for s, a, b in zip(points if place else [], x, y):
+                axes.annotate(s["variant"], (a, b), xytext=place, textcoords="offset points", ha=side, fontsize=8)
     axes.set_xlabel("synaptic operations per sample, thousands")
     axes.set_ylabel("validation accuracy in integers, %")
     axes.legend()
@@ -317,12 +317,15 @@ def main(dataset, preset_name, data_root, seeds, only, float_epochs, exact_epoch
                     progress.console.print(f"{folder}: {value}integers {result['integer_val']:.3f} kept {result['kept']:.2f} synops {result['synops']:,.0f}",
                                            highlight=False, soft_wrap=True)
                 progress.advance(bar)
-    summaries = write(out, collect(out, cfg, groups, seeds), cfg)
+    rows = collect(out, cfg, groups, seeds)
+    if not rows:
+        raise UserError(f"{out}: no run of these groups and seeds is finished{', others are in progress' if busy else ''}")
+    summaries = write(out, rows, cfg)
     if as_json:
         print(json.dumps({"out": str(out), "in_progress": busy, "rows": summaries}))
     else:
         print(markdown(summaries, cfg))
-        print(f"wrote {out}/table.md, runs.csv, ablate.json, accuracy.png")
+        print(f"wrote {out}/table.md, runs.csv, ablate.json and, of the groups keep, pruner and default, accuracy.png")
     if busy:
         console.print(f"{busy} runs are in progress in another process and are not in the table; run again with --table when it is done", highlight=False)
 
