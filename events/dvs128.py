@@ -5,9 +5,9 @@ holds nothing out for validation.
 
 IBM's archive has one long recording a trial (`events.aedat3`) and a table of windows, half open, one a gesture. They are cut here when a clip is
 read. A trial has twelve windows, because arm roll comes twice, once in each sense. Tonic's layout has these windows as files, times rounded to
-milliseconds; its files are named by their label, so it has one arm roll a trial, and 1,341 clips in all against 1,464. In user22_led_labels.csv the window of
-class 9 ends after that of class 10 has begun (SpikingJelly's reader notes it, and keeps both); here every window ends, at the latest, where the next one begins, so
-that no event is in two clips.
+milliseconds; its files are named by their label, so it has one arm roll a trial, and 1,341 clips in all against 1,464. In user22_led_labels.csv the
+window of class 9 ends after that of class 10 has begun (SpikingJelly's reader notes it, and keeps both); here every window ends, at the latest, where
+the next one begins, so that no event is in two clips.
 """
 
 import re

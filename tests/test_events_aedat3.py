@@ -1,6 +1,7 @@
 """AEDAT 3.1, and DVS128 Gesture as IBM published it. Files are written here, from the format's specification; no file of IBM's is at hand."""
 
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from events import aedat3, dvs128, load
 from sim.errors import UserError
 
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 HEADER = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#Start-Time: 2016-08-26 14:03:51 (TZ+0200)\r\n#!END-HEADER\r\n"
 
 
@@ -156,6 +158,22 @@ def test_ibms_tree_equals_tonics(tmp_path):
         seen += ibm.names
     assert len(seen) == len(set(seen)) == 54
     assert [len(load("dvs128", s, tmp_path / "DvsGesture")) for s in ("train", "val", "test")] == [36, 6, 12]
+
+
+@pytest.mark.skipif(not (REAL / "DVSGesture").is_dir(), reason="the five DVS128 clips are not here (../shared/data/DVSGesture)")
+def test_a_real_clip_in_ibms_format_is_the_clip(tmp_path):
+    clip = dvs128.read(REAL / "DVSGesture/ibmGestureTest/user00_sample/0.npy")
+    begin = 2**31 - 700_000                                               # the clock runs over in the middle of the clip
+    blocks = []
+    for part in np.array_split(clip, 300):
+        for high in (0, 1):
+            rows = [(x, y, p, t + begin & 2**31 - 1, 1) for x, y, p, t in part.tolist() if t + begin >> 31 == high]
+            blocks.append(packet(rows, high))
+    path = raw(tmp_path, "user00_sample.aedat", HEADER + b"".join(blocks))
+    assert np.array_equal(dvs128.read_window(path, 0, 2**40), clip)
+    middle = dvs128.read_window(path, begin + 650_000, begin + 750_000)
+    wanted = clip[(clip["t"] >= 650_000) & (clip["t"] < 750_000)]
+    assert len(middle) > 1000 and np.array_equal(middle["t"], wanted["t"] - wanted["t"][0]) and np.array_equal(middle["x"], wanted["x"])
 
 
 def test_ibms_tree_below_the_data_folder(tmp_path):
