@@ -4,6 +4,7 @@ Everything is keyed by a digest of the files' names, sizes and times of change a
 entry. The folder may be deleted at any time.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from .recordings import Files, Recordings
 
 _AHEAD = 64                        # recordings that are read before they are asked for
 _VERSION = 1                       # of what readers and simulated cameras make of a file: one more when that changes
+_warned = set()                    # folders of which it has been said that they cannot be written
 
 
 class TokenStreams(Sequence):
@@ -187,14 +189,19 @@ def _write(path, fill):
     """Lets `fill(open file)` write a file that appears whole or not at all. True if it is there; None, and one line, if the folder cannot be written."""
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        above = path.parent.parent
+        if not path.parent.exists() and above.is_dir() and not above.stat().st_mode & 0o222:     # holds for root, too, whom the system would let write
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(unfinished, "wb") as f:
             fill(f)
         os.replace(unfinished, path)
         return True
     except OSError as e:
-        print(f"warning: {path.parent}: cannot keep what was read there ({e.strerror or e}), so it is read again next time; "
-              "set XDG_CACHE_HOME to a folder that can be written", file=sys.stderr)
+        if path.parent not in _warned:
+            _warned.add(path.parent)
+            print(f"warning: {path.parent}: cannot keep what was read there ({e.strerror or e}), so it is read again next time; "
+                  "set XDG_CACHE_HOME to a folder that can be written", file=sys.stderr)
         return None
     finally:
         try:

@@ -95,13 +95,17 @@ def test_an_encoder_of_another_sensor_names_the_recording(recordings):
         token_streams(recordings, replace(ENCODER, height=8, width=8))
 
 
-def test_a_folder_that_cannot_be_written_costs_one_line(recordings, capsys, tmp_path):
-    (tmp_path / ".cache").write_text("a file where the folder would be")      # permissions would not stop root
+@pytest.mark.parametrize("block", [lambda folder: (folder / ".cache").write_text("a file where the folder would be"), lambda folder: folder.chmod(0o555)],
+                         ids=["file", "mode"])
+def test_a_folder_that_cannot_be_written_costs_one_line(recordings, capsys, tmp_path, block):
+    block(tmp_path)
     wanted = ENCODER.encode_all(recordings.events)
     assert np.array_equal(token_streams(recordings, ENCODER)[:], wanted)
     assert load("nmnist", "train", tmp_path, skip_bad=True).skipped == ()
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and all(line.startswith("warning: ") and "XDG_CACHE_HOME" in line for line in lines)
+    tmp_path.chmod(0o755)
+    assert len(lines) == 1 and lines[0].startswith("warning: ") and "XDG_CACHE_HOME" in lines[0]
+    assert not (tmp_path / ".cache").is_dir()
 
 
 def test_xdg_cache_home(recordings, tmp_path, monkeypatch):
