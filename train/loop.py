@@ -41,7 +41,7 @@ class Tally:
     histograms: dict = field(default_factory=dict)
 
 
-def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, loaders=1, save_minutes=None, tensorboard=False, skip_bad=False):
+def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, loaders=2, save_minutes=None, tensorboard=False, skip_bad=False):
     """Trains a model as `cfg` says and writes `model.pt` (best on validation), `float.pt`, `last.pt` and the log into `run_dir`.
 
     Args:
