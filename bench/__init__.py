@@ -1,1 +1,1 @@
-"""Benchmarks: one table, ratios in one run."""
+"""Benchmarks: one table, every ratio from one run, outputs compared in the same run."""

@@ -1,0 +1,175 @@
+"""Samples a second of every executor, per net; `ratio` is the engine's speed over the row's. Start-up of simulators is left out, every executor gets the
+number of samples that suits it.
+
+Every executor's read-out is compared with the engine's on the samples that are timed, and all its spikes on one more: integers, without tolerance.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from .measure import MODELS, median, require
+from .registry import Row
+
+ENGINE_BATCH, FUSED_SAMPLES, SLAYER_BATCH = 64, 4, 64
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A net, its SLAYER model and token spikes for it, uint8 [ENGINE_BATCH, T*N, C]."""
+    name: str
+    net: object
+    model: object
+    tokens: np.ndarray
+
+
+def rows(quick):
+    for make in (shipped("digits-tiny"),) if quick else (shipped("digits-tiny"), shipped("nmnist-small"), gestures):
+        yield from compare(make(), quick)
+
+
+def shipped(name):
+    """A function that reads a net of models/ with its golden samples."""
+    def read():
+        from sim import netx
+        from train import checkpoint
+        golden = netx.read_golden(MODELS / f"{name}.net")
+        return Subject(name, netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0], _repeated(golden.tokens))
+    return read
+
+
+def gestures():
+    """DVS128 Gesture's geometry on a synthetic clip: the shipped net if there is one, else an untrained one."""
+    from events import default_encoder, dvs128, gestures
+    from events.recordings import as_events
+    if (MODELS / "gestures-small.net").is_file() and (MODELS / "gestures-small.pt").is_file():
+        return shipped("gestures-small")()
+    encoder = default_encoder("gestures")
+    x, y, polarity, ms = gestures.clip(1, 1, 0, 0).T
+    tokens = encoder.encode(as_events(x, y, polarity, ms * 1000.0, dvs128.SIZE, dvs128.SIZE, "clip"))[None]
+    model, net = untrained(encoder, tokens, len(dvs128.CLASSES))
+    return Subject("dvs128 geometry, untrained", net, model, _repeated(tokens))
+
+
+def untrained(encoder, tokens, classes, **changes):
+    """(model, net) of preset `small` with random weights, its norms and gates set by a float pass over `tokens`, as training would."""
+    import torch
+    from convert.integers import to_net
+    from train.config import preset
+    from train.model import SmolMamba
+    torch.manual_seed(0)
+    cfg = preset("small", encoder=dataclasses.asdict(encoder), **changes)
+    model = SmolMamba(cfg, encoder, classes)
+    for layer in model.layers():
+        layer.norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.from_numpy(tokens).float().transpose(1, 2))
+    model.eval().fold()
+    model.thresholds.fill_(encoder.frames * cfg.width // 20)       # opens about half of the tokens on their way through the sample
+    return model, to_net(model, [str(i) for i in range(classes)], {})
+
+
+def _repeated(tokens):
+    return np.ascontiguousarray(np.resize(tokens, (ENGINE_BATCH, *tokens.shape[1:])))
+
+
+def compare(subject, quick):
+    """The rows of one net."""
+    from sim import engine
+    net, tokens = subject.net, subject.tokens
+    expected = engine.run(net, tokens)
+    seconds = median(lambda: engine.run(net, tokens), 3 if quick else 9)
+    rate, steps = len(tokens) / seconds, len(tokens) * net.steps
+    yield Row(f"{subject.name}: engine", rate, "samples/s", 1.0,
+              f"{net.steps} steps a sample, {sum(expected.synops.values()) / len(tokens):,.0f} synops; {steps / seconds:,.0f} steps/s")
+    for name, run in others(subject, quick):
+        found, equal = run(expected)
+        yield Row(f"{subject.name}: {name}", found, "samples/s", rate / found, equal)
+
+
+def others(subject, quick):
+    """(name, function of the engine's result -> (samples/s, what was compared)) of the other executors."""
+    yield "Lava, fused", lambda expected: _lava(subject, "fused", FUSED_SAMPLES, expected)
+    if not quick:
+        yield "Lava, stock", lambda expected: _lava(subject, "stock", 1, expected)
+    yield "SLAYER, evaluation mode (its own loop over time)", lambda expected: _slayer(subject, own_modules(subject.model), 1, expected)
+    yield "SLAYER modules, our kernels for the dynamics", lambda expected: _slayer(subject, subject.model, 2 if quick else 5, expected)
+
+
+def _lava(subject, executor, samples, expected):
+    from sim import engine
+    from sim.simulator import simulate
+    net, tokens = subject.net, subject.tokens[:samples]
+    timed = simulate(net, tokens, executor)
+    traced = simulate(net, tokens[:1], executor, "all").traces
+    right = engine.run(net, tokens[:1], "all").traces
+    require(np.array_equal(timed.logits, expected.logits[:samples]) and all(np.array_equal(x, right[name]) for name, x in traced.items()),
+            f"{subject.name}: Lava {executor} and the engine differ; python -m deploy verify shows where")
+    return samples / timed.run_seconds, f"read-out of {samples} and {sum(x.size for x in traced.values()):,} values of {len(traced)} layers equal"
+
+
+def _slayer(subject, model, runs, expected):
+    import torch
+    from convert import parity
+    from train import dynamics
+    from train.evaluate import predict
+    from train.model import logit_integers
+    dynamics.set_threads(torch.get_num_threads())
+    tokens, net = subject.tokens[:SLAYER_BATCH], subject.net
+    found = logit_integers(model, predict(model, tokens, True, batch=len(tokens)), net.steps).numpy()
+    compared = parity.compare(model, net, tokens[:1])
+    require(np.array_equal(found, expected.logits[:len(tokens)]) and not compared["differences"],
+            f"{subject.name}: SLAYER and the engine differ, first at {compared['first_difference']}")
+    seconds = median(lambda: predict(model, tokens, True, batch=len(tokens)), runs)
+    return len(tokens) / seconds, f"read-out of {len(tokens)} and {compared['compared']:,} values equal; {torch.get_num_threads()} torch threads"
+
+
+def own_modules(model):
+    """A copy of a folded model in which SLAYER's own synapses and neurons run every layer, step by step in Python, as lava-dl comes."""
+    import copy
+
+    import torch
+    from torch import nn
+    from train.model import CubaLayer
+    from train.slayer import slayer
+
+    class Bias(nn.Module):
+        """Where SLAYER's neuron has its norm, between current and voltage."""
+
+        def __init__(self, bias):
+            super().__init__()
+            self.register_buffer("bias", bias[:, None])
+
+        def forward(self, current):
+            return current + self.bias
+
+    class Layer(nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.name, self.gain, self.group = layer.name, layer.gain, layer.group
+            scaled = lambda w: (layer.quantized(w, True) * (layer.gain[:, None] if w.dim() == 2 else layer.gain)).detach()          # noqa: E731
+            self.synapses = nn.ModuleDict()
+            for name, synapse in layer.synapses.items():
+                self.synapses[name] = slayer.synapse.Dense(synapse.weight.shape[1], layer.n)
+                self.synapses[name].weight.data = scaled(synapse.weight.flatten(1)).view_as(self.synapses[name].weight)
+            self.skips = {name: scaled(w) for name, w in layer.skips.items()}
+            self.neurons = nn.ModuleList(layer.neurons())
+            bias = (layer.quantized_bias(True) * layer.gain).detach()
+            for i, neuron in enumerate(self.neurons):
+                neuron.norm = Bias(bias[i * self.group:(i + 1) * self.group])
+
+        def forward(self, inputs, exact):
+            x = sum(synapse(inputs[name].expand(len(next(iter(inputs.values()))), -1, -1)) for name, synapse in self.synapses.items())
+            x = x + sum(inputs[name] * w[:, None] for name, w in self.skips.items())
+            return torch.cat([neuron(x[:, i * self.group:(i + 1) * self.group]) for i, neuron in enumerate(self.neurons)], 1)
+
+    if any(layer.frame_steps for layer in model.layers()):
+        raise ValueError("SLAYER has no reset at every frame")
+    model = copy.deepcopy(model)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, CubaLayer):
+                setattr(parent, name, Layer(child)) if not isinstance(parent, (nn.ModuleDict, nn.ModuleList)) else parent.__setitem__(
+                    int(name) if isinstance(parent, nn.ModuleList) else name, Layer(child))
+    return model.eval()
