@@ -35,7 +35,7 @@ class Dataset:
     encoder: Encoder | None = None
 
 
-_GESTURES = Encoder(height=128, width=128, pool=4, window=8, stride=4, frames=12, frame_us=120_000)
+_GESTURES = Encoder(height=128, width=128, pool=2, window=10, stride=8, frames=12, frame_us=120_000)
 _CIFAR = Encoder(height=32, width=32, window=8, stride=4, frames=6, frame_us=50_000)
 
 # Checksums are those that tonic checks or that the publishers give; counts and sizes are of the complete sets.

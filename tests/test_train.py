@@ -147,7 +147,8 @@ def test_configuration_faults(change):
 def test_unknown_preset():
     with pytest.raises(UserError, match="unknown preset 'huge'; there are tiny, small, base"):
         preset("huge")
-    assert set(PRESETS) == {"tiny", "small", "base"}
+    assert set(PRESETS) == {"tiny", "small", "medium", "base"}
+    assert preset("small", dataset="dvs128").batch == 16 and preset("small", dataset="dvs128", batch=4).batch == 4 and preset("small").batch == 32
 
 
 def test_augmentation_keeps_time_order_and_the_sensor():
