@@ -8,6 +8,7 @@ Spikes travel as lists of the neurons that fire, so that silence costs next to n
 """
 
 from collections import namedtuple
+from contextlib import contextmanager
 
 import numba
 import numpy as np
@@ -16,6 +17,7 @@ from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .lanes import N16, N32, bits, get, high_half, larger, load16, load32, load_mask, low_half, ones, popcount, put_places, select, smaller, splat16, splat32, store32
 
 WRAP = 2.0 * STATE_LIMIT
+SMALL = 1 << 21            # neuron-steps, about a millisecond
 FULL = 127                 # so many weights of up to 256 fit into 16 bits, whatever they are
 INPUT, BACKWARD, PHASE_LINES, CUBA, GATE, REVERSE, READOUT = range(7)          # kinds of node in a program: see `sim.program`
 _PLACES = np.array([([i for i in range(8) if byte >> i & 1] + [0] * 8)[:8] for byte in range(256)], np.uint8)      # of the ones of a byte
@@ -56,6 +58,18 @@ def clip64(x):
 def keep_share(i_decay):
     """The factor that `decay64` takes for a decay in 0..4096: (4096 - decay) / 4096, exact in float64."""
     return (DECAY_ONE - np.asarray(i_decay, np.float64)) / DECAY_ONE
+
+
+@contextmanager
+def threads_for(streams, neuron_steps):
+    """One thread for one stream and for small work: others have to be woken and waited for, which on a busy machine takes longer than the work itself."""
+    before = numba.get_num_threads()
+    if streams < 2 or neuron_steps < SMALL:
+        numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 @numba.njit(inline="always")
@@ -226,6 +240,102 @@ def _add_rows(rows, count, weights, width, a):
 
 
 @numba.njit(forceinline=True)
+def _listen(tokens, row, size, places, events, base):
+    """Lists the places in `tokens[row]`, uint8 [.., size], that are not zero; returns their number."""
+    count, whole, at = 0, size // N32 * N32, row * size
+    for j in range(0, whole, N32):
+        count = _append(load_mask(tokens, at + j), j, places, events, base, count)
+    for j in range(whole, size):
+        events[base + count] = j
+        count += get(tokens, at + j) != 0
+    return count
+
+
+@numba.njit(forceinline=True)
+def _emit(events, count, u, place, spikes, currents, k):
+    """Writes the spikes of step `k` as ones, and the currents if they are asked for. place: int32 [width], where a neuron stands in the output, or -1."""
+    for e in range(count):
+        spikes[k, place[get(events, e)]] = 1
+    if len(currents):
+        for j in range(len(place)):
+            if place[j] >= 0:
+                currents[k, place[j]] = u[j]
+
+
+@numba.njit
+def _dense_stream(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes, currents):
+    steps, m = x.shape
+    width, fired, remembers = len(keep_u), 0, bool((keep_u != 0).any())
+    work, rows, heard = np.zeros((5, width), np.int32), np.zeros(m + width + 2 * N32, np.int32), np.zeros(m + N32, np.int32)
+    a, u, v, hits, events = work[0], work[1], work[2], work[3], work[4]
+    tops, edges = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64)
+    for k in range(steps):
+        count = _listen(x, k, m, _PLACES, heard, 0)
+        for i in range(0, count, N32):
+            store32(rows, i, load32(heard, i) * splat32(width))
+        if recurrent:
+            for i in range(0, fired, N32):
+                store32(rows, count + i, (load32(events, i) + splat32(m)) * splat32(width))
+            count += fired
+        _add_rows(rows, count, weights, width, a)
+        fired = _cuba_step(a, width, 0, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 0, _PLACES, events, 0, tops, edges)
+        _emit(events, fired, u, place, spikes, currents, k)
+
+
+@numba.njit(parallel=True, cache=True)
+def dense_scan(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes, currents):
+    """Runs a layer of CUBA neurons with all-to-all synapses over streams that begin at rest.
+
+    Args:
+        x: uint8 [B, K, m], spikes where not 0.
+        weights: int16, flat, a row of `width` for each source; then, if `recurrent`, one for each neuron, whose spikes come back a step later.
+        keep_u, bias, place: int32 [width], a multiple of 32: 4096 - i_decay, bias times 64, and see `_emit`; keep_v, v_th: of all of them.
+        spikes: uint8 [B, K, n], zero, written. currents: float32 [B, K, n], written, or [B, 0, n].
+    """
+    for b in numba.prange(len(x)):
+        _dense_stream(x[b], weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes[b], currents[b])
+
+
+@numba.njit
+def _conv_stream(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes, currents):
+    steps, n_in = x.shape
+    height, width_in, kernel_y, kernel_x = len(taps_y), len(taps_x), taps_y.shape[1], taps_x.shape[1]
+    width, lanes, remembers = len(keep_u), len(weights) // (n_in // (height * width_in) * kernel_y * kernel_x), bool((keep_u != 0).any())
+    work, heard = np.zeros((5, width), np.int32), np.zeros(n_in + N32, np.int32)
+    a, u, v, hits, events = work[0], work[1], work[2], work[3], work[4]
+    tops, edges = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64)
+    for k in range(steps):
+        a[:] = 0
+        for i in range(_listen(x, k, n_in, _PLACES, heard, 0)):
+            channel, at = divmod(heard[i], height * width_in)
+            y, z = divmod(at, width_in)
+            for p in range(kernel_y):
+                if taps_y[y, p] < 0:
+                    continue
+                for q in range(kernel_x):
+                    if taps_x[z, q] >= 0:
+                        to, w = (taps_y[y, p] * row + taps_x[z, q]) * lanes, ((channel * kernel_y + p) * kernel_x + q) * lanes
+                        for j in range(0, lanes, N32):
+                            store32(a, to + j, load32(a, to + j) + load32(weights, w + j))
+        fired = _cuba_step(a, width, 0, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 0, _PLACES, events, 0, tops, edges)
+        _emit(events, fired, u, place, spikes, currents, k)
+
+
+@numba.njit(parallel=True, cache=True)
+def conv_scan(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes, currents):
+    """As `dense_scan` for a convolution: a spike adds its kernel to where that covers the output. Neurons stand channels last.
+
+    Args:
+        x: uint8 [B, K, channels * height * width].
+        weights: int32, flat: [input channel, kernel y, kernel x, lanes], the output channels filled up to a multiple of 16.
+        taps_y: int32 [height, kernel y], the row of the output that an input row reaches through a row of the kernel, or -1; taps_x likewise.
+        row: length of a row of the output; others as there, width = output height * row * lanes.
+    """
+    for b in numba.prange(len(x)):
+        _conv_stream(x[b], weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes[b], currents[b])
+
+
+@numba.njit(forceinline=True)
 def _dendrite(node, program, room, k):
     """`room.a` becomes the sum of weights over the spikes of step `k` of all sources of `node`."""
     total, width, rows, events, a, synapses = 0, node.width, room.rows, room.events, room.a, program.synapses
@@ -243,18 +353,6 @@ def _dendrite(node, program, room, k):
             entry = synapse.weight + get(events, i) * fan_out
             for e in range(entry, entry + fan_out):
                 a[get(program.targets, e)] += get(program.amounts, e)
-
-
-@numba.njit(forceinline=True)
-def _listen(tokens, row, size, places, events, base):
-    """Lists the places in `tokens[row]`, uint8 [.., size], that are not zero; returns their number."""
-    count, whole, at = 0, size // N32 * N32, row * size
-    for j in range(0, whole, N32):
-        count = _append(load_mask(tokens, at + j), j, places, events, base, count)
-    for j in range(whole, size):
-        events[base + count] = j
-        count += get(tokens, at + j) != 0
-    return count
 
 
 # Each of the following takes one node of a stream over a chunk: steps `begin` to `begin + span`. `room` and `state` are the thread's and the stream's.

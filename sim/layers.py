@@ -4,14 +4,15 @@ Stream time as in `sim.net`: a layer's output at step k depends on its input at 
 Lava each layer with neurons answers one step later than that; `Sequential.lags` says by how many steps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import numpy as np
 
 from .errors import UserError
 from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, STATE_SHIFT
-from .kernels import cuba_scan, keep_share
+from .kernels import conv_scan, cuba_scan, dense_scan, keep_share, threads_for
+from .lanes import N16, N32
 from .net import check_weight
 
 DELAY_MAX = 62
@@ -204,9 +205,10 @@ class Sequential:
             raise UserError(f"input: expected {f'integers up to {limit}' if first.neuron else 'spikes, 0 or 1'}")
         spikes, states = {}, {}
         for layer in self.layers:
-            x, u = run_layer(layer, x)
+            with threads_for(len(x), x.shape[0] * x.shape[1] * int(np.prod(layer.shape))):
+                x, u = run_layer(layer, x, currents)
             spikes[layer.name] = x
-            if u is not None:
+            if currents and u is not None:
                 states[layer.name] = u.astype(np.int32)
         return (spikes, states) if currents else spikes
 
@@ -234,34 +236,91 @@ def _(layer: ConvLayer, before):
 
 
 @singledispatch
-def run_layer(layer, x):
-    """(spikes uint8 [B, K, *shape], currents float32 of the same shape or None) for input [B, K, *input shape]."""
+def run_layer(layer, x, currents=True):
+    """(spikes uint8 [B, K, *shape], currents float32 of the same shape or None) for input [B, K, *input shape]. currents: whether to return them."""
     raise TypeError(type(layer).__name__)
 
 
 @run_layer.register
-def _(layer: InputLayer, x):
+def _(layer: InputLayer, x, currents=True):
     if layer.neuron is None:
         return x.astype(np.uint8), None
     return neurons(layer.neuron, dendrite(layer, x))
 
 
 @run_layer.register
-def _(layer: FlattenLayer, x):
+def _(layer: FlattenLayer, x, currents=True):
     return x.reshape(*x.shape[:2], -1), None
 
 
 @run_layer.register
-def _(layer: DenseLayer, x):
-    a = dendrite(layer, x)
-    s, u = neurons(layer.neuron, a) if layer.recurrent is None else _recurrent(layer, a)
+def _(layer: DenseLayer, x, currents=True):
+    s, u = (_scan if layer.synapse_delay is None else _scan_delayed)(layer, x, currents)
     return delayed(s, layer.axon_delay), u
 
 
 @run_layer.register
-def _(layer: ConvLayer, x):
-    s, u = neurons(layer.neuron, dendrite(layer, x))
-    return delayed(s, layer.axon_delay), u
+def _(layer: ConvLayer, x, currents=True):
+    c_out, height, width = layer.shape
+    lanes = -(-c_out // N32) * N32
+    weights = np.zeros((layer.in_shape[0], *layer.weight.shape[2:], lanes), np.int32)
+    for g, kernels in enumerate(np.split(layer.weight, layer.groups)):
+        into, out = (slice(g * n, (g + 1) * n) for n in (kernels.shape[1], kernels.shape[0]))
+        weights[into, :, :, out] = kernels.transpose(1, 2, 3, 0)
+    taps = [_taps(*sizes) for sizes in zip(layer.in_shape[1:], layer.shape[1:], layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation)]
+    place = np.full((height * width, lanes), -1, np.int32)
+    place[:, :c_out] = np.arange(c_out * height * width).reshape(c_out, -1).T
+    s, u = _outputs(x, layer.shape, currents)
+    conv_scan(_bytes(x), weights.ravel(), *taps, width, *_constants(layer, place.ravel()), s, u)
+    return delayed(s.reshape(*x.shape[:2], *layer.shape), layer.axon_delay), u.reshape(*x.shape[:2], *layer.shape) if currents else None
+
+
+def _taps(size_in, size_out, kernel, stride, padding, dilation):
+    """int32 [size_in, kernel]: the place in the output that an input reaches through each place of the kernel, or -1."""
+    at, rest = np.divmod(np.arange(size_in)[:, None] + padding - np.arange(kernel) * dilation, stride)
+    return np.where((rest == 0) & (0 <= at) & (at < size_out), at, -1).astype(np.int32)
+
+
+def _bytes(x):
+    """uint8 [B, K, m], contiguous."""
+    return np.ascontiguousarray(x, np.uint8).reshape(*x.shape[:2], -1)
+
+
+def _outputs(x, shape, currents):
+    """Empty trains and currents for input `x`, as the kernels take them."""
+    n = int(np.prod(shape))
+    return np.zeros((*x.shape[:2], n), np.uint8), np.empty((x.shape[0], x.shape[1] if currents else 0, n), np.float32)
+
+
+def _constants(layer, place):
+    """What `dense_scan` and `conv_scan` take from `keep_u` to `v_th`."""
+    neuron, n = layer.neuron, int(np.prod(layer.shape))
+    keep, bias = np.zeros((2, len(place)), np.int32)
+    real = place >= 0
+    keep[real] = (DECAY_ONE - np.broadcast_to(neuron.i_decay, n))[place[real]]
+    bias[real] = (np.broadcast_to(neuron.bias, layer.shape[0]).repeat(n // layer.shape[0]) << STATE_SHIFT)[place[real]]
+    return keep, bias, place, DECAY_ONE - neuron.v_decay, neuron.v_th << STATE_SHIFT
+
+
+def _scan(layer, x, currents):
+    n = layer.shape[0]
+    width = -(-n // N16) * N16
+    matrix = layer.weight if layer.recurrent is None else np.concatenate([layer.weight, layer.recurrent], 1)
+    weights = np.zeros((matrix.shape[1], width), np.int16)
+    weights[:, :n] = matrix.T
+    place = np.concatenate([np.arange(n), np.full(width - n, -1)]).astype(np.int32)
+    s, u = _outputs(x, layer.shape, currents)
+    dense_scan(_bytes(x), weights.ravel(), layer.recurrent is not None, *_constants(layer, place), s, u)
+    return s, u if currents else None
+
+
+def _scan_delayed(layer, x, currents):
+    """Delays on synapses: the sources again for each delay, late by it, with the weights that are as late."""
+    late = np.unique(layer.synapse_delay)
+    x = _bytes(x)
+    streams = [delayed(x, np.full(x.shape[2], d)) for d in late]
+    parts = [np.where(layer.synapse_delay == d, layer.weight, 0) for d in late]
+    return _scan(replace(layer, weight=np.concatenate(parts, 1).astype(np.int16), synapse_delay=None), np.concatenate(streams, 2), currents)
 
 
 @singledispatch
@@ -302,33 +361,16 @@ def _(layer: ConvLayer, x):
     return total.reshape(batch, steps, c_out, height, width)
 
 
-def neurons(neuron, a, state=None):
-    """(spikes uint8, currents) of CUBA neurons.
-
-    `a`, float32 [B, K, *shape], is overwritten with the currents. `state`: (u, v), float64 [B, n], updated; None: zeros.
-    """
+def neurons(neuron, a):
+    """(spikes uint8, currents) of CUBA neurons from rest for dendritic input, float32 [B, K, *shape], which is overwritten with the currents."""
     shape = a.shape
     a = a.reshape(*shape[:2], -1)
     batch, _, n = a.shape
-    u, v = np.zeros((2, batch, n)) if state is None else state
     keep = np.broadcast_to(keep_share(neuron.i_decay), n).copy()
     bias = np.broadcast_to(neuron.bias, shape[2]).repeat(n // shape[2]).astype(np.float64) * (1 << STATE_SHIFT)
     spikes = np.empty(a.shape, np.uint8)
-    cuba_scan(a, keep, bias, float(keep_share(neuron.v_decay)), float(neuron.v_th << STATE_SHIFT), 0, u, v, spikes, np.zeros((batch, 4)))
+    cuba_scan(a, keep, bias, float(keep_share(neuron.v_decay)), float(neuron.v_th << STATE_SHIFT), 0, *np.zeros((2, batch, n)), spikes, np.zeros((batch, 4)))
     return spikes.reshape(shape), a.reshape(shape)
-
-
-def _recurrent(layer, a):
-    """As `neurons`, with the layer's own spikes of the step before added to its input."""
-    batch, steps, n = a.shape
-    state = tuple(np.zeros((2, batch, n)))
-    back, last = layer.recurrent.T.astype(np.float32), np.zeros((batch, 1, n), np.uint8)
-    spikes = np.empty(a.shape, np.uint8)
-    for k in range(steps):
-        step = a[:, k:k + 1] + last.astype(np.float32) @ back
-        last, a[:, k:k + 1] = neurons(layer.neuron, step, state)
-        spikes[:, k:k + 1] = last
-    return spikes, a
 
 
 def delayed(spikes, delay):

@@ -4,18 +4,16 @@ All nodes stand in a row: inputs, phase, then the net's nodes. Each has a stretc
 cut from arrays of that length, at `at`. A stretch is a multiple of 32 long; what stands past a node's last neuron has no weights, no bias and never fires.
 """
 
-from contextlib import contextmanager
 from functools import singledispatch
 
 import numba
 import numpy as np
 
 from .integer import DECAY_ONE, STATE_SHIFT
-from .kernels import BACKWARD, CUBA, GATE, INPUT, PHASE_LINES, READOUT, REVERSE, Program, Room, State, advance
+from .kernels import BACKWARD, CUBA, GATE, INPUT, PHASE_LINES, READOUT, REVERSE, Program, Room, State, advance, threads_for
 from .lanes import N16, N32
 from .net import PHASE, Cuba, Input, Net, Readout, Reverse, TokenGate
 
-SMALL = 1 << 21            # neuron-steps, about a millisecond
 CHUNK = 64                 # steps: the spike lists of a net of some thousand neurons stay in a second-level cache
 
 # One row per node. width: size up to the next multiple of 32. Its synapses are the rows `first` to `end` of their table, from `sparse` on the sparse ones. source:
@@ -125,18 +123,6 @@ def _(node: Readout, net, rows):
     return dict(kind=READOUT, size=node.size)
 
 
-@contextmanager
-def threads_for(neuron_steps):
-    """One thread for small work: others have to be woken and waited for, which on a busy machine takes longer than the work itself."""
-    before = numba.get_num_threads()
-    if neuron_steps < SMALL:
-        numba.set_num_threads(1)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
-
-
 class Runner:
     """A net ready to run on streams side by side, with their states.
 
@@ -174,7 +160,7 @@ class Runner:
             total += 0 if graded else batch * steps * self._rows[name]["size"]
         raster = np.zeros(total, np.uint8)
         graded = np.empty((batch, steps, last.size) if last.name in names else (0, 0, 0), np.int32)
-        with threads_for(batch * steps * len(program.bias)):
+        with threads_for(batch, batch * steps * len(program.bias)):
             advance(*program, *self._make_room(), *self.state, tokens, places, raster, graded.reshape(-1))
         shaped = lambda at, n: raster[at:at + batch * steps * n].reshape(batch, steps, n)        # noqa: E731
         return {name: graded if name == last.name else shaped(places[self.names.index(name)], self._rows[name]["size"]) for name in names}
