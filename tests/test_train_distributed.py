@@ -72,8 +72,15 @@ def test_torchrun_trains_resumes_and_speaks_once(tmp_path):
     model, _ = checkpoint.load(tmp_path / "runs/two/model.pt")
     assert model.folded and (model.thresholds > 0).all()
 
-    again = python(*TORCHRUN, *options, "--name", "two", cwd=tmp_path)            # finished: nothing to train, the same facts
-    assert json.loads(again.stdout) == facts and len(list(open(tmp_path / "runs/two/log.jsonl"))) == 2
+    # Saves after every step and dies; goes on within the second epoch, each process with its share, to the same weights.
+    died = python(*TORCHRUN, str(REPO / "tests/rank_dies.py"), *options[2:], "--save-minutes", "0", "--name", "cut", cwd=tmp_path)
+    loop = torch.load(tmp_path / "runs/cut/last.pt", weights_only=True)["loop"]
+    assert died.returncode != 0 and (loop["epoch"], loop["step"]) == (1, 4)
+    python(*TORCHRUN, *options, "--name", "cut", cwd=tmp_path)
+    whole, cut = (checkpoint.load(tmp_path / "runs" / name / "last.pt")[0].state_dict() for name in ("two", "cut"))
+    assert [k for k in whole if not torch.equal(whole[k], cut[k])] == []
+    assert {r["loss"] for r in rows[1]} == {json.loads(line)["loss"] for line in open(tmp_path / "runs/cut/log.jsonl")}
+
     small = python(*TORCHRUN, *options[:-2], "--set", "batch=1", "--name", "none", cwd=tmp_path)
     text = "a batch of 1 is smaller than 2 processes times accumulate 1"
     assert small.returncode != 0 and small.stderr.count(f"error: {text}") == 1 and not (tmp_path / "runs/none").exists()
