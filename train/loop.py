@@ -92,7 +92,8 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
         optimizer, tally, state = None, Tally(), {"epoch": 0, "step": 0, "stale": 0}
         content = ranks.from_first(lambda: _open(run_dir, last, cfg, resume, console))
         if content:
-            facts, state = content["facts"], {"step": 0, "stale": 0} | content["loop"]
+            facts = content["facts"] | {key: facts[key] for key in ("device", "processes")}
+            state = {"step": 0, "stale": 0} | content["loop"]
             model.load_state_dict(content["model"])
             for layer in model.layers():
                 layer.train_what_counts()
@@ -162,7 +163,7 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
             if log:
                 log.add(row)
             progress.console.print(f"epoch {epoch + 1:3d} {row['phase']:7s} loss {row['loss']:.3f} train {row['train']:.3f} val {val:.3f} "
-                                   f"kept {tally.kept:.2f} rate {tally.rate:.3f} {row['seconds']:.1f} s, wait {row['wait']:.0%}", highlight=False)
+                                   f"kept {tally.kept:.2f} rate {tally.rate:.3f} {row['seconds']:.1f} s, wait {row['wait']:.0%}", highlight=False, soft_wrap=True)
             if epoch + 1 == cfg.float_epochs:
                 facts["float_val"] = val
                 save("float.pt")
