@@ -14,7 +14,8 @@ import numba
 import numpy as np
 
 from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
-from .lanes import N16, N32, bits, get, high_half, larger, load16, load32, load_mask, low_half, ones, popcount, put_places, select, smaller, splat16, splat32, store32
+from .lanes import (N16, N32, bits, get, high_half, larger, load16, load32, load_mask, low_half, ones, popcount, put, put_places, select, smaller, splat16,
+                    splat32, store32)
 
 WRAP = 2.0 * STATE_LIMIT
 SMALL = 1 << 21            # neuron-steps, about a millisecond
@@ -339,6 +340,7 @@ def conv_scan(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th
 def _dendrite(node, program, room, k):
     """`room.a` becomes the sum of weights over the spikes of step `k` of all sources of `node`."""
     total, width, rows, events, a, synapses = 0, node.width, room.rows, room.events, room.a, program.synapses
+    targets, amounts = program.targets, program.amounts
     for s in range(node.first, node.sparse):
         synapse = synapses[s]
         base, count, weight = room.chunk * synapse.at + k * synapse.stride, room.counts[synapse.source, k], splat32(synapse.weight)
@@ -348,11 +350,12 @@ def _dendrite(node, program, room, k):
     _add_rows(rows, total, program.weights, width, a)
     for s in range(node.sparse, node.end):
         synapse = synapses[s]
-        base, fan_out = room.chunk * synapse.at + k * synapse.stride, synapse.fan_out
+        base, fan_out, weight = room.chunk * synapse.at + k * synapse.stride, synapse.fan_out, synapse.weight
         for i in range(base, base + room.counts[synapse.source, k]):
-            entry = synapse.weight + get(events, i) * fan_out
+            entry = weight + get(events, i) * fan_out
             for e in range(entry, entry + fan_out):
-                a[get(program.targets, e)] += get(program.amounts, e)
+                to = get(targets, e)
+                put(a, to, get(a, to) + get(amounts, e))
 
 
 # Each of the following takes one node of a stream over a chunk: steps `begin` to `begin + span`. `room` and `state` are the thread's and the stream's.

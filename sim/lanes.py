@@ -152,6 +152,15 @@ def get(typing, array, index):
 
 
 @intrinsic
+def put(typing, array, index, value):
+    """`array.flat[index] = value`, unchecked."""
+    def code(context, builder, sig, args):
+        builder.store(context.cast(builder, args[2], sig.args[2], sig.args[0].dtype), _at(context, builder, sig.args[0], args[0], sig.args[1], args[1]))
+        return context.get_dummy_value()
+    return types.void(array, index, value), code
+
+
+@intrinsic
 def put_places(typing, array, index, table, row, first):
     """`array[index + i] = first + table[row, i]` for i in 0..7; array int32, table uint8 [.., 8]."""
     def code(context, builder, sig, args):

@@ -76,10 +76,13 @@ class _Synapses:
     def sparse(self, weight, number, source):
         fan_out = _fan_out(weight)
         self.rows.append((number, source["at"], source["width"], sum(map(len, self.targets)), fan_out))
-        # The places of non-zero weights of each source neuron first; where it has fewer than others, a weight of zero fills up.
-        targets = np.argsort(weight.T == 0, axis=1, kind="stable")[:, :fan_out]
-        self.targets.append(targets.astype(np.int32).ravel())
-        self.amounts.append(np.take_along_axis(weight.T, targets, 1).astype(np.int32).ravel())
+        # Where a neuron has fewer weights than others, weights of zero fill up.
+        source_of, target = np.nonzero(weight.T)
+        place = np.arange(len(target)) - np.searchsorted(source_of, source_of)
+        targets, amounts = np.zeros((2, weight.shape[1], fan_out), np.int32)
+        targets[source_of, place], amounts[source_of, place] = target, weight[target, source_of]
+        self.targets.append(targets.ravel())
+        self.amounts.append(amounts.ravel())
 
 
 def _up(n, step):

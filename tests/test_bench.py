@@ -1,11 +1,95 @@
-"""The benchmark runs and says what it measured; nothing is timed here."""
+"""The benchmark runs and says what it measured, and a difference between executors ends it; nothing is timed here."""
 
+import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
-from bench.__main__ import kernel
+import numpy as np
+import pytest
+
+from bench import executors, netx, roofline, tokens
+from bench.measure import Different, machine, require
+from bench.registry import GROUPS, Row
+from bench.training import kernel
+from sim import engine
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_kernel_rows():
-    rows = kernel((2, 4, 10), 1)
-    assert [r["unit"] for r in rows] == ["ms", "ms"] and rows[0]["ratio"] == 1.0
-    assert math.isclose(rows[1]["ratio"], rows[1]["value"] / rows[0]["value"], rel_tol=1e-9)
+    rows = list(kernel((2, 4, 10), 1))
+    assert [r.unit for r in rows] == ["ms", "ms"] and rows[0].ratio == 1.0
+    assert math.isclose(rows[1].ratio, rows[1].value / rows[0].value, rel_tol=1e-9)
+
+
+@pytest.mark.slow                # compiles what nothing else needs
+def test_command():
+    done = subprocess.run([sys.executable, "-m", "bench", "--quick", "--json", "--only", "roofline"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["machine"]["cores"] >= 1 and {row["group"] for row in said["rows"]} == {"roofline"}
+    assert all(row["value"] > 0 for row in said["rows"])
+
+
+def test_unknown_group_and_difference(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "bench", "--only", "nothing"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "nothing" in done.stderr and "Traceback" not in done.stderr
+    with pytest.raises(Different, match="a and b differ"):
+        require(False, "a and b differ")
+
+
+def test_machine_and_groups():
+    assert {"cpu", "cores", "load", "numpy"} <= machine().keys()
+    assert list(GROUPS) == ["executors", "netx", "tokens", "scaling", "roofline", "training"]
+
+
+def subject():
+    from events import Encoder
+    encoder = Encoder(height=8, width=8, window=4, stride=4, frames=3, frame_us=1000)
+    x = (np.random.default_rng(0).random((4, encoder.tokens * encoder.frames, encoder.channels)) < 0.3).astype(np.uint8)
+    model, net = executors.untrained(encoder, x, 3, stem=(12,), width=8, bank=8, keep=(0.6, 0.5))
+    return executors.Subject("small", net, model, np.resize(x, (64, *x.shape[1:])))
+
+
+def test_slayers_own_modules_give_the_engines_spikes():
+    """With biases, gains and several decays; and the comparison can fail."""
+    small = subject()
+    expected = engine.run(small.net, small.tokens)
+    assert sum(expected.spikes.values()) and len({float(g) for layer in small.model.layers() for g in layer.gain}) > 1
+    own = executors.own_modules(small.model)
+    rate, note = executors._slayer(small, own, 1, expected)
+    assert rate > 0 and "equal" in note
+    own.stem[0].neurons[0].norm.bias += 1
+    with pytest.raises(Different, match="SLAYER and the engine differ"):
+        executors._slayer(small, own, 1, expected)
+
+
+def test_tokens_net_is_at_work():
+    """About one neuron in ten fires in every layer, for every number of tokens."""
+    for n in (64, 300):
+        net = tokens.net_of(n, frames=2)
+        result = engine.run(net, tokens._spikes(1, 2 * n, tokens.CHANNELS))
+        rates = {node.name: result.spikes[node.name] / (2 * n * node.size) for node in net.nodes[:-1]}
+        assert all(0.02 < rate < 0.6 for rate in rates.values()), rates
+
+
+def test_rows_of_tokens(monkeypatch):
+    monkeypatch.setattr(tokens, "SIZES", (8, 16, 32))
+    monkeypatch.setattr(tokens, "_attention", lambda n, quick: (n * n, 1.0))
+    rows = list(tokens.rows(True))
+    assert all(isinstance(row, Row) for row in rows) and any("slope" in row.what for row in rows)
+    slopes = [row.value for row in rows if "spiking attention" in row.what and "slope" in row.what]
+    assert slopes == [] or slopes == [pytest.approx(2)]
+
+
+def test_limits_are_of_the_right_order():
+    """Thousands of additions in a turn that the compiler must not leave out: no machine adds a million a nanosecond."""
+    for what, limit in roofline.limits(2):
+        assert 1e6 < limit < 1e14, what
+
+
+def test_pictures_as_netx_has_them():
+    x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    assert netx._turned(x).shape == (2, 5, 4, 3) and netx._turned(x)[1, 4, 2, 1] == x[1, 1, 2, 4]
