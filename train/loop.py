@@ -64,7 +64,8 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, 
 def _check_batch(cfg, n_train, ranks):
     least = ranks.size * cfg.accumulate
     if min(cfg.batch, n_train) < least:
-        raise UserError(f"a batch of {min(cfg.batch, n_train)} is smaller than {ranks.size} processes times accumulate {cfg.accumulate}; take a larger batch (--set batch={least})")
+        raise UserError(f"a batch of {min(cfg.batch, n_train)} is smaller than {ranks.size} processes times accumulate {cfg.accumulate}; "
+                        f"take a larger batch (--set batch={least})")
 
 
 def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loaders, save_minutes, tensorboard, skip_bad):
@@ -198,7 +199,8 @@ def backward(model, x, y, n, cfg, exact, device, histograms):
         logits = precision.forward(model, xs, exact, cfg.amp)
         loss = F.cross_entropy(logits, ys, label_smoothing=cfg.label_smoothing) * weight
         loss.backward()
-        sums += [float(loss.detach()), int((logits.detach().argmax(1) == ys).sum()), _kept(model) * weight, np.mean([layer.rate for layer in model.layers()]) * weight]
+        hits, rate = int((logits.detach().argmax(1) == ys).sum()), np.mean([layer.rate for layer in model.layers()])
+        sums += [float(loss.detach()), hits, _kept(model) * weight, rate * weight]
         _count(model, histograms)
     return sums
 
