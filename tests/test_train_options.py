@@ -74,9 +74,12 @@ def test_time_and_polarity():
     later = augment(recording, 16, 16, dataclasses.replace(off, jitter_us=5000.0), r)
     moved = np.unique(later["t"] - recording["t"])
     assert len(moved) == 1 and 0 < abs(moved[0]) <= 5000 and (later[["x", "y", "p"]] == recording[["x", "y", "p"]]).all()
+    slower = augment(recording, 16, 16, dataclasses.replace(off, stretch=0.5), r)
+    factor = slower["t"][-1] / recording["t"][-1]
+    assert 0.5 <= factor <= 1.5 and factor != 1 and np.abs(slower["t"] - factor * recording["t"]).max() < 3 and (slower["x"] == recording["x"]).all()
     flipped = augment(recording, 16, 16, dataclasses.replace(off, flip_polarity=1.0), r)
     assert (flipped["p"] == 1 - recording["p"]).all() and (flipped[["x", "y", "t"]] == recording[["x", "y", "t"]]).all()
-    for change in ({"jitter_us": -1.0}, {"flip_polarity": 2.0}, {"accumulate": 0}, {"accumulate": 17}, {"amp": 1}, {"patience": -1}):
+    for change in ({"jitter_us": -1.0}, {"stretch": 1.0}, {"flip_polarity": 2.0}, {"accumulate": 0}, {"accumulate": 17}, {"amp": 1}, {"patience": -1}):
         with pytest.raises(UserError, match="configuration: "):
             Config.from_dict(SMALL.to_dict() | change)
 
