@@ -13,10 +13,14 @@ from .config import VERSION, Config
 
 def save(path, model, classes, facts, loop=None):
     """Writes a checkpoint: the model's state, its configuration, and, where given, the state of the training loop."""
-    path = Path(path)
     content = {"version": VERSION, "config": model.cfg.to_dict(), "classes": list(classes), "facts": facts, "model": model.state_dict()}
     if loop is not None:
         content["loop"] = loop
+    write(Path(path), content)
+
+
+def write(path, content):
+    """`torch.save` to a temporary name, then renamed: the file appears whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         torch.save(content, temporary)

@@ -105,14 +105,9 @@ def accuracy(model, x, y, batch=64, device="cpu"):
 
 def save(path, model, sizes, cfg, classes, facts):
     """Writes a checkpoint of plain tensors and JSON values. sizes: of `sizes_for`."""
-    import torch
+    from . import checkpoint
     content = {"spikformer": VERSION, "sizes": sizes, "config": cfg.to_dict(), "classes": list(classes), "facts": facts, "model": model.state_dict()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    checkpoint.write(path, content)
 
 
 def load(path):
