@@ -104,8 +104,8 @@ def reverse_tokens(x, tokens):
 
 
 def synops(synapses, spikes):
-    """Synaptic operations, one for every spike and non-zero weight that it meets. spikes: source name -> number of spikes of each neuron [m], or [B, K, m]."""
-    return int(sum(spikes[s.source].reshape(-1, s.weight.shape[1]).sum(0, dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
+    """Synaptic operations, one for every spike and non-zero weight that it meets. spikes: source name -> uint8 [B, K, m]."""
+    return int(sum(spikes[s.source].sum((0, 1), dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
 
 
 def gate_synops(x):
@@ -119,6 +119,10 @@ def token_gate(x, threshold, tokens):
     return (count >= threshold).reshape(x.shape[:2]).astype(np.uint8)
 
 
+def _synops(node, runner, hits):
+    return int(sum(hits[s.source] @ fan_out for s, fan_out in zip(node.synapses, runner.fan_outs[node.name])))
+
+
 @singledispatch
 def note(node, runner, hits, result):
     """Notes what there is to say of `node` in `result`. hits: name -> int64 [n], spikes of each neuron over the batch."""
@@ -127,7 +131,7 @@ def note(node, runner, hits, result):
 
 @note.register
 def _(node: Cuba, runner, hits, result):
-    result.synops[node.name] = synops(node.synapses, hits)
+    result.synops[node.name] = _synops(node, runner, hits)
     stats = runner.stats(node.name)
     result.ranges[node.name] = dict(u_max=int(stats[:, 0].max(initial=0)), wraps=int(stats[:, 1].sum()), v_max=int(stats[:, 2].max(initial=0)), clips=int(stats[:, 3].sum()))
 
@@ -146,4 +150,4 @@ def _(node: Reverse, runner, hits, result):
 
 @note.register
 def _(node: Readout, runner, hits, result):
-    result.synops[node.name] = synops(node.synapses, hits)
+    result.synops[node.name] = _synops(node, runner, hits)

@@ -25,40 +25,35 @@ NODE = np.dtype([(name, np.int64) for name in ("kind", "size", "width", "at", "f
 SYNAPSE = np.dtype([(name, np.int64) for name in ("source", "at", "stride", "weight", "fan_out")])
 
 
-def build(net: Net) -> Program:
-    """The tables of a net."""
-    rows, constants, table, at = {}, [], _Synapses(), 0
+def build(net: Net):
+    """(`Program` of a net; node name -> for each of its synapses int64 [m], how many weights that are not zero each source neuron has)."""
+    rows, constants, table, at, fan_outs = {}, [], _Synapses(), 0, {}
     for node in (*net.inputs, PHASE, *net.nodes):
         row = dict.fromkeys(NODE.names, 0) | dict(at=at) | row_of(node, net, rows)
         row["width"] = width = _up(row["size"], N16)
         stretch = max(width, _up(net.tokens, N16)) if row["kind"] == GATE else width         # a gate counts for each token
-        synapses = [(s, list(rows).index(s.source), rows[s.source]) for s in getattr(node, "synapses", ())]
+        synapses = getattr(node, "synapses", ())
+        fans = [np.count_nonzero(s.weight, 0) for s in synapses]
+        # A weight that is added by itself costs about as much as a row of 32 to 64: measured.
+        sparse = [int(fan.max(initial=0)) * N16 <= len(s.weight) for s, fan in zip(synapses, fans)]
         row["first"] = len(table.rows)
-        for s, i, source in (x for x in synapses if not _is_sparse(x[0].weight)):
-            table.dense(s.weight, width, i, source)
+        for s in (s for s, alone in zip(synapses, sparse) if not alone):
+            table.dense(s.weight, width, list(rows).index(s.source), rows[s.source])
         row["sparse"] = len(table.rows)
-        for s, i, source in (x for x in synapses if _is_sparse(x[0].weight)):
-            table.sparse(s.weight, i, source)
+        for s, fan in ((s, fan) for s, fan, alone in zip(synapses, fans, sparse) if alone):
+            table.sparse(s.weight, int(fan.max(initial=0)), list(rows).index(s.source), rows[s.source])
         row["end"] = len(table.rows)
         constant = np.zeros((2, stretch), np.int32)
         if isinstance(node, Cuba):
             constant[:, :node.size] = DECAY_ONE - node.i_decay, node.bias << STATE_SHIFT
         constants.append(constant)
-        rows[getattr(node, "name", PHASE)] = row
+        name = getattr(node, "name", PHASE)
+        rows[name], fan_outs[name] = row, fans
         at += stretch
     keep_u, bias = np.concatenate(constants, 1)
     nodes = np.array([tuple(row[name] for name in NODE.names) for row in rows.values()], NODE)
     return Program(nodes, np.array(table.rows, SYNAPSE), np.concatenate(table.weights), np.concatenate(table.targets), np.concatenate(table.amounts), keep_u, bias,
-                   net.tokens)
-
-
-def _fan_out(weight):
-    return int((weight != 0).sum(0).max(initial=0))
-
-
-def _is_sparse(weight):
-    """Whether the weights of a spike are added one by one: measured, one costs about as much as a row of 32 to 64."""
-    return _fan_out(weight) * N16 <= len(weight)
+                   net.tokens), fan_outs
 
 
 class _Synapses:
@@ -73,8 +68,7 @@ class _Synapses:
         rows[:, :len(weight)] = weight.T
         self.weights.append(rows.ravel())
 
-    def sparse(self, weight, number, source):
-        fan_out = _fan_out(weight)
+    def sparse(self, weight, fan_out, number, source):
         self.rows.append((number, source["at"], source["width"], sum(map(len, self.targets)), fan_out))
         # Where a neuron has fewer weights than others, weights of zero fill up.
         source_of, target = np.nonzero(weight.T)
@@ -131,11 +125,13 @@ class Runner:
 
     Attributes:
         net: the net.
+        fan_outs: see `build`.
         state: `State` of all streams.
     """
 
     def __init__(self, net: Net):
-        self.net, self.program = net, build(net)
+        self.net = net
+        self.program, self.fan_outs = build(net)
         self.names = [*(i.name for i in net.inputs), PHASE, *(node.name for node in net.nodes)]
         self._rows = dict(zip(self.names, self.program.nodes))
         frames = -(-CHUNK // net.tokens) if any(isinstance(node, Reverse) for node in net.nodes) else None

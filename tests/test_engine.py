@@ -157,7 +157,7 @@ def test_which_synapses_are_sparse():
     """At most one weight per 32 neurons and spike; the tables say the same as the matrices."""
     r = np.random.default_rng(0)
     net = wide_net(r, 20, 96)
-    program = build(net)
+    program, fan_outs = build(net)
     node = program.nodes[Runner(net).names.index("a")]
     assert (node["end"] - node["sparse"], node["sparse"] - node["first"]) == (1, 2)
     s = program.synapses[node["sparse"]]
@@ -166,3 +166,4 @@ def test_which_synapses_are_sparse():
         for e in range(s["weight"] + i * s["fan_out"], s["weight"] + (i + 1) * s["fan_out"]):
             found[program.targets[e], i] += program.amounts[e]
     assert (found == net.nodes[0].synapses[0].weight).all()
+    assert all((fan == (s.weight != 0).sum(0)).all() for node in net.nodes for s, fan in zip(node.synapses, fan_outs[node.name]))
