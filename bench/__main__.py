@@ -24,22 +24,30 @@ def main(quick, only, as_json):
     `ratio` is how many times faster the first row of a comparison is. Run on a machine that does nothing else; `load` in the first line tells.
     """
     groups = list(dict.fromkeys(only)) or list(GROUPS)
-    facts, found, console = machine(), [], Console(stderr=as_json)
-    with console.status("") as status:
-        for group in groups:
-            status.update(f"{group}: first run")
-            for row in measure(group, quick):
-                found.append((group, row))
-                status.update(f"{group}: {row.what} measured")
-    if as_json:
-        print(json.dumps({"machine": facts, "rows": [{"group": group, **dataclasses.asdict(row)} for group, row in found]}))
-        return
+    facts, found, console = machine(), [], Console(stderr=True)
+    try:
+        with console.status("") as status:
+            for group in groups:
+                status.update(f"{group}: first run")
+                for row in measure(group, quick):
+                    found.append((group, row))
+                    status.update(f"{group}: {row.what} measured")
+    finally:                   # of a run that is broken off, what it has measured
+        (_print_json if as_json else _print_table)(facts, found)
+
+
+def _print_json(facts, found):
+    print(json.dumps({"machine": facts, "rows": [{"group": group, **dataclasses.asdict(row)} for group, row in found]}))
+
+
+def _print_table(facts, found):
     print(", ".join(f"{k} {v}" for k, v in facts.items() if v is not None))
     table = Table("group", "what", "value", "unit", "ratio", "note", title=time.strftime("%Y-%m-%d %H:%M"))
     last = None
     for group, row in found:
         table.add_row(group if group != last else "", row.what, _number(row.value), row.unit, _number(row.ratio), row.note)
         last = group
+    console = Console()
     Console(width=None if console.is_terminal else 200).print(table)
 
 

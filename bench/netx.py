@@ -1,7 +1,7 @@
 """The nets that lava-dl ships, by our engine and by lava-dl's netx in Lava's simulator; `ratio` is the engine's speed over netx's. Samples a second, start-up left
 out. Both get the spikes of the first layer, or what drives it; the spikes of the last two layers are compared, all of them.
 
-PilotNet: the image that lava-dl ships, 17 steps. N-TIDIGITS: its recorded input, up to the layer that netx has not implemented (`average`). MNIST: random pictures.
+PilotNet: the image that lava-dl ships, 17 steps. N-TIDIGITS: the first 100 steps of its recorded input, up to the layer that netx has not implemented (`average`). MNIST: random pictures.
 """
 
 import os
@@ -33,7 +33,7 @@ class Shipped:
 
 
 NETS = (Shipped("MNIST", "mnist.net", None, None, 16, 64),
-        Shipped("N-TIDIGITS", "gts/ntidigits/ntidigits.net", "gts/ntidigits/input.npy", 5, 400, 4),
+        Shipped("N-TIDIGITS", "gts/ntidigits/ntidigits.net", "gts/ntidigits/input.npy", 5, 100, 8),
         Shipped("PilotNet LIF", "gts/pilotnet_lif/network.net", "gts/pilotnet_lif/image.npy", None, 17, 4))
 
 
