@@ -183,15 +183,16 @@ def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
             if reset_every > 0 and k % reset_every == 0:
                 current[:] = 0
                 voltage[:] = 0
+            into, out = a[b, k], spikes[b, k]
             for j in range(n):
-                row[j] = np.int32(a[b, k, j])
+                row[j] = np.int32(into[j])
             count = _cuba_step(row, width, 0, keep, remembers, shift, int(keep_v * DECAY_ONE), int(v_th), current, voltage, hits, 0, places, events, 0,
                                tops, edges)
             for j in range(n):
-                a[b, k, j] = current[j]
-                spikes[b, k, j] = 0
+                into[j] = current[j]
+            out[:] = 0
             for i in range(count):
-                spikes[b, k, events[i]] = 1
+                out[events[i]] = 1
         for j in range(n):
             u[b, j], v[b, j] = current[j], voltage[j]
         _note_edges(tops, edges, most)
