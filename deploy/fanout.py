@@ -5,6 +5,7 @@ whatever scheduler a site has already (SLURM, Kubernetes, SSH). Client and worke
 a shell. The workers need this package, in the same version, and nothing else of ours: no data, no file of the net.
 """
 
+import gc
 import threading
 
 from sim import engine
@@ -49,10 +50,14 @@ def run_parts(net, samples, parts, address, progress=None):
     if missing():
         raise UserError("--scheduler needs Dask, which is not installed: pip install 'distributed>=2024.1', or this package with its extra [cluster]")
     from distributed import Client, as_completed
+    problem = None
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as e:
-        raise UserError(f"no Dask scheduler answers at {address!r} within {CONNECT_S} s ({str(e).splitlines()[0][:120]})") from None
+        problem = str(e).splitlines()[0][:120]
+    if problem is not None:
+        gc.collect()         # closes the client that failed: Dask does so whenever it is collected, and if that is while another one starts, both wait for ever
+        raise UserError(f"no Dask scheduler answers at {address!r} within {CONNECT_S} s ({problem})")
     with client:
         if not client.scheduler_info()["workers"]:
             raise UserError(f"the Dask scheduler at {address!r} has no workers; start some with: dask worker {address}")
