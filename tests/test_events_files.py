@@ -244,7 +244,7 @@ def test_real_dvs128_clips():
     assert recordings.classes[1:3] == ("right hand wave", "left hand wave")
     assert events[1]["x"].mean() < 50 and events[2]["x"].mean() > 78
     frames = default_encoder("dvs128").frames_of_all(recordings.events)
-    assert frames.shape == (5, 12, 2, 32, 32) and frames.any(axis=(2, 3, 4)).all()
+    assert frames.shape == (5, 12, 2, 64, 64) and frames.any(axis=(2, 3, 4)).all()
     for label, e in enumerate(events):
         raw = np.load(REAL / "DVSGesture" / recordings.names[label])
         assert np.array_equal(e["x"], raw[:, 0]) and np.array_equal(e["y"], raw[:, 1]) and np.array_equal(e["p"], raw[:, 2])

@@ -12,11 +12,12 @@ from sim import engine, netx
 from train import checkpoint
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
+REAL = MODELS.parent.parent / "shared" / "data"
 NETS = sorted(MODELS.glob("*.net"))
 
 
 def test_there_are_nets():
-    assert {p.stem for p in NETS} >= {"digits-tiny", "nmnist-small"}
+    assert {p.stem for p in NETS} >= {"digits-tiny", "gestures-medium", "nmnist-small"}
 
 
 @pytest.mark.parametrize("path", NETS, ids=lambda p: p.stem)
@@ -39,6 +40,14 @@ def test_the_checkpoint_beside_it_is_the_same_net(path):
     golden = netx.read_golden(path)
     edges = np.concatenate([golden.tokens, np.zeros_like(golden.tokens[:1]), np.ones_like(golden.tokens[:1])])
     assert parity.compare(model, net, edges)["differences"] == 0
+
+
+@pytest.mark.skipif(not (REAL / "DVSGesture").is_dir(), reason="the five DVS128 clips are not here (../shared/data/DVSGesture)")
+def test_real_gestures():
+    """A net that has only seen synthetic people, on recordings of a real one: what the README says."""
+    net, clips = netx.read(MODELS / "gestures-medium.net"), events.load("dvs128", "test", REAL)
+    assert engine.run(net, events.Encoder(**net.encoder).encode_all(clips.events)).predictions.tolist() == [7, 1, 2, 3, 4]
+    assert clips.labels.tolist() == [0, 1, 2, 3, 4] and "4 of 5" in (MODELS / "README.md").read_text()
 
 
 def test_digits_accuracy_is_what_the_readme_says():

@@ -115,7 +115,7 @@ def _require(ok, text):
 PRESETS = {
     "tiny": Config(stem=(96,), width=48, bank=96, float_epochs=40, exact_epochs=15, lr=6e-3, shift=0.7),
     "small": Config(stem=(128,), width=64, bank=128, float_epochs=60, exact_epochs=20, shift=2.0, rotate=10.0, zoom=0.1, weight_decay=2e-2),
-    "medium": Config(stem=(160,), width=80, bank=160, float_epochs=40, exact_epochs=14, shift=2.0, rotate=10.0, zoom=0.1, weight_decay=2e-2),
+    "medium": Config(stem=(160,), width=80, bank=160, float_epochs=40, exact_epochs=8, exact_lr=2e-4, shift=2.0, rotate=10.0, zoom=0.1, weight_decay=2e-2),
     "base": Config(stem=(192,), width=96, bank=256, blocks=3, keep=(0.65, 0.5, 0.45), float_epochs=100, exact_epochs=30, shift=2.0, rotate=10.0, zoom=0.1),
 }
 
