@@ -4,7 +4,6 @@ number of samples that suits it.
 Every executor's read-out is compared with the engine's on the samples that are timed, and all its spikes on one more: integers, without tolerance.
 """
 
-import dataclasses
 import statistics
 import time
 from dataclasses import dataclass
@@ -27,49 +26,16 @@ class Subject:
 
 
 def rows(quick):
-    for make in (shipped("digits-tiny"),) if quick else (shipped("digits-tiny"), shipped("nmnist-small"), gestures):
-        yield from compare(make(), quick)
+    for name in ("digits-tiny",) if quick else ("digits-tiny", "nmnist-small", "gestures-medium"):
+        yield from compare(shipped(name), quick)
 
 
 def shipped(name):
-    """A function that reads a net of models/ with its golden samples."""
-    def read():
-        from sim import netx
-        from train import checkpoint
-        golden = netx.read_golden(MODELS / f"{name}.net")
-        return Subject(name, netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0], _repeated(golden.tokens))
-    return read
-
-
-def gestures():
-    """DVS128 Gesture's geometry on a synthetic clip: the shipped net if there is one, else an untrained one."""
-    from events import default_encoder, dvs128, gestures
-    from events.recordings import as_events
-    if (MODELS / "gestures-small.net").is_file() and (MODELS / "gestures-small.pt").is_file():
-        return shipped("gestures-small")()
-    encoder = default_encoder("gestures")
-    x, y, polarity, ms = gestures.clip(1, 1, 0, 0).T
-    tokens = encoder.encode(as_events(x, y, polarity, ms * 1000.0, dvs128.SIZE, dvs128.SIZE, "clip"))[None]
-    model, net = untrained(encoder, tokens, len(dvs128.CLASSES))
-    return Subject("dvs128 geometry, untrained", net, model, _repeated(tokens))
-
-
-def untrained(encoder, tokens, classes, **changes):
-    """(model, net) of preset `small` with random weights, its norms and gates set by a float pass over `tokens`, as training would."""
-    import torch
-    from convert.integers import to_net
-    from train.config import preset
-    from train.model import SmolMamba
-    torch.manual_seed(0)
-    cfg = preset("small", encoder=dataclasses.asdict(encoder), **changes)
-    model = SmolMamba(cfg, encoder, classes)
-    for layer in model.layers():
-        layer.norm.momentum = 1.0
-    with torch.no_grad():
-        model.train()(torch.from_numpy(tokens).float().transpose(1, 2))
-    model.eval().fold()
-    model.thresholds.fill_(encoder.frames * cfg.width // 20)       # opens about half of the tokens on their way through the sample
-    return model, to_net(model, [str(i) for i in range(classes)], {})
+    """A net of models/ on its golden samples."""
+    from sim import netx
+    from train import checkpoint
+    golden = netx.read_golden(MODELS / f"{name}.net")
+    return Subject(name, netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0], _repeated(golden.tokens))
 
 
 def _repeated(tokens):

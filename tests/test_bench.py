@@ -45,11 +45,29 @@ def test_machine_and_groups():
     assert list(GROUPS) == ["executors", "netx", "tokens", "scaling", "roofline", "training"]
 
 
+def untrained(encoder, tokens, classes, **changes):
+    """(model, net) of preset `small` with random weights, its norms and gates set by a float pass over `tokens`, as training would."""
+    import torch
+    from convert.integers import to_net
+    from train.config import preset
+    from train.model import SmolMamba
+    torch.manual_seed(0)
+    cfg = preset("small", encoder=encoder.settings(), **changes)
+    model = SmolMamba(cfg, encoder, classes)
+    for layer in model.layers():
+        layer.norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.from_numpy(tokens).float().transpose(1, 2))
+    model.eval().fold()
+    model.thresholds.fill_(encoder.frames * cfg.width // 20)       # opens about half of the tokens on their way through the sample
+    return model, to_net(model, [str(i) for i in range(classes)], {})
+
+
 def subject():
     from events import Encoder
     encoder = Encoder(height=8, width=8, window=4, stride=4, frames=3, frame_us=1000)
     x = (np.random.default_rng(0).random((4, encoder.tokens * encoder.frames, encoder.channels)) < 0.3).astype(np.uint8)
-    model, net = executors.untrained(encoder, x, 3, stem=(12,), width=8, bank=8, keep=(0.6, 0.5))
+    model, net = untrained(encoder, x, 3, stem=(12,), width=8, bank=8, keep=(0.6, 0.5))
     return executors.Subject("small", net, model, np.resize(x, (64, *x.shape[1:])))
 
 
