@@ -177,7 +177,7 @@ def test_written_as_dvs128_and_read_by_its_code(root):
     path = root / "gestures/DVSGesture/ibmGestureTrain/user01_natural/3.npy"
     assert np.load(path).dtype == np.float32
     encoder = events.default_encoder("gestures")
-    assert (encoder.tokens, encoder.channels) == (64, 128) and encoder == events.default_encoder("dvs128")
+    assert (encoder.tokens, encoder.channels) == (64, 200) and encoder == events.default_encoder("dvs128")
 
 
 def test_goes_on_where_it_was_interrupted(root, monkeypatch):
