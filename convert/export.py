@@ -1,8 +1,11 @@
 """Export: fold, calibrate, integers, parity, report, file."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import events
+from events import token_streams
 from sim import engine, netx
 from sim.errors import UserError
 from sim.statistics import paired_interval, wilson
@@ -34,9 +37,9 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
     calibrated = model.folded and (not cfg.keep or bool((model.thresholds > 0).all()))
     if not calibrated:
         train_set = events.load(cfg.dataset, "train", data_root)
-        to_integers(model, model.encoder.encode_all(train_set.events), cfg, "cpu")
-    x = model.encoder.encode_all(recordings.events[:limit])
+        to_integers(model, token_streams(train_set, model.encoder), cfg, "cpu")
     labels = recordings.labels[:limit]
+    x = token_streams(replace(recordings, events=recordings.events[:limit], labels=labels, names=recordings.names[:limit]), model.encoder)
     net = to_net(model, content["classes"], content["facts"])
 
     same = parity.compare(model, net, np.concatenate([x[:PARITY_SAMPLES], _edge_inputs(x[:1])]))
