@@ -191,7 +191,7 @@ def dense_macs(expansion, steps) -> int:
 def pruning(net, prices, board, packing, x, tables) -> dict:
     """What the gates save: the same net with open gates (threshold 1: all that fires passes) and with the gates taken out, beside the net itself.
 
-    Ratios are unpruned over pruned, per table: energy and time. `gates`: share of tokens that each gate lets through, and of spikes.
+    Ratios are unpruned over pruned, per table by which the net costs anything: energy and time. `gates`: share of tokens that each gate lets through, and of spikes.
     """
     ran = engine.run_batches(net, x)
     out = {"gates": {n.name: {"kept": ran.kept[n.name], "spikes_passed": ran.spikes[n.name] / max(ran.spikes[n.source], 1)}
@@ -202,7 +202,7 @@ def pruning(net, prices, board, packing, x, tables) -> dict:
         activity, cost = _run(other, expansion, placement, board, x, tables)
         out[name] = {
             "cores": len(placement.cores), "neurons": expansion.neurons, "activity": activity.counts, "energy": cost,
-            "energy_ratio": {t: cost[t]["energy_j_per_sample"] / prices[t]["energy_j_per_sample"] for t in cost},
+            "energy_ratio": {t: cost[t]["energy_j_per_sample"] / prices[t]["energy_j_per_sample"] for t in cost if prices[t]["energy_j_per_sample"]},
             "time_ratio": {t: cost[t]["seconds_per_sample"] / prices[t]["seconds_per_sample"] for t in cost if cost[t]["seconds_per_sample"]}}
     return out
 
