@@ -10,7 +10,7 @@ from sim import engine, netx
 from sim.errors import UserError
 from sim.statistics import paired_interval, wilson
 from train import checkpoint
-from train.loop import to_integers
+from train.loop import to_chip
 
 from . import parity, report
 from .integers import refuse_pruner, to_net
@@ -34,10 +34,7 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
     recordings = events.load(name, split, data_root)
     if list(recordings.classes) != list(content["classes"]):
         raise UserError(f"data set {name!r} has classes {', '.join(recordings.classes)}; the model was trained on {', '.join(content['classes'])}")
-    calibrated = model.folded and (not cfg.keep or bool((model.thresholds > 0).all()))
-    if not calibrated:
-        train_set = events.load(cfg.dataset, "train", data_root)
-        to_integers(model, token_streams(train_set, model.encoder), cfg, "cpu")
+    calibrated = to_chip(model, data_root)
     labels = recordings.labels[:limit]
     x = token_streams(replace(recordings, events=recordings.events[:limit], labels=labels, names=recordings.names[:limit]), model.encoder)
     net = to_net(model, content["classes"], content["facts"])

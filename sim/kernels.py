@@ -17,6 +17,7 @@ from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .lanes import (N16, N32, bits, get, high_half, larger, load16, load32, load_mask, low_half, ones, popcount, put, put_places, select, smaller, splat16,
                     splat32, store32)
 
+LANES = "cafbdb0af94cc8e0"    # digest of sim/lanes.py, so that this file changes with it: see there
 WRAP = 2.0 * STATE_LIMIT
 SMALL = 1 << 21            # neuron-steps, about a millisecond
 FULL = 127                 # so many weights of up to 256 fit into 16 bits, whatever they are

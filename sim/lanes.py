@@ -4,7 +4,8 @@ A value of type `I32` is 16 int32, `I16` is 32 int16, `MASK` is 16 truth values;
 `>>` keeps the sign. LLVM turns them into the registers that the machine has (one of AVX-512, two of AVX2, four of SSE or Neon). Arrays are read and
 written at a flat offset, without a check of bounds.
 
-After a change here touch `sim/kernels.py`: numba's cache looks at the file of what it has compiled, not at those that this comes from.
+After a change here `LANES` in `sim/kernels.py` must be changed (a test says to what): numba's cache looks at the file of what it has compiled, not at those
+that this comes from, and would go on with the old code.
 """
 
 import operator

@@ -59,9 +59,10 @@ def numbers(run_dir, cfg, data_root=None):
     import events
 
     from . import checkpoint
-    from .energy import per_sample, to_chip
+    from .energy import per_sample
     from .evaluate import accuracy
     from .literature import operations
+    from .loop import to_chip
     model, _ = checkpoint.load(run_dir / "model.pt")
     recordings = events.load(cfg.dataset, "val", data_root)
     x, y = events.token_streams(recordings, model.encoder, progress=False), torch.from_numpy(recordings.labels)

@@ -10,6 +10,8 @@ import triton.language as tl
 
 from sim.integer import DECAY_ONE, STATE_LIMIT
 
+from .dynamics import STATE_SCALE
+
 _BLOCK = 32          # channels of a program: one warp; the scan waits for memory and for itself, so many small programs hide more
 _HIGH = tl.constexpr(float(STATE_LIMIT))
 
@@ -142,7 +144,7 @@ def forward(x, bias, i_decay, v_decay, gain, reset_every):
         _forward_float[_grid(rows)](rows, _share(i_decay, x, torch.float32), bias.detach().float(), _share(v_decay, x, torch.float32),
                                     reset_every, steps, n, v, s, BLOCK=_BLOCK)
     else:
-        scale = gain.double() * DECAY_ONE
+        scale = gain.double() * STATE_SCALE
         _forward_exact[_grid(rows)](rows, scale, _share(i_decay, x, torch.float64), (bias.detach() * scale).trunc(), _share(v_decay, x, torch.float64),
                                     reset_every, steps, n, v, s, BLOCK=_BLOCK)
     return v.transpose(1, 2), s.transpose(1, 2)

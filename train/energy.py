@@ -20,6 +20,7 @@ def energy(path, split="val", data_root=None, limit=None):
     from . import checkpoint, spikformer_train
     from .evaluate import accuracy
     from .literature import operations
+    from .loop import to_chip
     other = spikformer_train.load(path)
     model, content = (other[0], other[2]) if other else checkpoint.load(path)
     cfg = other[1] if other else model.cfg
@@ -34,17 +35,6 @@ def energy(path, split="val", data_root=None, limit=None):
     right = spikformer_train.accuracy(model, x, y) if other else accuracy(model, x, y, exact=True)
     return {"model": str(path), "kind": "spikformer" if other else "smolmamba", "dataset": cfg.dataset, "split": split, "n": len(x),
             "parameters": sum(p.numel() for p in model.parameters()), "accuracy": right, **per_sample(operations(model, x), len(x))}
-
-
-def to_chip(model, data_root=None):
-    """Folds a float model and sets its gates on the training set, as export does; a model of the integer phase stays as it is."""
-    import events
-
-    from .loop import to_integers
-    from .pruning import has_gate
-    if not model.folded or has_gate(model.cfg) and not bool((model.thresholds > 0).all()):
-        recordings = events.load(model.cfg.dataset, "train", data_root)
-        to_integers(model, events.token_streams(recordings, model.encoder, progress=False), model.cfg, "cpu")
 
 
 def per_sample(parts, n):

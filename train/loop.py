@@ -304,3 +304,11 @@ def to_integers(model, x, cfg, device, ranks=ALONE):
             _count(model, histograms, block)
         _add_histograms(histograms, ranks)
         _calibrate(model, histograms, cfg)
+
+
+def to_chip(model, data_root=None):
+    """Folds a float model and sets its gates on the training set. A model of the integer phase stays as it is: whether it was one is returned."""
+    ready = model.folded and (not pruning.has_gate(model.cfg) or bool((model.thresholds > 0).all()))
+    if not ready:
+        to_integers(model, token_streams(events.load(model.cfg.dataset, "train", data_root), model.encoder, progress=False), model.cfg, "cpu")
+    return ready
