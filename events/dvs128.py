@@ -41,7 +41,7 @@ def read(path):
         raise UserError(f"{path} is not a clip of numbers in .npy format ({' '.join(str(e).split())[:120]}); fetch the file again") from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] != 4 or table.dtype.kind not in "iuf":
         raise UserError(f"{path} is not a table of numbers with four columns (x, y, polarity, milliseconds)")
-    x, y, p, ms = np.ascontiguousarray(table.T)       # columns: every pass over them is then vector code
+    x, y, p, ms = np.asarray(table).T
     t = ms.astype(np.float64) * 1000
     return as_events(x, y, p, t - t.min(initial=np.inf), SIZE, SIZE, path)
 

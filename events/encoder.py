@@ -6,6 +6,8 @@ import numpy as np
 
 from sim.errors import UserError
 
+from .recordings import EVENT
+
 # An encoder may come from a file: nothing is allocated for numbers beyond these.
 _LIMITS = {"height": 4096, "width": 4096, "pool": 4096, "window": 256, "stride": 256, "frames": 65536, "frame_us": 2**31 - 1,
            "frame_events": 2**31 - 1}
@@ -112,29 +114,26 @@ class Encoder:
         return out
 
     def _draw(self, events, out):
-        if len(events) == 0:
-            return
-        # Columns first: strided 2-byte fields of a packed record are slow to compute on.
-        x, y, p = (events[name].astype(np.int64) for name in ("x", "y", "p"))
-        for name, column, end in (("x", x, self.width), ("y", y, self.height), ("p", p, 2)):
-            bad = (column < 0) | (column >= end)
-            if bad.any():
-                i = int(bad.argmax())
-                raise UserError(f"event {i}: {name} = {column[i]} is outside 0..{end - 1} of the encoder's {self.width} x {self.height} sensor; "
-                                "use the encoder of this recording's data set")
-        frame = self._frame(events["t"].astype(np.int64))
+        columns = [events[name] if events.dtype == EVENT else events[name].astype(np.int64) for name in ("x", "y", "p", "t")]
+        length = self.frame_us
+        if self.frame_events:
+            columns[3], length = self._places(columns[3]), self.frame_events
         h, w = self.frame_shape
-        index = ((frame * 2 + p) * h + y // self.pool) * w + x // self.pool
-        out.reshape(-1)[index[(frame >= 0) & (frame < self.frames)]] = 1
+        from .kernels import draw          # numba is slow to import: not before it is needed
+        bad = draw(*columns, length, self.pool, self.height, self.width, out.reshape(self.frames, 2, h, w))
+        if bad >= 0:
+            name, value, end = next((name, column[bad], end) for name, column, end in zip("xyp", columns, (self.width, self.height, 2))
+                                    if not 0 <= column[bad] < end)
+            raise UserError(f"event {bad}: {name} = {value} is outside 0..{end - 1} of the encoder's {self.width} x {self.height} sensor; "
+                            "use the encoder of this recording's data set")
 
-    def _frame(self, t):
-        """Number of the frame of every event, by its time in microseconds: int64 [n]."""
-        if not self.frame_events:
-            return t // self.frame_us
+    @staticmethod
+    def _places(t):
+        """The place of every event in the order of time: int64 [n]."""
         place = np.arange(len(t))
         if (np.diff(t) < 0).any():
             place[np.argsort(t, kind="stable")] = np.arange(len(t))
-        return place // self.frame_events
+        return place
 
     def token_spikes(self, frames):
         """The token stream of frames.

@@ -10,6 +10,9 @@ from sim.errors import UserError
 # x to the right and y down from the sensor's top left pixel; p 1 = brighter (ON), 0 = darker (OFF); t in microseconds from the recording's start.
 EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("p", np.int8), ("t", np.int64)])
 
+# Columns of these are checked and packed in one pass. Each set of them that occurs is compiled once.
+_QUICK = tuple(map(np.dtype, (np.uint8, np.int16, np.int64, np.float32, np.float64)))
+
 
 def as_events(x, y, p, t, height, width, where, sort=True):
     """Checks columns of numbers and packs them into one array, sorted by time (stable: equal times keep their order).
@@ -28,6 +31,10 @@ def as_events(x, y, p, t, height, width, where, sort=True):
     """
     if len(t) == 0:
         raise UserError(f"{where} holds no events; fetch the file again or remove it")
+    from .kernels import pack              # numba is slow to import: not before it is needed
+    events, columns = np.empty(len(t), EVENT), (x, y, p, t)
+    if all(column.dtype in _QUICK for column in columns) and pack(*map(np.asarray, columns), height, width, events):
+        return events
     for name, column, limit in (("x", x, width - 1), ("y", y, height - 1), ("polarity", p, 1), ("time", t, 2**53)):
         low, high = column.min(), column.max()
         if not (low >= 0 and high <= limit):     # written so that NaN fails, too
@@ -36,7 +43,6 @@ def as_events(x, y, p, t, height, width, where, sort=True):
     for name, column in (("x", x), ("y", y), ("polarity", p)):
         if column.dtype.kind == "f" and (column != np.floor(column)).any():
             raise UserError(f"{where}: {name} is not a whole number; the columns must be x, y, polarity, time")
-    events = np.empty(len(t), EVENT)
     events["x"], events["y"], events["p"], events["t"] = x, y, p, np.rint(t)
     back = np.diff(events["t"]) < 0
     if back.any():

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from events import DATASETS, default_encoder, load
 from events import dvs128 as dvs128_module
 from events import nmnist as nmnist_module
+from events.recordings import EVENT, as_events
 from sim.errors import UserError
 
 REPO = Path(__file__).resolve().parents[1]
@@ -364,6 +367,25 @@ def test_skip_bad_with_nothing_left(tmp_path):
         (tmp_path / f"Train/3/{number}.bin").write_bytes(b"?")
     with pytest.raises(UserError, match=r"^none of the 7 recordings can be read, the first because: [^\n]*0.bin is truncated[^\n]*$"):
         load("nmnist", "train", tmp_path, skip_bad=True)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 33, 33, -1, 34, 0.5, float("nan")]), st.integers(-1, 34), st.integers(-1, 2),
+                          st.sampled_from([-1, 0, 0.4, 0.5, 1.5, 7, 8, 9, 10, 2**53, 2**54, float("inf")])), max_size=5), st.integers(0, 5), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_columns_in_one_pass_and_in_many(rows, sound, sort):
+    """The compiled pass gives what numpy gives, the same message included; half precision takes the second way, which all dtypes may."""
+    rows = [(1, 2, 0, 3), (33, 33, 1, 3.5), (0, 0, 1, 3.5), (5, 6, 0, 1024), (0, 1, 0, 2048)][:sound] + rows
+    columns = np.array(rows, np.float64).reshape(-1, 4).T
+    results = []
+    for first in (columns[0].astype(np.float64), columns[0].astype(np.float16)):
+        try:
+            results.append(as_events(first, *columns[1:], 34, 34, "a file", sort).tolist())
+        except UserError as e:
+            results.append(str(e))
+    assert results[0] == results[1]
+    if rows and results[0] and isinstance(results[0], list):
+        order = sorted(rows, key=lambda row: np.rint(row[3]))
+        assert results[0] == np.array([(x, y, p, np.rint(t)) for x, y, p, t in order], EVENT).tolist()
 
 
 def test_files_slice_without_reading(tmp_path):

@@ -67,6 +67,20 @@ def test_batches_do_not_depend_on_the_number_of_loaders(data_root):
     assert len(later) == 2 and np.array_equal(later[0][0], one[3][0])
 
 
+def test_batches_that_are_not_augmented_come_from_the_frames(data_root):
+    recordings, encoder = events.load("nmnist", "train", data_root), events.Encoder(**SMALL.encoder)
+    streams = events.token_streams(recordings, encoder, progress=False)
+    for cfg, same in ((dataclasses.replace(SMALL, shift=0.0, rotate=0.0, zoom=0.0, drop=0.0), True), (dataclasses.replace(SMALL, shift=3.0), False)):
+        read, kept = list(batches(recordings, encoder, cfg, 4)), list(batches(recordings, encoder, cfg, 4, streams=streams))
+        assert len(read) == len(kept) and all(np.array_equal(a[0], b[0]) and torch.equal(a[1], b[1]) and a[2] == b[2] for a, b in zip(read, kept))
+        unread = dataclasses.replace(recordings, events=None)
+        if same:
+            assert len(list(batches(unread, encoder, cfg, 4, streams=streams))) == len(read)
+        else:
+            with pytest.raises(TypeError):
+                list(batches(unread, encoder, cfg, 4, streams=streams))
+
+
 def test_time_and_polarity():
     recording, r = events.load("digits", "val").events[0], np.random.default_rng(0)
     off = dataclasses.replace(SMALL, dataset="digits")

@@ -8,6 +8,11 @@ import numba
 import numpy as np
 
 
+def is_off(cfg):
+    """Whether `augment` would change nothing under this configuration."""
+    return not any((cfg.shift, cfg.rotate, cfg.zoom, cfg.drop, cfg.jitter_us, cfg.stretch, cfg.flip_polarity))
+
+
 def augment(events, height, width, cfg, rng):
     """A changed copy of one recording; events that leave the sensor are dropped. `cfg` is a `train.config.Config`."""
     lost = rng.random(len(events), np.float32) < rng.uniform(0, cfg.drop) if cfg.drop > 0 else np.zeros(len(events), np.bool_)

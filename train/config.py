@@ -1,5 +1,6 @@
 """The one configuration of a training run, its presets, and how it is checked."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from sim.errors import UserError
@@ -101,10 +102,23 @@ class Config:
         _require(isinstance(values, dict), f"is a {type(values).__name__}, expected a dictionary")
         known = {f.name for f in fields(Config)}
         _require(set(values) <= known, f"has unknown entries: {', '.join(sorted(set(values) - known))}")
-        try:
-            return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-        except TypeError as e:
-            raise UserError(f"configuration has a value of the wrong type ({e})") from None
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        for name, default in Config().to_dict().items():
+            if name in values:
+                _require(_fits(values[name], default), f"{name} is {values[name]!r}, expected {_KINDS[type(default)]}")
+        return Config(**values)
+
+
+_KINDS = {str: "a word", int: "an integer", float: "a number", bool: "true or false", tuple: "a list of numbers, such as [2, 8]", dict: "a table of names and values"}
+
+
+def _fits(value, default):
+    """Whether a value from outside has the type of an entry's default: any finite number where that is a float, a sequence of numbers where it is a tuple."""
+    if isinstance(default, float):
+        return type(value) in (int, float) and math.isfinite(value)
+    if isinstance(default, tuple):
+        return type(value) is tuple and all(_fits(v, 0.0) for v in value)
+    return type(value) is type(default)
 
 
 def _require(ok, text):

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from .augment import augment
+from .augment import augment, is_off
 from .distributed import ALONE
 
 
@@ -20,20 +20,26 @@ def chunks(items, size, least=1):
     return [items[a:b] for a, b in zip(starts, [*starts[1:], len(items)])]
 
 
-def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1):
+def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, streams=None):
     """This process's share of the epoch's shuffled, augmented batches from number `first` on, prepared ahead by `loaders` threads.
+
+    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, so that no file is read again.
 
     Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (token spikes uint8 [b, T*N, C], labels [b], samples of the
     whole batch, seconds waited for it).
     """
     order = np.random.default_rng((cfg.seed, epoch)).permutation(len(recordings))
     parts = chunks(order, cfg.batch, ranks.size * cfg.accumulate)
+    unchanged = streams if is_off(cfg) else None
 
     def make(i):
         rng = np.random.default_rng((cfg.seed, epoch, i, ranks.rank))
         mine = ranks.share(parts[i])
+        labels = torch.from_numpy(recordings.labels[mine])
+        if unchanged is not None:
+            return unchanged[mine], labels, len(parts[i])
         changed = [augment(recordings.events[j], recordings.height, recordings.width, cfg, rng) for j in mine]
-        return encoder.encode_all(changed), torch.from_numpy(recordings.labels[mine]), len(parts[i])
+        return encoder.encode_all(changed), labels, len(parts[i])
 
     with ThreadPoolExecutor(loaders) as pool:
         todo = iter(range(first, len(parts)))

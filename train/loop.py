@@ -79,7 +79,7 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
     with ranks.together():
         if not ranks.first:
             x_train, x_val = (token_streams(part, encoder, progress=False) for part in (train_set, val_set))
-    x_train, x_val, y_val = x_train.only([i for part in parts for i in part]), x_val.only(mine), torch.from_numpy(val_set.labels[mine])
+    x_all, x_train, x_val, y_val = x_train, x_train.only([i for part in parts for i in part]), x_val.only(mine), torch.from_numpy(val_set.labels[mine])
     for line in (*train_set.skipped, *val_set.skipped):
         console.print(f"left out: {line}", highlight=False, markup=False)
     last, total, steps = run_dir / "last.pt", cfg.float_epochs + cfg.exact_epochs, len(parts)
@@ -127,7 +127,7 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             model.train()
             first, state["step"] = state["step"], 0
-            for step, (x, y, n, wait) in enumerate(batches(train_set, encoder, cfg, epoch, ranks, first, loaders), first):
+            for step, (x, y, n, wait) in enumerate(batches(train_set, encoder, cfg, epoch, ranks, first, loaders, x_all), first):
                 _set_lr(optimizer, cfg, epoch + step / steps)
                 optimizer.zero_grad(set_to_none=True)
                 due = save_minutes is not None and time.monotonic() - saved >= 60 * save_minutes
