@@ -7,6 +7,7 @@ FOLDER/report.json. If stdin closes, the parent is gone or has had enough: it en
 import json
 import os
 import pickle
+import signal
 import struct
 import sys
 import threading
@@ -78,17 +79,25 @@ def _end_actors(runtime):
 
 
 _cleanup = []              # what to call before leaving early
+_leaving = threading.Lock()
 
 
-def _leave(code):
-    for step in _cleanup:
-        step()
-    os._exit(code)
+def _leave(code, orphaned=False):
+    """Ends this process, after the clean-up. A second thread that calls it (to the main one, actors that the other ends look like a failure) waits until
+    all is over: it would find the clean-up begun, take it for done, and end the process in its midst."""
+    _leaving.acquire()
+    try:
+        for step in _cleanup:
+            step()
+    finally:
+        if orphaned and os.getpgrp() == os.getpid():       # nobody will do it for us: what has only half started is not in the clean-up
+            os.killpg(0, signal.SIGKILL)
+        os._exit(code)
 
 
 def _leave_with_parent():
     os.read(0, 1)          # returns when the parent closes its end; a raw read holds no lock that a fork would inherit
-    _leave(1)
+    _leave(1, orphaned=True)
 
 
 def _receive():

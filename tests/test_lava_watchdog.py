@@ -36,7 +36,7 @@ def alive(monkeypatch):
     return find
 
 
-def gone(alive, seconds=15):
+def gone(alive, seconds=60):
     end = time.monotonic() + seconds
     while alive() and time.monotonic() < end:
         time.sleep(0.1)
@@ -75,19 +75,20 @@ def test_hang(alive, limits, message, threads):
     start = time.monotonic()
     with pytest.raises(SimulationError, match=f"{message}, [0-{STEP}] of 18 steps were done"):
         simulate(net, broken_tokens(net), threads=threads, **limits)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     assert gone(alive)
 
 
 @pytest.mark.slow
-def test_killed_caller(alive):
-    """Even a caller that is killed outright leaves nothing running."""
+@pytest.mark.parametrize("processes", [2, 3, 4, 5, 6, 6, 6])
+def test_killed_caller(alive, processes):
+    """Even a caller that is killed outright leaves nothing running, whatever of the run has started by then."""
     code = "from broken import *; from sim.simulator import simulate; net = broken_net('hang'); simulate(net, broken_tokens(net))"
     caller = subprocess.Popen([sys.executable, "-c", code], cwd=HERE.parent, env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(HERE), str(HERE.parent)])))
     end = time.monotonic() + 120
-    while len(alive()) < 6 and time.monotonic() < end:       # caller, worker, its shared memory, the three models ...
-        time.sleep(0.1)
-    assert len(alive()) >= 6
+    while len(alive()) < processes and time.monotonic() < end:       # caller, worker, its shared memory, the three models ...
+        time.sleep(0.01)
+    assert len(alive()) >= processes
     caller.send_signal(signal.SIGKILL)
     caller.wait()
     assert gone(alive)
