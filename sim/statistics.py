@@ -1,6 +1,7 @@
-"""Intervals for shares of small test sets."""
+"""Intervals for shares of small test sets, and for means of few runs."""
 
 import math
+import statistics
 
 
 def wilson(hits, n, z=1.96):
@@ -25,3 +26,11 @@ def paired_interval(a, b, z=1.96):
     mean = sum(d) / n
     half = z * math.sqrt(max(sum(x * x for x in d) / n - mean * mean, 0) / n)
     return [mean - half, mean + half]
+
+
+def mean_interval(values):
+    """(mean, half width of its 95 % interval by Student's t); None where there are too few values."""
+    from scipy.stats import t              # slow to import
+    if len(values) < 2:
+        return (values[0] if values else None), None
+    return statistics.fmean(values), float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5

@@ -64,11 +64,22 @@ def test_table_has_mean_and_standard_deviation():
     rows = [row("pruner", "none", "pruner-none", float_val=(0.9, 0.92), integer_val=(0.8, 0.8), synops=(1000, 3000)),
             row("pruner", "count", "pruner-count", float_val=(None, None))]
     text = ablate.markdown([ablate.summary(r) for r in rows], CFG).splitlines()
-    assert text[4] == "| pruner | none | 2 | 91.00 ± 1.41 | 80.00 ± 0.00 | 2.000 ± 1.414 | 2,000 ± 1,414 | 2.0 ± 1.4 | 2 |"
+    assert text[4] == "| pruner | none | 2 | 91.00 ± 1.41 | 80.00 ± 0.00 | – | 2.000 ± 1.414 | 2,000 ± 1,414 | 2.0 ± 1.4 | 2 |"
     assert text[5].startswith("|  | count | 2 | – | 200.00 ± 141.42 |")
     one = row("keep", "1", "pruner-none")
     one["runs"] = one["runs"][:1]
     assert ablate.cell("synops", *ablate.summary(one)["synops"]) == "1"
+
+
+def test_differences_from_the_default_are_taken_seed_by_seed():
+    default = row("default", "as it stands", "default", integer_val=(0.8, 0.9))
+    other = row("pruner", "none", "pruner-none", integer_val=(0.82, 0.94))
+    mean, half = ablate.summary(other, default)["against_default"]
+    assert mean == pytest.approx(0.03) and half == pytest.approx(12.7062 * 0.0141421 / 2**0.5, rel=1e-4)        # t for one degree of freedom
+    assert ablate.cell("against_default", mean, half) == "+3.00 ± 12.71"
+    other["seeds"] = [2, 3]                                     # of these, the default has 2
+    assert ablate.summary(other, default)["against_default"] == (pytest.approx(-0.08), None)
+    assert ablate.summary(default, default)["against_default"] == (None, None)
 
 
 def test_files(tmp_path):
