@@ -11,7 +11,7 @@ import torch
 
 import events
 from sim.errors import UserError
-from train import checkpoint
+from train import checkpoint, loop
 from train.augment import augment
 from train.config import PRESETS, Config, preset
 from train.loop import train
@@ -57,6 +57,19 @@ def test_a_run_cut_off_after_any_epoch_ends_in_the_same_weights(tmp_path, monkey
     assert a.keys() == b.keys() and [k for k in a if not torch.equal(a[k], b[k])] == []
     rows = [[json.loads(line) for line in open(tmp_path / d / "log.jsonl")] for d in ("whole", "cut")]
     assert [r["loss"] for r in rows[0]] == [r["loss"] for r in rows[1]]
+
+
+def test_norms_of_some_batches_serve_to_show_an_accuracy_only(tmp_path, monkeypatch):
+    seen = []
+    reestimate = loop.reestimate_norms
+    monkeypatch.setattr(loop, "reestimate_norms", lambda *args: (seen.append(args[-1]), reestimate(*args)))
+    train(SMALL, tmp_path / "all", quiet=True, threads=1)
+    monkeypatch.setattr(loop, "SHOW_BATCHES", 1)
+    train(SMALL, tmp_path / "some", quiet=True, threads=1)
+    assert seen == [1, 1, 2, 1]                  # every batch; with SHOW_BATCHES 1 one of the two, but all of them in the last float epoch
+    for name in ("float.pt", "model.pt"):
+        a, b = weights(tmp_path / "all" / name), weights(tmp_path / "some" / name)
+        assert [k for k in a if not torch.equal(a[k], b[k])] == []
 
 
 def test_resuming_another_configuration_is_refused(tmp_path):

@@ -30,6 +30,8 @@ from .evaluate import accuracy
 from .logs import Log
 from .model import SmolMamba
 
+SHOW_BATCHES = 20           # at least so many, spread over the training set, for norms that only serve to show an accuracy
+
 
 @dataclass
 class Tally:
@@ -154,8 +156,8 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
             if cfg.gate_from * cfg.float_epochs <= epoch + 1 <= cfg.float_epochs + cfg.exact_epochs // 2:     # then the thresholds hold still
                 _add_histograms(tally.histograms, ranks)
                 _calibrate(model, tally.histograms, cfg)
-            if not exact:
-                reestimate_norms(model, x_train, sizes, device)
+            if not exact:                        # all batches for the model that is kept, some for the accuracy that is shown
+                reestimate_norms(model, x_train, sizes, device, 1 if epoch + 1 == cfg.float_epochs else max(1, len(sizes) // SHOW_BATCHES))
             val = accuracy(model, x_val, y_val, exact, cfg.batch, device, ranks)
             ranks.check_same(model)
             facts["seconds"] += time.time() - began
@@ -270,8 +272,8 @@ def _set_lr(optimizer, cfg, epoch):
 
 
 @torch.no_grad()
-def reestimate_norms(model, x, sizes, device):
-    """Statistics of the norms over the whole training set: lagging averages are far off in a net of binary activations.
+def reestimate_norms(model, x, sizes, device, every=1):
+    """Statistics of the norms over the whole training set, or over one batch in `every`: lagging averages are far off in a net of binary activations.
 
     x: this process's samples, `sizes[i]` of them for batch i.
     """
@@ -280,10 +282,9 @@ def reestimate_norms(model, x, sizes, device):
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    start = 0
-    for size in sizes:
-        model(to_stream(x[start:start + size], device))
-        start += size
+    starts = np.cumsum([0, *sizes])
+    for i in range(0, len(sizes), every):
+        model(to_stream(x[starts[i]:starts[i + 1]], device))
     for norm in norms:
         norm.momentum = 0.1
     model.eval()
