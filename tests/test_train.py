@@ -152,7 +152,8 @@ def test_no_pickle_is_loaded(saved, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"bank": 7}, {"keep": (0.5,)}, {"keep": (0.5, 2.0)}, {"decays": ()}, {"width": 0}, {"mix_decay": 5000}, {"gate": "x"}, {"stem": (0,)}, {"keep": "3x"},
-                                    {"keep": ("a", "b")}, {"lr": "fast"}, {"lr": float("nan")}, {"encoder": 3}, {"width": 8.0}, {"float_epochs": 1.5}, {"scan": 1}])
+                                    {"keep": ("a", "b")}, {"lr": "fast"}, {"lr": float("nan")}, {"encoder": 3}, {"width": 8.0}, {"float_epochs": 1.5}, {"scan": 1}, {"lr": 10**400}, {"lr": 0},
+                                    {"exact_lr": -1e-3}, {"seed": -1}, {"weight_decay": -1}, {"label_smoothing": 2}])
 def test_configuration_faults(change):
     with pytest.raises(UserError, match=f"configuration: {next(iter(change))} "):
         Config.from_dict(SMALL.to_dict() | change)

@@ -1,6 +1,6 @@
 """The one configuration of a training run, its presets, and how it is checked."""
 
-import math
+import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from sim.errors import UserError
@@ -88,6 +88,11 @@ class Config:
         _require(self.accumulate <= self.batch, f"accumulate is {self.accumulate}, expected no more than the batch, {self.batch}")
         _require(type(self.amp) is bool, f"amp is {self.amp!r}, expected true or false")
         _require(type(self.patience) is int and self.patience >= 0, f"patience is {self.patience!r}, expected a number of epochs")
+        _require(type(self.seed) is int and 0 <= self.seed < 2**63, f"seed is {self.seed!r}, expected an integer of at least 0")
+        for name in ("lr", "exact_lr", "tau", "scale"):
+            _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)!r}, expected a number above 0")
+        _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay!r}, expected a number of at least 0")
+        _require(0 <= self.label_smoothing <= 1, f"label_smoothing is {self.label_smoothing!r}, expected a share in 0..1")
         _require(0 <= self.jitter_us <= 1e9, f"jitter_us is {self.jitter_us!r}, expected microseconds")
         _require(0 <= self.stretch < 1, f"stretch is {self.stretch!r}, expected a share in 0..1")
         _require(0 <= self.flip_polarity <= 1, f"flip_polarity is {self.flip_polarity!r}, expected a share in 0..1")
@@ -109,13 +114,14 @@ class Config:
         return Config(**values)
 
 
+_LARGEST = sys.float_info.max
 _KINDS = {str: "a word", int: "an integer", float: "a number", bool: "true or false", tuple: "a list of numbers, such as [2, 8]", dict: "a table of names and values"}
 
 
 def _fits(value, default):
     """Whether a value from outside has the type of an entry's default: any finite number where that is a float, a sequence of numbers where it is a tuple."""
     if isinstance(default, float):
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST          # NaN is not; an integer may be too long for a float
     if isinstance(default, tuple):
         return type(value) is tuple and all(_fits(v, 0.0) for v in value)
     return type(value) is type(default)
