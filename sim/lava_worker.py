@@ -1,20 +1,19 @@
 """The process in which Lava runs; started by `sim.simulator`, `python -m sim.lava_worker FOLDER`.
 
 Reads the job from stdin (length, then a pickle from its own parent), inputs from FOLDER/in_<i>.npy, writes FOLDER/out.npy and, at the end,
-FOLDER/report.json. If stdin closes, the parent is gone or has had enough: it ends itself and its children.
+FOLDER/report.json. If stdin closes, the parent is gone or has had enough: it ends itself, and with it all that Lava has started (`sim.forks`).
 """
 
 import json
 import os
 import pickle
-import signal
 import struct
 import sys
 import threading
 import time
 import traceback
 
-from sim import compat
+from sim import compat, forks
 
 compat.apply()
 
@@ -54,50 +53,36 @@ def run_lava(executable, steps):
         ModelFailed: a process model raised or died.
     """
     runtime = Runtime(executable, ActorType.MultiProcessing)
-    _cleanup.append(lambda: _end_actors(runtime))
     executable.assign_runtime_to_all_processes(runtime)
-    runtime.initialize()
-    runtime.start(RunSteps(num_steps=steps, blocking=False))
-    actors = runtime._messaging_infrastructure.actors
-    while not all(port.probe() for port in runtime.service_to_runtime):
-        for actor in actors:
-            if not actor.is_alive():
-                # What it raised, it has sent before it ended.
-                raise ModelFailed(actor.exception[1] if actor.exception else f"a Lava process died with exit code {actor.exitcode}")
-        time.sleep(POLL_S)
-    runtime.wait()
-    runtime.stop()
-    _cleanup.clear()
+    try:
+        runtime.initialize()
+        runtime.start(RunSteps(num_steps=steps, blocking=False))
+        actors = runtime._messaging_infrastructure.actors
+        while not all(port.probe() for port in runtime.service_to_runtime):
+            for actor in actors:
+                if not actor.is_alive():
+                    # What it raised, it has sent before it ended.
+                    raise ModelFailed(actor.exception[1] if actor.exception else f"a Lava process died with exit code {actor.exitcode}")
+            time.sleep(POLL_S)
+        runtime.wait()
+        runtime.stop()
+    except Exception:
+        _end_actors(runtime._messaging_infrastructure)
+        raise
 
 
-def _end_actors(runtime):
-    infrastructure = runtime._messaging_infrastructure
+def _end_actors(infrastructure):
+    """What Lava has started so far; the others would wait for ever for the one that failed."""
     if infrastructure is not None:
         for actor in infrastructure.actors:
             actor.kill()
         infrastructure.smm.shutdown()
 
 
-_cleanup = []              # what to call before leaving early
-_leaving = threading.Lock()
-
-
-def _leave(code, orphaned=False):
-    """Ends this process, after the clean-up. A second thread that calls it (to the main one, actors that the other ends look like a failure) waits until
-    all is over: it would find the clean-up begun, take it for done, and end the process in its midst."""
-    _leaving.acquire()
-    try:
-        for step in _cleanup:
-            step()
-    finally:
-        if orphaned and os.getpgrp() == os.getpid():       # nobody will do it for us: what has only half started is not in the clean-up
-            os.killpg(0, signal.SIGKILL)
-        os._exit(code)
-
-
 def _leave_with_parent():
+    """At once, whatever the other threads are doing: to clean up beside them crashed the process in their midst. The kernel ends the children."""
     os.read(0, 1)          # returns when the parent closes its end; a raw read holds no lock that a fork would inherit
-    _leave(1, orphaned=True)
+    os._exit(1)
 
 
 def _receive():
@@ -125,6 +110,7 @@ def simulate(job, folder):
 def serve(folder, execute):
     """Receives a job, has `execute(job, folder)` do it, writes the report, ends this process."""
     job = _receive()
+    forks.end_with_this_process()
     sys.setrecursionlimit(RECURSION)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
@@ -139,7 +125,7 @@ def serve(folder, execute):
     with open(f"{folder}/report.tmp", "w") as file:
         json.dump(report, file)
     os.replace(f"{folder}/report.tmp", f"{folder}/report.json")
-    _leave(0)
+    os._exit(0)            # what Lava leaves for the interpreter to clear up at its end can wait for ever
 
 
 if __name__ == "__main__":

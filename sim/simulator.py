@@ -25,7 +25,8 @@ from .schedule import latencies
 
 EXECUTORS = ("fused", "stock")
 POLL_S = 0.02
-GRACE_S = 10               # for the worker to end its processes and free its shared memory
+GRACE_S = 10               # for the worker to end
+TIDY_S = 2                 # for those that end after it: Python's resource tracker frees shared memory
 
 
 class SimulationError(Exception):
@@ -181,7 +182,7 @@ def _wait(worker, folder, steps, timeout_s, stall_s, progress):
 
 
 def _end(worker):
-    """Ends the worker and everything in its session. A closed stdin asks it to do so itself, which frees its shared memory."""
+    """Ends the worker and everything in its session. A closed stdin asks it to do so itself; what then clears up its shared memory is given time to."""
     try:
         worker.stdin.close()
     except BrokenPipeError:
@@ -190,7 +191,11 @@ def _end(worker):
         worker.wait(GRACE_S)
     except subprocess.TimeoutExpired:
         pass
+    end = time.monotonic() + TIDY_S
     try:
+        while worker.poll() is not None and time.monotonic() < end:
+            os.killpg(worker.pid, 0)           # raises once there is none left
+            time.sleep(POLL_S)
         os.killpg(worker.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass

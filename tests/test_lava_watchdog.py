@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -14,7 +15,7 @@ from broken import STEP, broken_net, broken_tokens
 from sim.simulator import SimulationError, simulate
 
 HERE = Path(__file__).resolve().parent
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="counts processes in /proc")
+pytestmark = [pytest.mark.usefixtures("shared_memory"), pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="counts processes in /proc")]
 
 
 @pytest.fixture
@@ -41,6 +42,15 @@ def gone(alive, seconds=60):
     while alive() and time.monotonic() < end:
         time.sleep(0.1)
     return not alive()
+
+
+@pytest.fixture
+def shared_memory():
+    """Checks at the end of a test that it has left no shared memory behind."""
+    folder = Path("/dev/shm")
+    before = set(folder.glob("psm_*"))
+    yield
+    assert not set(folder.glob("psm_*")) - before
 
 
 @pytest.mark.parametrize("threads", [False, True])
@@ -91,4 +101,28 @@ def test_killed_caller(alive, processes):
     assert len(alive()) >= processes
     caller.send_signal(signal.SIGKILL)
     caller.wait()
+    assert gone(alive)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [3, 4, 5, 6, 6])
+def test_killed_worker(alive, processes):
+    """A worker that is killed, or crashes, takes all of Lava's processes with it."""
+    net = broken_net("hang")
+    end = time.monotonic() + 120
+
+    def kill():
+        while len(alive()) < processes and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(workers()[0], signal.SIGKILL)
+
+    def workers():
+        """The worker is the first of its session."""
+        return [pid for pid in alive() if pid != os.getpid() and os.getsid(pid) == pid]
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(SimulationError, match="died .exit code -9.*"):
+        simulate(net, broken_tokens(net))
+    thread.join()
     assert gone(alive)
