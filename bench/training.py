@@ -1,4 +1,5 @@
-"""The training kernel and a whole training step against the same with SLAYER's loop, forward and backward, one thread; `ratio` is ours over the row's."""
+"""The training kernel and a whole training step against the same with SLAYER's neurons, forward and backward, on one thread and, where there is a GPU, there;
+`ratio` is ours over the row's. SLAYER steps through time in Python on the CPU, and by CUDA kernels of its own, which it compiles with nvcc, on a GPU."""
 
 import os
 from contextlib import contextmanager
@@ -7,73 +8,94 @@ from itertools import groupby
 from .measure import MODELS, median, require
 from .registry import Row
 
+LOOP = {"cpu": "SLAYER's loop", "cuda": "SLAYER's CUDA kernels"}
+
 
 def rows(quick):
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")            # before torch comes: its profiler would announce itself on standard error
-    for shape in ((8, 64, 256),) if quick else ((8, 64, 256), (32, 256, 1024)):
-        yield from kernel(shape, 3 if quick else 5)
-    for name in ("digits-tiny",) if quick else ("digits-tiny", "nmnist-small"):
-        yield from step(name, 3 if quick else 5)
+    import torch
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        for shape in ((8, 64, 256),) if quick else ((8, 64, 256), (32, 256, 1024)):
+            yield from kernel(shape, 3 if quick else 5, device)
+        for name in ("digits-tiny",) if quick else ("digits-tiny", "nmnist-small"):
+            yield from step(name, 3 if quick else 5, device)
 
 
-def kernel(shape, runs):
+def prepare(device):
+    """(runs of a measurement for one on the CPU, a function that waits until the device has done all it was given, what names begin with)."""
+    import torch
+    from train import dynamics
+    dynamics.set_threads(1)
+    torch.set_flush_denormal(True)
+    if device == "cpu":
+        return 1, lambda: None, ""
+    return 10, torch.cuda.synchronize, f"{torch.cuda.get_device_name()}, "
+
+
+def kernel(shape, runs, device):
     """Rows for [batch, channels, steps]."""
     import torch
     from train import dynamics
     from train.slayer import slayer
-    dynamics.set_threads(1)
-    torch.set_flush_denormal(True)
+    more, wait, where = prepare(device)
     batch, n, steps = shape
-    x = (torch.randint(-20, 21, (batch, steps, n)) * (2 / 64)).transpose(1, 2).requires_grad_()
+    x = (torch.randint(-20, 21, (batch, steps, n)) * (2 / 64)).to(device).transpose(1, 2).requires_grad_()
     y = x.detach().contiguous().requires_grad_()
-    neuron = slayer.neuron.cuba.Neuron(threshold=1.0, current_decay=0.1, voltage_decay=4095 / 4096, tau_grad=0.005, scale_grad=10)
-    i_decay, bias, gain = torch.full((n,), 410), torch.zeros(n), torch.ones(n)
+    neuron = slayer.neuron.cuba.Neuron(threshold=1.0, current_decay=0.1, voltage_decay=4095 / 4096, tau_grad=0.005, scale_grad=10).to(device)
+    i_decay, bias, gain = torch.full((n,), 410, device=device), torch.zeros(n, device=device), torch.ones(n, device=device)
     run = lambda: dynamics.cuba(x, bias, i_decay, 4095, gain, 0.5, 1.0)                 # noqa: E731
-    require(torch.equal(run(), neuron(y)), "the training kernel and SLAYER's loop differ")
-    ours = median(lambda: run().sum().backward(), runs)
-    theirs = median(lambda: neuron(y).sum().backward(), 1 if runs < 5 else 2)
-    name = f"CUBA forward + backward {list(shape)}"
-    yield Row(f"{name}: kernel", 1e3 * ours, "ms", 1.0, "spikes equal")
-    yield Row(f"{name}: SLAYER's loop", 1e3 * theirs, "ms", theirs / ours)
+
+    def both(forward):
+        forward().sum().backward()
+        wait()
+
+    ours = median(lambda: both(run), more * runs)
+    name = f"{where}CUBA forward + backward {list(shape)}"
+    yield Row(f"{name}: kernel", 1e3 * ours, "ms", 1.0)
+    require(torch.equal(run(), neuron(y)), f"{where}the training kernel and {LOOP[device]} differ")
+    theirs = median(lambda: both(lambda: neuron(y)), more * (1 if runs < 5 else 2))
+    yield Row(f"{name}: {LOOP[device]}", 1e3 * theirs, "ms", theirs / ours, "spikes equal")
 
 
-def step(name, runs):
+def step(name, runs, device):
     """Rows for a step of the integer phase on a trained net, batch 32: forward, backward, optimiser. Biases are 0, as SLAYER's neurons have none."""
     import torch
     from torch.nn import functional as F
-    from train import checkpoint, dynamics
-    dynamics.set_threads(1)
-    torch.set_flush_denormal(True)
+    from train import checkpoint
+    more, wait, where = prepare(device)
     model, _ = checkpoint.load(MODELS / f"{name}.pt")
     for layer in model.layers():
         layer.bias.data.zero_()
-    model.train()
+    model.to(device).train()
     steps = model.n_tokens * model.n_frames
-    x = (torch.rand(32, steps, model.encoder.channels) < 0.1).float().transpose(1, 2)
-    y = torch.arange(32) % 10
+    x = (torch.rand(32, steps, model.encoder.channels) < 0.1).to(device).float().transpose(1, 2)
+    y = (torch.arange(32) % 10).to(device)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
 
     def run():
         F.cross_entropy(model(x, exact=True), y).backward()
         optimizer.step()
         optimizer.zero_grad()
+        wait()
 
-    ours, expected = median(run, runs), model(x, exact=True)
-    with slayers_loop():
+    ours, expected = median(run, more * runs), model(x, exact=True)
+    name = f"{where}{name}"
+    yield Row(f"{name}: training step, batch 32", 1e3 * ours, "ms", 1.0)
+    with slayers_neurons():
         require(torch.equal(model(x, exact=True), expected), f"{name}: a step's scores with SLAYER's neurons differ")
-        theirs = median(run, 1)
-    yield Row(f"{name}: training step, batch 32", 1e3 * ours, "ms", 1.0, "scores equal")
-    yield Row(f"{name}: the same with SLAYER's neurons", 1e3 * theirs, "ms", theirs / ours)
+        theirs = median(run, more)
+    yield Row(f"{name}: the same with {LOOP[device]}", 1e3 * theirs, "ms", theirs / ours, "scores equal")
     with torch.profiler.profile() as profile:
         run()
     kinds = {"matrix products": ("aten::mm", "aten::addmm", "aten::bmm"), "dynamics": ("_Cuba", "_CubaBackward")}
-    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    spent = {event.key: event.self_cpu_time_total if device == "cpu" else event.self_device_time_total for event in profile.key_averages()}
+    total = sum(spent.values()) if device == "cpu" else 1e6 * ours
     for kind, keys in kinds.items():
-        yield Row(f"{name}: of our step, {kind}", 100 * sum(spent.get(key, 0) for key in keys) / sum(spent.values()), "%")
+        yield Row(f"{name}: of our step, {kind}", 100 * sum(spent.get(key, 0) for key in keys) / total, "%")
 
 
 @contextmanager
-def slayers_loop():
+def slayers_neurons():
     """Within it, `dynamics.cuba` runs SLAYER's neuron modules, one for each stretch of channels with the same decay and gain."""
     import torch
     from train import dynamics
@@ -86,7 +108,7 @@ def slayers_loop():
             end = start + len(list(stretch))
             key = decay, g, end - start
             if key not in neurons:
-                neurons[key] = slayer.neuron.cuba.Neuron(threshold=g, current_decay=decay / 4096, voltage_decay=v_decay / 4096, tau_grad=tau / 100, scale_grad=scale * 10)
+                neurons[key] = slayer.neuron.cuba.Neuron(threshold=g, current_decay=decay / 4096, voltage_decay=v_decay / 4096, tau_grad=tau / 100, scale_grad=scale * 10).to(x.device)
             out.append(neurons[key](x[:, start:end].contiguous() * g))
             start = end
         return torch.cat(out, 1)

@@ -14,7 +14,7 @@ BATCH = 32
 
 
 def compare_all(model_path, dataset=None, split="test", data_root=None, limit=None, progress=None):
-    """Runs a model's own integer mode and its net in the engine on recordings, and compares every layer, step and neuron.
+    """Runs a model's own integer mode, on the GPU if there is one, and its net in the engine on recordings, and compares every layer, step and neuron.
 
     Args:
         model_path: checkpoint of a model that training or export has folded and calibrated.
@@ -22,12 +22,14 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
         progress: called with (samples done, samples in all).
 
     Returns:
-        dict of JSON values: model, dataset, split, samples, layers (compared), layers_left_out (of which SLAYER's side has no spikes of its own), compared
+        dict of JSON values: model, device (cpu or cuda), dataset, split, samples, layers (compared), layers_left_out (of which SLAYER's side has no spikes of its own), compared
         (neuron-steps and read-outs), differences, first_difference (None, or dict(layer, sample, step, neuron, slayer, engine, history)), seconds.
 
     Raises:
         UserError: the checkpoint or the data.
     """
+    import torch
+
     import events
     from sim import engine
     from sim.history import history, sample_traces
@@ -37,6 +39,8 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
     from .integers import to_net
     model, content = checkpoint.load(model_path)
     net = to_net(model, content["classes"], content["facts"])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
     name = dataset or model.cfg.dataset
     recordings = events.load(name, split, data_root)
     if recordings.height != model.encoder.height or recordings.width != model.encoder.width:
@@ -57,7 +61,7 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
             first |= dict(sample=begin + first["sample"], history=past)
         if progress:
             progress(begin + len(tokens), len(clips))
-    return dict(model=str(model_path), dataset=name, split=split, samples=len(clips), layers=[n.name for n in net.nodes if n.name in layers],
+    return dict(model=str(model_path), device=device, dataset=name, split=split, samples=len(clips), layers=[n.name for n in net.nodes if n.name in layers],
                 layers_left_out=[n.name for n in net.nodes[:-1] if n.name not in layers], compared=compared, differences=differences, first_difference=first,
                 seconds=time.monotonic() - start)
 

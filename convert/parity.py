@@ -4,20 +4,21 @@ import numpy as np
 import torch
 
 from sim import engine
+from train.data import to_stream
 
 from .integers import _parts
 
 
 def slayer_traces(model, tokens):
-    """Runs the model in integer mode. Returns (node name -> uint8 [B, K, n], predictions) under the names of `convert.integers.to_net`.
+    """Runs the model in integer mode, where it is. Returns (node name -> uint8 [B, K, n], scores, a tensor there) under the names of `convert.integers.to_net`.
 
     tokens: uint8 [B, K, C].
     """
     trace = {}
     with torch.no_grad():
         model.eval()
-        logits = model(torch.from_numpy(tokens).float().transpose(1, 2), exact=True, trace=trace)
-    rows = {k: v.transpose(1, 2).to(torch.uint8).numpy() for k, v in trace.items()}
+        logits = model(to_stream(tokens, model.readout_gain.device), exact=True, trace=trace)
+    rows = {k: v.transpose(1, 2).to(torch.uint8).cpu().numpy() for k, v in trace.items()}
     out = {}
     for name, x in rows.items():
         if name.startswith("stem"):
@@ -50,7 +51,7 @@ def compare(model, net, tokens):
         if len(differ) and first is None:
             s, k, j = (int(i) for i in differ[0])
             first = dict(layer=node.name, sample=s, step=k, neuron=j, slayer=int(a[s, k, j]), engine=int(b[s, k, j]))
-    scores = logit_integers(model, logits, tokens.shape[1]).numpy()
+    scores = logit_integers(model, logits, tokens.shape[1]).cpu().numpy()
     differ = np.argwhere(scores != result.logits)
     if len(differ) and first is None:
         s, j = (int(i) for i in differ[0])

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_kernel_rows():
-    rows = list(kernel((2, 4, 10), 1))
+    rows = list(kernel((2, 4, 10), 1, "cpu"))
     assert [r.unit for r in rows] == ["ms", "ms"] and rows[0].ratio == 1.0
     assert math.isclose(rows[1].ratio, rows[1].value / rows[0].value, rel_tol=1e-9)
 

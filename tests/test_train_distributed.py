@@ -20,7 +20,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 def python(*arguments, cwd=REPO, **more):
     paths = os.pathsep.join([str(REPO), str(REPO / "tests")])
-    env = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    env = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}     # two processes need two GPUs
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, env=env, **more)
 
 

@@ -17,8 +17,8 @@ REAL = REPO.parent / "shared" / "data" / "DVSGesture" / "ibmGestureTest"
 SMALL = ["stem=[8]", "width=8", "bank=8", "batch=4"]
 
 
-def command(*arguments, cwd):
-    env = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+def command(*arguments, cwd, **more):
+    env = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"} | more
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, env=env)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -35,7 +35,7 @@ def test_trains_to_the_end_alone_and_on_two_processes(tmp_path):
         shutil.copytree(REAL, tmp_path / "DVSGesture/ibmGestureTest", dirs_exist_ok=True)
     options = ["-m", "train", "--dataset", "dvs128", "--data-root", str(tmp_path), "--epochs", "2", "--threads", "1", "--json", *(a for s in SMALL for a in ("--set", s))]
     alone = command(*options, "--name", "alone", cwd=tmp_path)
-    two = command("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *options, "--name", "two", cwd=tmp_path)
+    two = command("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *options, "--name", "two", cwd=tmp_path, CUDA_VISIBLE_DEVICES="")         # two processes need two GPUs
     for facts in (alone, two):
         assert (facts["n_train"], facts["n_val"], facts["best_epoch"]) == (4, 2, 2)
     out = command("-m", "train", "--dataset", "dvs128", "--data-root", str(tmp_path), "--name", "two", "--epochs", "0", "--split", "test", "--json", cwd=tmp_path)

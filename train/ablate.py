@@ -85,7 +85,7 @@ def kept(model, x, batch):
     with torch.no_grad():
         for i in range(0, len(x), batch):
             model(to_stream(x[i:i + batch], "cpu"), exact=True)
-            total += len(x[i:i + batch]) * statistics.fmean(model.kept.values() or [1.0])
+            total += len(x[i:i + batch]) * statistics.fmean(map(float, model.kept.values() or [1.0]))
     return total / len(x)
 
 

@@ -97,7 +97,7 @@ class Ranks:
         """RuntimeError if the model's state is not bit for bit that of the other processes."""
         if self.size == 1:
             return
-        bits = torch.cat([t.double().flatten().view(torch.int64) for t in model.state_dict().values()])
+        bits = torch.cat([t.to(self.device).double().flatten().view(torch.int64) for t in model.state_dict().values()])
         mine = torch.stack([bits.sum(), (bits * torch.arange(1, len(bits) + 1, device=bits.device)).sum()])
         low, high = mine.clone(), mine.clone()
         dist.all_reduce(low, dist.ReduceOp.MIN)

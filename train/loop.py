@@ -201,14 +201,14 @@ def backward(model, x, y, n, cfg, exact, device, histograms):
         logits = precision.forward(model, xs, exact, cfg.amp)
         loss = F.cross_entropy(logits, ys, label_smoothing=cfg.label_smoothing) * weight
         loss.backward()
-        hits, rate = int((logits.detach().argmax(1) == ys).sum()), np.mean([layer.rate for layer in model.layers()])
+        hits, rate = int((logits.detach().argmax(1) == ys).sum()), float(torch.stack([layer.rate for layer in model.layers()]).mean())
         sums += [float(loss.detach()), hits, _kept(model) * weight, rate * weight]
         _count(model, histograms)
     return sums
 
 
 def _kept(model):
-    return float(np.mean(list(model.kept.values()))) if model.kept else 1.0
+    return float(torch.stack(list(model.kept.values())).mean()) if model.kept else 1.0
 
 
 def _count(model, histograms, block=None):

@@ -49,16 +49,20 @@ class CubaLayer(nn.Module):
             nn.init.normal_(s.weight, std=1 / math.sqrt(s.weight.shape[1]))
         self.group = n // len(taus)
         i_decay = [max(1, round(DECAY_ONE / t)) for t in taus]
+        self.memoryless = min(i_decay) == DECAY_ONE
         self.register_buffer("i_decay", torch.tensor(i_decay).repeat_interleave(self.group))
         self.register_buffer("gain", torch.ones(n))
         self.register_buffer("folded", torch.tensor(False))
         self.bias = nn.Parameter(torch.zeros(n), requires_grad=False)
         self.norm = nn.BatchNorm1d(n)
-        self.rate = 0.0
+        self.rate = torch.zeros(())
 
-    @property
-    def memoryless(self):
-        return bool((self.i_decay == DECAY_ONE).all())
+    def _apply(self, fn, recurse=True):
+        """Moves to a device all but `folded`: Python branches on it, and to ask a GPU for it would mean to wait until it has done all it was given."""
+        folded = self.folded
+        super()._apply(fn, recurse)
+        self.folded = folded
+        return self
 
     def neurons(self):
         """SLAYER's own neurons for this layer, one per decay: what the forward pass stands for, and is tested against."""
@@ -103,7 +107,7 @@ class CubaLayer(nn.Module):
             rows = x.transpose(1, 2).reshape(-1, self.n)
             x = self.norm(rows).view(x.shape[0], -1, self.n).transpose(1, 2)
         s = dynamics.cuba(x, self.quantized_bias(exact), i_decay, self.v_decay, self.gain, self.tau, self.scale, self.frame_steps, exact)
-        self.rate = float(s.detach().mean())
+        self.rate = s.detach().mean()
         return s
 
     def fold(self):
@@ -133,7 +137,7 @@ class CubaLayer(nn.Module):
 
 
 class SmolMamba(nn.Module):
-    """The whole net. `forward` returns class scores [B, classes]; `self.kept` is the open share of each gate of the last call."""
+    """The whole net. `forward` returns class scores [B, classes]; `self.kept` is the open share of each gate of the last call, tensors of one element."""
 
     def __init__(self, cfg: Config, encoder, n_classes):
         super().__init__()
@@ -162,6 +166,13 @@ class SmolMamba(nn.Module):
         self.register_buffer("readout_gain", torch.ones(()))
         self.register_buffer("thresholds", torch.zeros(len(self.towers), cfg.blocks, dtype=torch.long))     # 0: not calibrated, top-k
         self.kept, self.gate_inputs = {}, {}
+
+    def _apply(self, fn, recurse=True):
+        """All but the thresholds, as in `CubaLayer`."""
+        thresholds = self.thresholds
+        super()._apply(fn, recurse)
+        self.thresholds = thresholds
+        return self
 
     def layers(self):
         """Every `CubaLayer`."""
@@ -220,7 +231,7 @@ class SmolMamba(nn.Module):
             mask = pruning.fixed_gate(x, threshold, self.n_tokens)
         else:
             mask = pruning.top_k(x, cfg.keep[block], self.n_tokens, cfg.latency_bonus, cfg.pruner, cfg.seed)
-        self.kept[tower, block] = float(mask.mean())
+        self.kept[tower, block] = mask.mean()
         return x * mask[:, None]
 
     def run_tower(self, x, tower, exact, trace=None):
