@@ -98,7 +98,7 @@ def _block(model, tower, i, block, x, nodes):
 
 def _parts(layer):
     """Neuron indices of each gain of a layer, in order of first neuron."""
-    gains = layer.gain.numpy()
+    gains = layer.gain.cpu().numpy()
     _, first = np.unique(gains, return_index=True)
     return [np.nonzero(gains == gains[i])[0] for i in sorted(first)]
 

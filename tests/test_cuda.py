@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from convert import parity
 from convert.integers import to_net
 from sim import netx
 from train import checkpoint, precision
-from train.loop import train
+from train.graphs import Recorded
+from train.loop import passes, train
+from train.model import SmolMamba
 
 REPO = Path(__file__).resolve().parent.parent
 NETS = sorted((REPO / "models").glob("*.net"))
@@ -43,6 +46,40 @@ class _Quiet:
     @staticmethod
     def print(text):
         print(text)
+
+
+@needs_gpu
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_graph_computes_what_python_does(exact):
+    """Loss, right predictions, gradients, the norms' statistics and what is looked at between steps, on two batches in turn."""
+    random = torch.Generator().manual_seed(1)
+    models = []
+    for _ in range(2):
+        model, _ = checkpoint.load(REPO / "models" / "digits-tiny.pt")
+        if not exact:
+            torch.manual_seed(1)
+            model = SmolMamba(model.cfg, model.encoder, 10)
+        models.append(model.to("cuda").train())
+    plain, replayed = models
+    recorded = Recorded(replayed, partial(passes, cfg=plain.cfg))
+    size = plain.encoder.channels, plain.n_tokens * plain.n_frames
+    for _ in range(3):
+        x = (torch.rand(32, size[1], size[0], generator=random) < 0.2).to("cuda").float().transpose(1, 2)
+        y = torch.randint(0, 10, (32,), generator=random).to("cuda")
+        plain.zero_grad()
+        replayed.zero_grad()
+        loss, hits = passes(plain, x, y, exact, plain.cfg)
+        loss_too, hits_too = recorded(x, y, exact)
+        assert torch.equal(hits, hits_too)
+        torch.testing.assert_close(loss, loss_too)
+        for (name, p), q in zip(plain.named_parameters(), replayed.parameters()):
+            assert (p.grad is None) == (q.grad is None), name
+            if p.grad is not None:
+                torch.testing.assert_close(p.grad, q.grad, rtol=1e-4, atol=1e-6, msg=name)
+        for (name, a), b in zip(plain.named_buffers(), replayed.buffers()):
+            torch.testing.assert_close(a, b, msg=name)
+        assert all(torch.equal(plain.kept[key], replayed.kept[key]) and torch.equal(plain.gate_inputs[key], replayed.gate_inputs[key]) for key in plain.kept)
+        assert plain.kept and all(torch.equal(a.rate, b.rate) for a, b in zip(plain.layers(), replayed.layers()))
 
 
 @needs_gpu

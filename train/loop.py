@@ -10,6 +10,7 @@ import math
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from .data import batches, chunks, to_stream
 from .distributed import ALONE
 from .dynamics import set_threads
 from .evaluate import accuracy
+from .graphs import Recorded
 from .logs import Log
 from .model import SmolMamba
 
@@ -111,6 +113,7 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
         with ranks.together():
             log = Log(run_dir, state["epoch"], tensorboard) if ranks.first else None
         precision.prepare(device, cfg.amp, console)
+        recorded = Recorded(model, partial(passes, cfg=cfg)) if device != "cpu" and ranks.size == 1 else None
 
         def save(name, **more):
             if ranks.first:
@@ -133,7 +136,7 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
                 _set_lr(optimizer, cfg, epoch + step / steps)
                 optimizer.zero_grad(set_to_none=True)
                 due = save_minutes is not None and time.monotonic() - saved >= 60 * save_minutes
-                sums = backward(model, x, y, n, cfg, exact, device, tally.histograms)
+                sums = backward(model, x, y, n, cfg, exact, device, tally.histograms, recorded)
                 loss, hits, tally.kept, tally.rate, due = ranks.add(torch.tensor([*sums, float(due and ranks.first)], dtype=torch.float64)).tolist()
                 if not math.isfinite(loss):
                     with ranks.together():
@@ -190,19 +193,26 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
     return facts
 
 
-def backward(model, x, y, n, cfg, exact, device, histograms):
+def passes(model, x, y, exact, cfg, weight=1.0):
+    """Forward and backward pass on the device: adds the gradients of the samples' mean loss times `weight`. Returns tensors (that loss, right predictions)."""
+    logits = precision.forward(model, x, exact, cfg.amp)
+    loss = F.cross_entropy(logits, y, label_smoothing=cfg.label_smoothing) * weight
+    loss.backward()
+    return loss.detach(), (logits.detach().argmax(1) == y).sum()
+
+
+def backward(model, x, y, n, cfg, exact, device, histograms, recorded=None):
     """Adds to the gradients those of samples (x uint8 [b, K, C], y [b]) of a batch of `n`, whose loss is the batch's mean, in `cfg.accumulate` parts.
+    recorded: `train.graphs.Recorded`, for batches of the usual size, that are in one piece.
 
     Adds the gates' counts to `histograms`. Returns these samples' share of the batch's [loss, hits, kept share, spike rate].
     """
     sums = np.zeros(4)
     for rows in np.array_split(np.arange(len(y)), cfg.accumulate):
         xs, ys, weight = to_stream(x[rows[0]:rows[-1] + 1], device), y[rows[0]:rows[-1] + 1].to(device), len(rows) / n
-        logits = precision.forward(model, xs, exact, cfg.amp)
-        loss = F.cross_entropy(logits, ys, label_smoothing=cfg.label_smoothing) * weight
-        loss.backward()
-        hits, rate = int((logits.detach().argmax(1) == ys).sum()), float(torch.stack([layer.rate for layer in model.layers()]).mean())
-        sums += [float(loss.detach()), hits, _kept(model) * weight, rate * weight]
+        loss, hits = recorded(xs, ys, exact) if recorded and len(rows) == n == cfg.batch else passes(model, xs, ys, exact, cfg, weight)
+        rate = torch.stack([layer.rate for layer in model.layers()]).mean()
+        sums += [float(loss), int(hits), _kept(model) * weight, float(rate) * weight]
         _count(model, histograms)
     return sums
 

@@ -1,0 +1,62 @@
+"""A training step's forward and backward pass as one CUDA graph.
+
+A step of these nets is some 800 kernels, each so short that a GPU does it sooner than Python asks for the next. A graph is recorded once, and its replay asks
+for all of them at once, on new numbers in the same memory. What Python decides on the way is part of the recording: when one of these things changes
+(the phase, the thresholds of the gates, the size of the batch), it is made anew.
+"""
+
+import torch
+
+WARM_UP = 3            # passes before a recording, as torch asks for: kernels are compiled and libraries set up, which a recording must not contain
+
+
+class Recorded:
+    """`passes(model, x, y, exact)` by replay.
+
+    Args:
+        model: a `SmolMamba` on a GPU, in training mode whenever this is called.
+        passes: forward and backward; leaves gradients in the parameters and returns tensors.
+    """
+
+    def __init__(self, model, passes):
+        self.model, self.passes, self.key = model, passes, None
+
+    def __call__(self, x, y, exact):
+        """Leaves in the model's parameters, `kept`, `gate_inputs` and `rate`s what `passes` leaves there, until the next call. Returns what it returns."""
+        key = exact, x.shape, self.model.folded, self.model.thresholds.tolist()
+        if key != self.key:
+            self._record(x, y, exact)
+            self.key = key
+        self.x.copy_(x)
+        self.y.copy_(y)
+        self.graph.replay()
+        for parameter, grad in self.grads:
+            parameter.grad = grad
+        self.model.kept, self.model.gate_inputs = dict(self.kept), dict(self.gate_inputs)
+        for layer, rate in self.rates:
+            layer.rate = rate
+        return self.out
+
+    def _record(self, x, y, exact):
+        model, self.graph = self.model, None
+        self.x, self.y = x.clone(), y.clone()
+        before = [buffer.clone() for buffer in model.buffers()]           # the norms' statistics, which the warm-up must not count in
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                self._passes(exact)
+        torch.cuda.current_stream().wait_stream(side)
+        model.kept, model.gate_inputs, graph = {}, {}, torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):     # threads that load data may go on
+            self.out = self._passes(exact)
+        for buffer, was in zip(model.buffers(), before):
+            buffer.copy_(was)
+        self.graph = graph
+        self.grads = [(p, p.grad) for p in model.parameters() if p.grad is not None]
+        self.kept, self.gate_inputs = dict(model.kept), dict(model.gate_inputs)
+        self.rates = [(layer, layer.rate) for layer in model.layers()]
+
+    def _passes(self, exact):
+        self.model.zero_grad(set_to_none=True)
+        return self.passes(self.model, self.x, self.y, exact)
