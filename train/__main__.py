@@ -31,7 +31,7 @@ from .config import PRESETS, Config, preset
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard, too, into the run folder (needs the package tensorboard).")
 @click.option("--skip-bad", is_flag=True, help="Leave out recordings whose files are broken, instead of ending with their name.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="With --epochs 0: the part to evaluate on.")
-@click.option("--loaders", type=click.IntRange(1), default=2, show_default=True, help="Threads that read and augment batches ahead.")
+@click.option("--loaders", type=click.IntRange(1), default=None, help="Threads that read and augment batches ahead; default: 2, on a GPU the process's cores, 16 at most.")
 @click.option("--threads", type=int, default=None, help="Torch and kernel threads; default: the number of cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
 def main(dataset, preset_name, data_root, name, seed, epochs, accumulate, amp, patience, changes, fresh, save_minutes, tensorboard, skip_bad, split, loaders, threads, as_json):

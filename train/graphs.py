@@ -5,6 +5,8 @@ for all of them at once, on new numbers in the same memory. What Python decides 
 (the phase, the thresholds of the gates, the size of the batch), it is made anew.
 """
 
+import gc
+
 import torch
 
 WARM_UP = 3            # passes before a recording, as torch asks for: kernels are compiled and libraries set up, which a recording must not contain
@@ -14,7 +16,7 @@ class Recorded:
     """`passes(model, x, y, exact)` by replay.
 
     Args:
-        model: a `SmolMamba` on a GPU, in training mode whenever this is called.
+        model: a `SmolMamba` on a GPU, in training mode whenever this is called, and of no earlier pass of which a tensor with a gradient's history is still held.
         passes: forward and backward; leaves gradients in the parameters and returns tensors.
     """
 
@@ -40,6 +42,7 @@ class Recorded:
     def _record(self, x, y, exact):
         model, self.graph = self.model, None
         self.x, self.y = x.clone(), y.clone()
+        gc.collect()           # what is left of a pass on another stream would draw that stream into the recording, which CUDA refuses
         before = [buffer.clone() for buffer in model.buffers()]           # the norms' statistics, which the warm-up must not count in
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())

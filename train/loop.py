@@ -45,11 +45,11 @@ class Tally:
     histograms: dict = field(default_factory=dict)
 
 
-def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, loaders=2, save_minutes=None, tensorboard=False, skip_bad=False):
+def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, loaders=None, save_minutes=None, tensorboard=False, skip_bad=False):
     """Trains a model as `cfg` says and writes `model.pt` (best on validation), `float.pt`, `last.pt` and the log into `run_dir`.
 
     Args:
-        loaders: threads that prepare batches. save_minutes: write `last.pt` also within an epoch, so often. tensorboard: log for it, too.
+        loaders: threads that prepare batches; default: two beside a CPU that computes, all cores of a process whose GPU does. save_minutes: write `last.pt` also within an epoch, so often. tensorboard: log for it, too.
         skip_bad: leave out recordings whose files are broken.
 
     Returns the facts that are stored with the model. Raises `UserError` for missing data or a run folder of another configuration.
@@ -57,7 +57,9 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, 
     with distributed.ranks() as ranks:
         run_dir, device = Path(run_dir), ranks.device
         torch.set_flush_denormal(True)
-        set_threads(threads or max(1, os.cpu_count() // ranks.local_size))
+        cores = max(1, os.cpu_count() // ranks.local_size)
+        set_threads(threads or cores)
+        loaders = loaders or (2 if device == "cpu" else min(cores, 16))
         console = Console(stderr=True, quiet=quiet or not ranks.first)
         with ranks.together():
             sets = [events.load(cfg.dataset, split, data_root, skip_bad) for split in ("train", "val")]
