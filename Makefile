@@ -32,7 +32,7 @@ $(PY):
 
 # The Lava wheels pin versions that no longer exist together; what they need is in pyproject.toml.
 $(STAMP): pyproject.toml constraints.txt | $(PY)
-	@echo 'Installing into $(VENV): 2 GB with a CPU build of torch, 6 GB with CUDA; takes minutes the first time'
+	@echo 'Installing into $(VENV): 3 GB with a CPU build of torch, 6 GB with CUDA; takes minutes the first time'
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts -c constraints.txt -e '.[train,test]'
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python -c constraints.txt lava-nc lava-dl
 	@touch $@

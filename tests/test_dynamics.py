@@ -1,6 +1,7 @@
 """The training kernels: forward bit-identical to SLAYER's own loop and to plain torch, gradients equal, and the chip's wrap where SLAYER has none."""
 
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -112,9 +113,10 @@ def test_current_wraps_at_24_bits_where_slayers_does_not():
     assert theirs.all() and not s.all()
 
 
-def test_cuda_without_triton_is_one_clear_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "triton", None)
-    monkeypatch.delitem(sys.modules, "train.dynamics_cuda", raising=False)
-    monkeypatch.delattr("train.dynamics_cuda", raising=False)
-    with pytest.raises(UserError, match="needs the package triton"):
+@pytest.mark.parametrize("triton, message", [(None, "needs the package triton"), (types.SimpleNamespace(__version__="3.1.0"), "needs triton 3.2 or later .*3.1.0 is installed")])
+def test_cuda_without_a_triton_that_will_do_is_one_clear_line(monkeypatch, triton, message):
+    """Releases before 3.2 compute something else from our kernels, without a word."""
+    monkeypatch.setitem(sys.modules, "triton", triton)
+    dynamics._cuda_kernels.cache_clear()
+    with pytest.raises(UserError, match=message):
         dynamics._kernels(torch.device("cuda"))

@@ -16,6 +16,7 @@ that is, neither rounding, nor wrap, nor the reset after a spike takes part in t
 """
 
 import math
+from functools import cache
 
 import numba
 import numpy as np
@@ -146,12 +147,22 @@ def _kernels(device):
         return _forward_cpu, _backward_cpu, _leak_cpu
     if device.type != "cuda":
         return forward_reference, backward_reference, leak_reference
+    return _cuda_kernels()
+
+
+@cache
+def _cuda_kernels():
     try:
-        from . import dynamics_cuda
+        import triton
     except ImportError:
-        raise UserError("training on CUDA needs the package triton, which is not installed; pip install triton, "
-                        "or hide the GPU with CUDA_VISIBLE_DEVICES= to train on the CPU") from None
+        raise UserError(f"training on CUDA needs the package triton, which is not installed; pip install 'triton>=3.2', {_OR_CPU}") from None
+    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 2):
+        raise UserError(f"training on CUDA needs triton 3.2 or later (torch 2.6 brings it along), {triton.__version__} is installed; upgrade torch, {_OR_CPU}")
+    from . import dynamics_cuda
     return dynamics_cuda.forward, dynamics_cuda.backward, dynamics_cuda.leak
+
+
+_OR_CPU = "or hide the GPU with CUDA_VISIBLE_DEVICES= to train on the CPU"
 
 
 class _Cuba(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """The dynamics of `train.dynamics` as Triton kernels, for CUDA: a program takes some channels of one sample through the whole stream.
 
 The same arithmetic: integers in the exact forward pass (32-bit ones, as many GPUs have next to no float64), float32 elsewhere. All arrays are channels-last rows, [batch, steps, n].
-`import` needs the package triton, which torch's CUDA builds for Linux bring along.
+`import` needs the package triton, which torch's CUDA builds for Linux bring along, 3.2 or later: earlier ones take loops over tuples for something else.
 
 A GPU waits several times longer for a value from memory than a step takes to compute, and there are too few neurons for other work to fill the wait. So every
 kernel goes through the stream in chunks, and `_chunk` asks for the next one before this one is computed.
