@@ -10,6 +10,7 @@ GROUPS = {
     "scaling": "bench.scaling",
     "roofline": "bench.roofline",
     "training": "bench.training",
+    "loading": "bench.loading",
 }
 
 

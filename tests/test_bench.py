@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import executors, netx, roofline, tokens
+from bench import executors, loading, netx, roofline, tokens
 from bench.measure import Different, machine, require
 from bench.registry import GROUPS, Row
 from bench.training import kernel
@@ -22,6 +22,12 @@ def test_kernel_rows():
     rows = list(kernel((2, 4, 10), 1, "cpu"))
     assert [r.unit for r in rows] == ["ms", "ms"] and rows[0].ratio == 1.0
     assert math.isclose(rows[1].ratio, rows[1].value / rows[0].value, rel_tol=1e-9)
+
+
+def test_loading_rows():
+    """Ours and tonic's frames are compared within."""
+    found = list(loading.rows(quick=True))
+    assert {r.unit for r in found} == {"ms", "clips/s"} and all(r.value > 0 for r in found)
 
 
 @pytest.mark.slow                # compiles what nothing else needs
@@ -42,7 +48,7 @@ def test_unknown_group_and_difference(tmp_path):
 
 def test_machine_and_groups():
     assert {"cpu", "cores", "load", "numpy"} <= machine().keys()
-    assert list(GROUPS) == ["executors", "netx", "tokens", "scaling", "roofline", "training"]
+    assert list(GROUPS) == ["executors", "netx", "tokens", "scaling", "roofline", "training", "loading"]
 
 
 def untrained(encoder, tokens, classes, **changes):

@@ -32,6 +32,7 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
 
     import events
 
+    from .augment import is_off
     from .data import batches, to_stream
     from .dynamics import set_threads
     from .loop import _optimizer, _set_lr
@@ -45,6 +46,7 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
     train_set, val_set = (_first(events.load(cfg.dataset, split, data_root), limit) for split in ("train", "val"))
     encoder = events.Encoder(**cfg.encoder)
     x_val, y_val = events.token_streams(val_set, encoder, progress=False), torch.from_numpy(val_set.labels)
+    x_train = events.token_streams(train_set, encoder, progress=False) if is_off(cfg) else None
 
     torch.manual_seed(cfg.seed)
     target = parameters(SmolMamba(cfg, encoder, len(train_set.classes)))
@@ -61,7 +63,7 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
         for epoch in track(range(total), "training", console=console):
             began, losses = time.time(), []
             model.train()
-            for step, (x, y, *_) in enumerate(batches(train_set, encoder, cfg, epoch)):
+            for step, (x, y, *_) in enumerate(batches(train_set, encoder, cfg, epoch, streams=x_train)):
                 _set_lr(optimizer, one_phase, epoch + step / steps)
                 loss = F.cross_entropy(model(to_stream(x, device)), y.to(device), label_smoothing=cfg.label_smoothing)
                 if not torch.isfinite(loss):
