@@ -193,8 +193,8 @@ def _end(worker):
         pass
     end = time.monotonic() + TIDY_S
     try:
-        while worker.poll() is not None and time.monotonic() < end:
-            os.killpg(worker.pid, 0)           # raises once there is none left
+        while worker.returncode and time.monotonic() < end:        # it has not cleared up itself
+            os.killpg(worker.pid, 0)                                # raises once there is none left
             time.sleep(POLL_S)
         os.killpg(worker.pid, signal.SIGKILL)
     except ProcessLookupError:
