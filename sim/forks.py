@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG = 1      # linux/prctl.h
 
 def end_with_this_process():
     """From now on the kernel kills every process that this one, or a fork of it, makes by `os.fork` (as multiprocessing does) when the thread that made
-    it is no more. On Linux; elsewhere nothing changes, and a process that outlives its parent has to be ended by hand."""
+    it is no more. On Linux; elsewhere nothing changes, and only `leave` sees to them."""
     if sys.platform != "linux":
         return
     prctl = ctypes.CDLL(None).prctl        # looked up before any fork: the loader takes locks
@@ -28,3 +28,10 @@ def end_with_this_process():
             os._exit(1)
 
     os.register_at_fork(before=remember, after_in_child=bind)
+
+
+def leave():
+    """Ends this process at once, whatever its other threads are doing, and its forks. For a process that leads its group."""
+    if sys.platform != "linux" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)       # shared memory stays behind: the resource tracker is one of the group
+    os._exit(1)
