@@ -33,8 +33,9 @@ from .config import PRESETS, Config, preset
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="With --epochs 0: the part to evaluate on.")
 @click.option("--loaders", type=click.IntRange(1), default=None, help="Threads that read and augment batches ahead; default: 2, on a GPU the process's cores, 16 at most.")
 @click.option("--threads", type=int, default=None, help="Torch and kernel threads; default: the number of cores.")
+@click.option("--graph/--no-graph", default=True, show_default=True, help="On a GPU, record a step as a CUDA graph and replay it: the same numbers, sooner.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
-def main(dataset, preset_name, data_root, name, seed, epochs, accumulate, amp, patience, changes, fresh, save_minutes, tensorboard, skip_bad, split, loaders, threads, as_json):
+def main(dataset, preset_name, data_root, name, seed, epochs, accumulate, amp, patience, changes, fresh, save_minutes, tensorboard, skip_bad, split, loaders, threads, graph, as_json):
     """Train Vision SmolMamba on DATASET; resumes where runs/NAME holds a checkpoint. Writes runs/NAME/model.pt.
 
     Several processes: torchrun --nproc-per-node 2 -m train, with the same options (docs/training.md).
@@ -55,7 +56,7 @@ def main(dataset, preset_name, data_root, name, seed, epochs, accumulate, amp, p
             _evaluate(run_dir, dataset, split, data_root, skip_bad, as_json)
         return
     from .loop import train
-    facts = train(cfg, run_dir, data_root, resume=not fresh, threads=threads, loaders=loaders, save_minutes=save_minutes, tensorboard=tensorboard, skip_bad=skip_bad)
+    facts = train(cfg, run_dir, data_root, resume=not fresh, threads=threads, loaders=loaders, save_minutes=save_minutes, tensorboard=tensorboard, skip_bad=skip_bad, graph=graph)
     if not _first():
         return
     if as_json:

@@ -9,6 +9,8 @@ import gc
 
 import torch
 
+from sim.errors import UserError
+
 WARM_UP = 3            # passes before a recording, as torch asks for: kernels are compiled and libraries set up, which a recording must not contain
 
 
@@ -24,7 +26,11 @@ class Recorded:
         self.model, self.passes, self.key = model, passes, None
 
     def __call__(self, x, y, exact):
-        """Leaves in the model's parameters, `kept`, `gate_inputs` and `rate`s what `passes` leaves there, until the next call. Returns what it returns."""
+        """Leaves in the model's parameters, `kept`, `gate_inputs` and `rate`s what `passes` leaves there, until the next call. Returns what it returns.
+
+        Raises:
+            UserError: CUDA refuses to record the passes.
+        """
         key = exact, x.shape, self.model.folded, self.model.thresholds.tolist()
         if key != self.key:
             self._record(x, y, exact)
@@ -51,8 +57,13 @@ class Recorded:
                 self._passes(exact)
         torch.cuda.current_stream().wait_stream(side)
         model.kept, model.gate_inputs, graph = {}, {}, torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):     # threads that load data may go on
-            self.out = self._passes(exact)
+        try:
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):     # threads that load data may go on
+                self.out = self._passes(exact)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise UserError(f"a step could not be recorded as a CUDA graph ({str(error).splitlines()[0][:200]}); go on with --no-graph, which is slower") from error
         for buffer, was in zip(model.buffers(), before):
             buffer.copy_(was)
         self.graph = graph

@@ -45,14 +45,16 @@ class Tally:
     histograms: dict = field(default_factory=dict)
 
 
-def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, loaders=None, save_minutes=None, tensorboard=False, skip_bad=False):
+def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, loaders=None, save_minutes=None, tensorboard=False, skip_bad=False, graph=True):
     """Trains a model as `cfg` says and writes `model.pt` (best on validation), `float.pt`, `last.pt` and the log into `run_dir`.
 
     Args:
-        loaders: threads that prepare batches; default: two beside a CPU that computes, all cores of a process whose GPU does. save_minutes: write `last.pt` also within an epoch, so often. tensorboard: log for it, too.
-        skip_bad: leave out recordings whose files are broken.
+        loaders: threads that prepare batches; default: two beside a CPU that computes, all cores of a process whose GPU does.
+        save_minutes: write `last.pt` also within an epoch, so often. tensorboard: log for it, too.
+        skip_bad: leave out recordings whose files are broken. graph: record steps as a CUDA graph, where they can be (`train.graphs`).
 
-    Returns the facts that are stored with the model. Raises `UserError` for missing data or a run folder of another configuration.
+    Returns the facts that are stored with the model. Raises `UserError` for missing data, a run folder of another configuration, or a batch that a GPU
+    cannot hold.
     """
     with distributed.ranks() as ranks:
         run_dir, device = Path(run_dir), ranks.device
@@ -64,7 +66,11 @@ def train(cfg, run_dir, data_root=None, resume=True, quiet=False, threads=None, 
         with ranks.together():
             sets = [events.load(cfg.dataset, split, data_root, skip_bad) for split in ("train", "val")]
             _check_batch(cfg, len(sets[0]), ranks)
-        return _train(cfg, run_dir, *sets, ranks, device, console, resume, loaders, save_minutes, tensorboard, skip_bad)
+        try:
+            return _train(cfg, run_dir, *sets, ranks, device, console, resume, loaders, save_minutes, tensorboard, skip_bad, graph)
+        except torch.cuda.OutOfMemoryError:
+            raise UserError(f"the GPU's memory does not hold a batch of {cfg.batch} in {cfg.accumulate} part{'s' * (cfg.accumulate > 1)}; "
+                            f"start again with --accumulate {2 * cfg.accumulate} --fresh, which leaves the optimiser's steps as they are, or with a smaller batch") from None
 
 
 def _check_batch(cfg, n_train, ranks):
@@ -74,7 +80,7 @@ def _check_batch(cfg, n_train, ranks):
                         f"take a larger batch (--set batch={least})")
 
 
-def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loaders, save_minutes, tensorboard, skip_bad):
+def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loaders, save_minutes, tensorboard, skip_bad, graph):
     encoder = events.Encoder(**cfg.encoder)
     parts = [ranks.share(part) for part in chunks(range(len(train_set)), cfg.batch, ranks.size * cfg.accumulate)]
     sizes = [len(part) for part in parts]
@@ -115,7 +121,7 @@ def _train(cfg, run_dir, train_set, val_set, ranks, device, console, resume, loa
         with ranks.together():
             log = Log(run_dir, state["epoch"], tensorboard) if ranks.first else None
         precision.prepare(device, cfg.amp, console)
-        recorded = Recorded(model, partial(passes, cfg=cfg)) if device != "cpu" and ranks.size == 1 else None
+        recorded = Recorded(model, partial(passes, cfg=cfg)) if graph and device != "cpu" and ranks.size == 1 else None
 
         def save(name, **more):
             if ranks.first:
