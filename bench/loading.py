@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ def rows(quick):
     from train import augment
     from train.config import preset
     from train.data import batches
-    encoder, cfg, runs = default_encoder("gestures"), replace(preset("medium", dataset="gestures"), batch=16), 3 if quick else 9
+    encoder, cfg, runs = default_encoder("gestures"), preset("medium", dataset="gestures"), 3 if quick else 9
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "0.npy")
         np.save(path, gestures.clip(1, 1, 1, 3))
@@ -37,7 +36,7 @@ def rows(quick):
         clips = Recordings(Files((path,) * CLIPS, dvs128.read), np.zeros(CLIPS, np.int64), ["0"] * CLIPS, dvs128.CLASSES, 128, 128)
         for loaders in sorted({1, os.cpu_count()}):
             seconds = median(lambda: [None for _ in batches(clips, encoder, cfg, 0, loaders=loaders)], runs)
-            yield Row(f"training batches of 16, {loaders} thread{'s' * (loaders > 1)}", CLIPS / seconds, "clips/s")
+            yield Row(f"training batches of {cfg.batch}, {loaders} thread{'s' * (loaders > 1)}", CLIPS / seconds, "clips/s")
 
 
 def _by_tonic(path, encoder):

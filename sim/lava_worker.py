@@ -4,6 +4,7 @@ Reads the job from stdin (length, then a pickle from its own parent), inputs fro
 FOLDER/report.json. If stdin closes, the parent is gone or has had enough: it ends itself, and with it all that Lava has started (`sim.forks`).
 """
 
+import contextlib
 import json
 import os
 import pickle
@@ -67,7 +68,8 @@ def run_lava(executable, steps):
         runtime.wait()
         runtime.stop()
     except Exception:
-        _end_actors(runtime._messaging_infrastructure)
+        with contextlib.suppress(Exception):       # what failed is the cause; whatever is left ends with this process
+            _end_actors(runtime._messaging_infrastructure)
         raise
 
 

@@ -150,6 +150,9 @@ def _kernels(device):
     return _cuda_kernels()
 
 
+_OR_CPU = "or hide the GPU with CUDA_VISIBLE_DEVICES= to train on the CPU"
+
+
 @cache
 def _cuda_kernels():
     try:
@@ -160,9 +163,6 @@ def _cuda_kernels():
         raise UserError(f"training on CUDA needs triton 3.2 or later (torch 2.6 brings it along), {triton.__version__} is installed; upgrade torch, {_OR_CPU}")
     from . import dynamics_cuda
     return dynamics_cuda.forward, dynamics_cuda.backward, dynamics_cuda.leak
-
-
-_OR_CPU = "or hide the GPU with CUDA_VISIBLE_DEVICES= to train on the CPU"
 
 
 class _Cuba(torch.autograd.Function):

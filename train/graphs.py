@@ -1,6 +1,6 @@
 """A training step's forward and backward pass as one CUDA graph.
 
-A step of these nets is some 800 kernels, each so short that a GPU does it sooner than Python asks for the next. A graph is recorded once, and its replay asks
+A step of these nets is hundreds of kernels, each so short that a GPU does it sooner than Python asks for the next. A graph is recorded once, and its replay asks
 for all of them at once, on new numbers in the same memory. What Python decides on the way is part of the recording: when one of these things changes
 (the phase, the thresholds of the gates, the size of the batch), it is made anew.
 """
