@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from sim.errors import run_command
+from sim.base.errors import run_command
 
 from .measure import Different, machine
 from .registry import GROUPS, measure

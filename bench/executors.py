@@ -67,7 +67,7 @@ def others(subject, quick):
 
 def _lava(subject, executor, samples, expected):
     from sim import engine
-    from sim.simulator import simulate
+    from sim.lava.simulate import simulate
     net, tokens = subject.net, subject.tokens[:samples]
     timed = simulate(net, tokens, executor)
     traced = simulate(net, tokens[:1], executor, "all").traces

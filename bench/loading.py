@@ -13,7 +13,8 @@ CLIPS = 64           # of a pass over a data set
 
 
 def rows(quick):
-    from events import dvs128, gestures
+    from events import dvs128
+    from events.gestures import generate as gestures
     from events.recordings import Files, Recordings
     from events.registry import default_encoder
     from train import augment

@@ -25,7 +25,7 @@ def mend_conv():
 
 
 def main(path, given, result):
-    from sim import compat
+    from sim.lava import compat
     compat.apply()
     mend_conv()
     from lava.lib.dl.netx.hdf5 import Network

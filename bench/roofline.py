@@ -7,8 +7,8 @@ the first-level cache, added by the engine's own loop, long lists of spikes. The
 import numba
 import numpy as np
 
-from sim.kernels import _add_rows
-from sim.lanes import N16, N32, high_half, low_half, splat16, splat32, store32
+from sim.engine.kernels import _add_rows
+from sim.engine.lanes import N16, N32, high_half, low_half, splat16, splat32, store32
 
 from .measure import MODELS, median
 from .registry import Row
@@ -50,7 +50,8 @@ def _add_from_cache(turns, rows, weights, out):
 
 
 def rows(quick):
-    from sim import engine, netx
+    from sim import engine
+    from sim import netx
     net = netx.read(MODELS / "nmnist-small.net")
     tokens = np.repeat(netx.read_golden(MODELS / "nmnist-small.net").tokens[:1], 64, 0)
     synops = sum(engine.run(net, tokens).synops.values())

@@ -17,7 +17,8 @@ FIRST = "import sys, time; t = time.perf_counter(); from sim import engine, netx
 
 
 def rows(quick):
-    from sim import engine, netx
+    from sim import engine
+    from sim import netx
     path = MODELS / "nmnist-small.net"
     net, golden = netx.read(path), netx.read_golden(path).tokens
     samples = lambda n: np.ascontiguousarray(np.resize(golden, (n, *golden.shape[1:])))              # noqa: E731

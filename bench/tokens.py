@@ -58,7 +58,7 @@ def _spikes(*shape):
 
 def _engine(n, quick):
     """(seconds, MiB) of a sample of n tokens."""
-    from sim.session import Session
+    from sim.engine.session import Session
     x, net = _spikes(1, n, CHANNELS), net_of(n)
     peak = peak_mib(lambda: Session(net).run(x))
     session, before = Session(net), numba.get_num_threads()
@@ -71,7 +71,7 @@ def _engine(n, quick):
 
 def _stream(frames):
     """MiB of a session that is fed so many frames."""
-    from sim.session import Session
+    from sim.engine.session import Session
     x, net = _spikes(1, 64, CHANNELS), net_of(64)
 
     def run():
@@ -84,7 +84,7 @@ def _stream(frames):
 def _attention(n, quick):
     """(seconds, MiB) of spiking attention over one frame of n tokens."""
     import torch
-    from train.spikformer import attention_block
+    from train.studies.spikformer import attention_block
     block, x = attention_block(WIDTH, HEADS).eval(), torch.from_numpy(_spikes(1, 1, n, WIDTH)).float()
     before = torch.get_num_threads()
     torch.set_num_threads(1)

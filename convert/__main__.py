@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sim import netx
-from sim.errors import run_command
+from sim.base.errors import run_command
 
-from .compare_cli import compare
-from .nir_cli import nir_export, nir_import
+from .compare import compare
+from .nir.commands import nir_export, nir_import
 
 
 @click.group()

@@ -6,14 +6,15 @@ import numpy as np
 
 import events
 from events import token_streams
-from sim import engine, netx
-from sim.errors import UserError
-from sim.statistics import paired_interval, wilson
+from sim import engine
+from sim import netx
+from sim.base.errors import UserError
+from sim.base.statistics import paired_interval, wilson
 from train import checkpoint
 from train.loop import to_chip
 
 from . import parity, report
-from .integers import refuse_pruner, to_net
+from .to_net import refuse_pruner, to_net
 
 PARITY_SAMPLES = 16
 GOLDEN_SAMPLES = 1

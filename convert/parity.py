@@ -6,11 +6,11 @@ import torch
 from sim import engine
 from train.data import to_stream
 
-from .integers import _parts
+from .to_net import _parts
 
 
 def slayer_traces(model, tokens):
-    """Runs the model in integer mode, where it is. Returns (node name -> uint8 [B, K, n], scores, a tensor there) under the names of `convert.integers.to_net`.
+    """Runs the model in integer mode, where it is. Returns (node name -> uint8 [B, K, n], scores, a tensor there) under the names of `convert.to_net.to_net`.
 
     tokens: uint8 [B, K, C].
     """

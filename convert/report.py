@@ -35,7 +35,7 @@ def layer_rows(model, net, result, n):
 
 
 def weight_errors(model):
-    """Layer name as in `convert.integers.to_net` (without the number of a bank's part) -> dict(weight_error, saturated)."""
+    """Layer name as in `convert.to_net.to_net` (without the number of a bank's part) -> dict(weight_error, saturated)."""
     named = {f"{t}.{layer.name}": layer for t in model.towers for layer in model.stem}
     named |= {f"{t}{i}.{k}": layer for t in model.towers for i, block in enumerate(model.blocks[t]) for k, layer in block.items()}
     out = {}

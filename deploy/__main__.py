@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sim.errors import UserError, run_command
-from sim.history import lines
-from sim.simulator import SimulationError
+from sim.base.errors import UserError, run_command
+from sim.compare.history import lines
+from sim.lava.simulate import SimulationError
 
-from .plan_cli import plan
-from .report_cli import report
-from .stream_cli import stream
+from .commands.plan import plan
+from .commands.report import report
+from .commands.stream import stream
 
 NET_HELP = "The net, a model.net; default: the newest in runs/, else in models/."
 
@@ -120,11 +120,11 @@ def verify(path, option, samples, dataset, split, data_root, limit, lava_samples
         raise UserError("--random makes its own nets and runs in the simulator: leave NET and loihi2 out")
     chip = _access(partition, board, host) if on_chip else None
     if random_nets:
-        from .scale import verify_random
+        from .verify_many import verify_random
         with _bar("comparing", random_nets) as progress:
             result = verify_random(random_nets, seed or 0, chosen, timeout, lambda what, done, total: progress(done))
     elif dataset:
-        from .scale import LAVA_SAMPLES, verify_dataset
+        from .verify_many import LAVA_SAMPLES, verify_dataset
         path = _net(path, option)
         with _bar(path, None) as progress:
             result = verify_dataset(path, dataset, split or "test", data_root, limit, LAVA_SAMPLES if lava_samples is None else lava_samples, chosen, threads, timeout,
@@ -142,7 +142,7 @@ def verify(path, option, samples, dataset, split, data_root, limit, lava_samples
 
 
 def _net(path, option):
-    from .artifact import find
+    from .find import find
     if path and option:
         raise UserError("name the net once, as an argument or with --net")
     return find(path or option)
@@ -156,13 +156,13 @@ def _only(holds, what, **options):
 
 
 def _access(partition, board, host):
-    from .loihi2 import find
+    from .loihi2.access import find
     return find(partition, board, host)
 
 
 def _chip(partition, board, host, probes, profile):
     access = _access(partition, board, host)
-    from .loihi2_run import Chip
+    from .loihi2.run import Chip
     return Chip(access, bool(probes), bool(profile))
 
 

@@ -9,7 +9,7 @@ import gc
 import threading
 
 from sim import engine
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 CONNECT_S = 10
 RETRIES = 3                # of a batch that raises; one whose worker is lost goes to another worker without being asked for

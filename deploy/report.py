@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sim import engine, netx
+from sim import engine
+from sim import netx
 from sim.net import TokenGate
 
-from . import chip, samples
-from .plan import plan
+from .chip import board
+from . import samples
+from .chip.plan import plan
 from .run import run
 from .verify import verify
 
@@ -41,7 +43,7 @@ def measure(path, data_root=None, sim_samples=20, board="oheo-gulch", executors=
     parity = verify(path, executors=executors)
     say(f"plan for {board}")
     x = some.tokens(0, min(8, len(some)))
-    placed = plan(net, chip.load(board), x=x, data=f"{len(x)} test samples")
+    placed = plan(net, board.load(board), x=x, data=f"{len(x)} test samples")
     return {"net": str(path), "digest": netx.read_digest(path), "facts": net.facts, "fast": fast, "lava": lava, "lava_equals_engine": equal,
             "parity": parity, "plan": placed}
 

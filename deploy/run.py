@@ -8,8 +8,8 @@ import numpy as np
 from sim import engine
 from sim.net import PHASE, Cuba, Readout, Reverse, TokenGate
 from sim.schedule import latencies
-from sim.simulator import simulate
-from sim.statistics import wilson
+from sim.lava.simulate import simulate
+from sim.base.statistics import wilson
 
 MAX_BATCH = 64
 BATCH_BYTES = 1 << 28
@@ -22,10 +22,10 @@ def run(net, samples, backend="fast", executor="fused", threads=False, timeout_s
         net: `sim.net.Net`.
         samples: `deploy.samples.Samples`.
         backend: `fast` for the integer engine, on all cores, `sim` for Lava, `loihi2` for the chip.
-        executor, threads, timeout_s: of `sim.simulator.simulate`, for `sim`.
+        executor, threads, timeout_s: of `sim.lava.simulate.simulate`, for `sim`.
         progress: called with the number of samples done (a float) whenever that changes.
         scheduler: address of a Dask scheduler (`deploy.fanout`), for `fast`: its workers run the batches.
-        chip: `deploy.loihi2_run.Chip`, for `loihi2`.
+        chip: `deploy.loihi2.run.Chip`, for `loihi2`.
 
     Returns:
         dict of JSON values; `spikes` and `synops` are sums over all samples, `layers` has them per sample and layer.

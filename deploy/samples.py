@@ -9,7 +9,7 @@ import numpy as np
 import events
 from events import dvs128, nmnist
 from sim import netx
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 READERS = {".bin": nmnist.read, ".npy": dvs128.read}
 

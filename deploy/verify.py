@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from sim import engine, netx
-from sim.errors import UserError
-from sim.golden import spike_hash
-from sim.history import history, sample_traces
-from sim.simulator import EXECUTORS as LAVA
-from sim.simulator import simulate
+from sim import engine
+from sim import netx
+from sim.base.errors import UserError
+from sim.netx.golden import spike_hash
+from sim.compare.history import history, sample_traces
+from sim.lava.simulate import EXECUTORS as LAVA
+from sim.lava.simulate import simulate
 
 CHIP = "loihi2"
 EXECUTORS = ("engine", *LAVA, CHIP)
@@ -79,9 +80,9 @@ def verify(path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s
         path: the artifact.
         samples: how many; by default the golden ones, or three if there are none.
         executors: some of `EXECUTORS`.
-        threads, timeout_s: of `sim.simulator.simulate`.
+        threads, timeout_s: of `sim.lava.simulate.simulate`.
         progress: called with a line of text before each step.
-        chip: `deploy.loihi2.Access`, for the executor `loihi2`.
+        chip: `deploy.loihi2.access.Access`, for the executor `loihi2`.
 
     Returns:
         dict of JSON values: executors, samples, inputs (their kinds), compared, differences, first_difference (None, or dict(layer, sample, step,
@@ -108,9 +109,9 @@ def verify(path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s
 
 
 def run_traced(net, tokens, executor, threads=False, timeout_s=None, chip=None, progress=None):
-    """`sim.simulator.Simulation` with all traces, from `fused`, `stock` or, on the board to which `chip` is the access, `loihi2`."""
+    """`sim.lava.simulate.Simulation` with all traces, from `fused`, `stock` or, on the board to which `chip` is the access, `loihi2`."""
     if executor == CHIP:
-        from .loihi2_run import run_chip
+        from .loihi2.run import run_chip
         return run_chip(net, tokens, chip, "all", timeout_s=timeout_s, progress=progress)[0]
     return simulate(net, tokens, executor, "all", threads, timeout_s, progress=progress)
 

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sim.errors import UserError, run_command
+from sim.base.errors import UserError, run_command
 
-from . import gestures as twin
+from .gestures import generate as twin
 from .cache import token_streams
 from .registry import DATASETS, SPLITS, default_encoder, load
 

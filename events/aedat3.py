@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 _PACKET = struct.Struct("<hhiiiiii")
 _POLARITY, _POLARITY_BYTES, _TIME_OFFSET = 1, 8, 4

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 from .encoder import Encoder
 from .recordings import Files, Recordings

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 from . import aedat3
 from .recordings import Files, Recordings, as_events

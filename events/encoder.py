@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 from .recordings import EVENT
 

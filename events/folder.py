@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 from . import cache, formats
 from .encoder import Encoder

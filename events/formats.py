@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 from . import aedat3, nmnist
 from .recordings import as_events

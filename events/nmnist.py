@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 from .recordings import Files, Recordings, as_events
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 # x to the right and y down from the sensor's top left pixel; p 1 = brighter (ON), 0 = darker (OFF); t in microseconds from the recording's start.
 EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("p", np.int8), ("t", np.int64)])

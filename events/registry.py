@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
-from . import cache, cifar10dvs, digits, dvs128, folder, gestures, nmnist, pictures
+from . import cache, cifar10dvs, digits, dvs128, folder, nmnist, pictures
+from .gestures import generate as gestures
 from .encoder import Encoder
 from .recordings import Files
 

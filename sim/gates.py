@@ -1,4 +1,4 @@
-"""The numbers of a token gate on the chip, for its expansion in Lava (`sim.stock`) and for the plan. No Lava here."""
+"""The numbers of a token gate on the chip, for its expansion in Lava (`sim.lava.stock`) and for the plan. No Lava here."""
 
 MAX_WEIGHT_EXP = 7
 MAX_DIGIT = 127            # of a number that several synapses bring together: seven bits and a sign

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace  # noqa: F401  (replace is re-
 
 import numpy as np
 
-from .errors import UserError
+from .base.errors import UserError
 from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, THRESHOLD_MAX, WEIGHT_MAX, WEIGHT_MIN, WEIGHT_STEP
 
 TOKENS, PHASE = "tokens", "phase"    # names of the two inputs every net has

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
-from sim.pipeline import make_cell
+from sim.chiptime import make_cell
 
 STEP = 5                # at which it happens
 

@@ -1,10 +1,10 @@
-"""Nets for tests: those of `sim.random_nets`, and some that reach an edge on purpose."""
+"""Nets for tests: those of `sim.compare.random_nets`, and some that reach an edge on purpose."""
 
 import numpy as np
 
 from sim.integer import BIAS_MAX, BIAS_MIN, THRESHOLD_MAX
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
-from sim.random_nets import random_cuba, random_net, random_tokens, weights  # noqa: F401
+from sim.compare.random_nets import random_cuba, random_net, random_tokens, weights  # noqa: F401
 
 
 def edge_net(frames=40, fan=1000):

@@ -8,7 +8,7 @@ import torch
 from trees import SMALL
 
 from events import Encoder
-from sim.errors import UserError
+from sim.base.errors import UserError
 from train import distributed
 from train.data import chunks
 from train.dynamics import set_threads

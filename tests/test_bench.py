@@ -54,7 +54,7 @@ def test_machine_and_groups():
 def untrained(encoder, tokens, classes, **changes):
     """(model, net) of preset `small` with random weights, its norms and gates set by a float pass over `tokens`, as training would."""
     import torch
-    from convert.integers import to_net
+    from convert.to_net import to_net
     from train.config import preset
     from train.model import SmolMamba
     torch.manual_seed(0)

@@ -7,8 +7,9 @@ import pytest
 
 import events
 from convert import parity
-from convert.integers import to_net
-from sim import engine, netx
+from convert.to_net import to_net
+from sim import engine
+from sim import netx
 from train import checkpoint
 
 MODELS = Path(__file__).resolve().parent.parent / "models"

@@ -10,7 +10,7 @@ from functools import partial
 import click
 
 import events
-from sim.errors import UserError, run_command
+from sim.base.errors import UserError, run_command
 
 from .config import PRESETS, Config, preset
 
@@ -125,7 +125,7 @@ def _changes(items):
     return out
 
 
-COMMANDS = {"ablate": "train.ablate", "energy": "train.energy", "spikformer": "train.spikformer_train"}
+COMMANDS = {"ablate": "train.studies.ablate", "energy": "train.studies.energy", "spikformer": "train.studies.spikformer_train"}
 
 if __name__ == "__main__":
     word = sys.argv[1] if len(sys.argv) > 1 else None

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from events import Encoder
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 from .config import VERSION, Config
 

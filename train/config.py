@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 VERSION = 1                       # of the checkpoint's layout
 

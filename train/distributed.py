@@ -17,7 +17,7 @@ import torch.distributed.nn
 from torch import distributed as dist
 from torch import nn
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import torch
 
 import events
 from events import token_streams
-from sim.errors import UserError
-from sim.statistics import wilson
+from sim.base.errors import UserError
+from sim.base.statistics import wilson
 
 from . import checkpoint
 from .data import to_stream

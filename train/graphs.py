@@ -9,7 +9,7 @@ import gc
 
 import torch
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 WARM_UP = 3            # passes before a recording, as torch asks for: kernels are compiled and libraries set up, which a recording must not contain
 

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 COLUMNS = ("epoch", "phase", "loss", "train", "val", "kept", "rate", "wait", "seconds")
 

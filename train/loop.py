@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 import events
 from events import token_streams
-from sim.errors import UserError
+from sim.base.errors import UserError
 
 from . import checkpoint, distributed, precision, pruning
 from .data import batches, chunks, to_stream

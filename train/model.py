@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from sim.integer import BIAS_MAX, DECAY_ONE, STATE_SHIFT, WEIGHT_MAX
 
-from . import dynamics, pruning
+from . import dynamics
+from . import pruning
 from .config import Config
 from .slayer import slayer
 

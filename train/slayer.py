@@ -10,7 +10,7 @@ from unittest import mock
 
 import torch
 
-from sim import compat
+from sim.lava import compat
 
 compat.apply()
 with contextlib.redirect_stdout(io.StringIO()), mock.patch.object(torch.cuda, "is_available", return_value=False):

@@ -1,1 +1,1 @@
-"""Lava processes and their models, and nothing else: Lava's compiler executes every file in the folder of a process class."""
+"""A net in Lava: its stock expansion, the simulator in a process of its own."""

@@ -1,0 +1,1 @@
+"""Does a net fit a board, and what does a sample cost."""

@@ -1,0 +1,1 @@
+"""Live inference: streams from files and cameras."""

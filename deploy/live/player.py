@@ -1,0 +1,245 @@
+"""Live inference: frame after frame of a stream of events through a net that keeps its states, with a decision after each, against the clock."""
+
+import itertools
+import json
+import os
+import time
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from events import Encoder
+from sim.base.errors import UserError
+from sim.engine.session import Session
+
+from .sources import fit
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the net says after one frame.
+
+    Attributes:
+        frame: its number in the stream, from 0; numbers that are missing were dropped.
+        end_us: microseconds of the stream that it has seen.
+        label: argmax of the scores, ties to the lowest index.
+        scores: read-out per class, summed over the window.
+        events: number of events in the frame.
+        kept: gate name -> share of the frame's tokens that are open.
+        busy_ms: from the events to the decision.
+        latency_ms: from the moment the frame was complete to the decision; equals `busy_ms` when nobody waits for the clock.
+        dropped: frames dropped so far.
+    """
+    frame: int
+    end_us: int
+    label: int
+    scores: list
+    events: int
+    kept: dict
+    busy_ms: float
+    latency_ms: float
+    dropped: int
+
+
+class Classifier:
+    """A net with its encoder and its running sum.
+
+    Attributes:
+        encoder: the net's, for one frame.
+        pixels: uint8 [2, H, W], the last frame as the net saw it.
+        session: the net's states.
+    """
+
+    def __init__(self, net, window=None, reset=True):
+        """
+        Args:
+            net: `sim.net.Net`.
+            window: frames over which the read-out is summed, the net's T by default; 0: all since the stream began.
+            reset: states and gates start anew every T frames, as training knew them; the sum does not. Otherwise they run on, and sooner or later
+                every gate is open.
+
+        Raises:
+            UserError: the net's encoder is missing, cuts frames by a count of events, or makes another input than the net takes.
+        """
+        if not net.encoder:
+            raise UserError("the net has no encoder, so it cannot run on events; export it again")
+        try:
+            self.encoder = replace(Encoder(**net.encoder), frames=1)
+        except TypeError as e:
+            raise UserError(f"the net's encoder has unknown settings ({e})") from None
+        if self.encoder.frame_events:
+            raise UserError(f"the net's frames hold {self.encoder.frame_events} events each (its encoder's frame_events), a stream is cut into frames by "
+                            "time; run it on recordings with deploy run, or train a net with frame_events 0")
+        if (self.encoder.tokens, self.encoder.channels) != (net.tokens, net.inputs[0].size):
+            raise UserError(f"the net takes {net.tokens} tokens of {net.inputs[0].size} channels, its encoder makes {self.encoder.tokens} of "
+                            f"{self.encoder.channels}; export it again")
+        self.net, self.reset = net, reset
+        self.session = Session(net)
+        window = net.frames if window is None else window
+        self._sums = deque(maxlen=window or None)
+        self._total = np.zeros(net.nodes[-1].size, np.int64)
+        self._seen = 0
+        self.pixels = np.zeros((2, *self.encoder.frame_shape), np.uint8)
+
+    def warm_up(self):
+        """Compiles what a frame needs, on a session of its own, before any clock runs."""
+        Session(self.net).run(np.zeros((1, self.net.tokens, self.net.inputs[0].size), np.uint8))
+
+    def frame(self, events):
+        """Scores, int64 [classes], after one more frame. events: EVENT [n], all of this frame; their times do not matter."""
+        if self.reset and self._seen == self.net.frames:
+            self.session.reset()
+            self._seen = 0
+        now = events.copy()
+        now["t"] = 0
+        frames = self.encoder.frames_of(now)
+        self.pixels = frames[0]
+        out = self.session.run(self.encoder.token_spikes(frames)[None])[0][0]
+        if self._sums.maxlen is not None:
+            if len(self._sums) == self._sums.maxlen:
+                self._total -= self._sums[0]
+            self._sums.append(out)
+        self._total += out
+        self._seen += 1
+        return self._total
+
+    def kept(self):
+        """Gate name -> share of the tokens that it lets through after the last frame."""
+        return {name: float(x.mean()) for name, x in self.session.open.items()}
+
+
+@contextmanager
+def one_thread():
+    """One thread for matrix products and for the engine: a frame is too little work to share, and threads that wait for each other cost hundreds of
+    times what they save as soon as anything else runs on the machine."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        numba.set_num_threads(before)
+
+
+class Clock:
+    """The wall clock; tests have their own."""
+    now = staticmethod(time.perf_counter)
+    sleep = staticmethod(time.sleep)
+
+
+class Player:
+    """Plays a source; iterate for a `Decision` for every frame that is run.
+
+    Frame k is complete at `(k + 1) * frame_us / speed` from the start and runs then. If the frame after it is complete by the time that its turn
+    comes, it is dropped: its events are lost, and for the net the frame did not happen.
+
+    Attributes:
+        dropped: frames dropped so far.
+    """
+
+    def __init__(self, classifier, source, speed=1.0, limit=None, fitted=False, clock=Clock):
+        """
+        Args:
+            classifier: `Classifier`.
+            source: see `deploy.live.sources`.
+            speed: 1 is real time; 0 does not wait, and never drops.
+            limit: end after so many frames of the stream.
+            fitted: put another sensor's events on the net's grid (`deploy.live.sources.fit`).
+
+        Raises:
+            UserError: the source's sensor is not the encoder's.
+        """
+        self.classifier, self.source, self.limit, self.clock = classifier, source, limit, clock
+        self.period_s = classifier.encoder.frame_us / (1e6 * speed) if speed else 0.0
+        self.wanted = classifier.encoder.width, classifier.encoder.height
+        self.fitted, self.dropped = fitted, 0
+        _check_sensor(source, self.wanted, fitted)
+
+    def __iter__(self):
+        now, frame_us = self.clock.now, self.classifier.encoder.frame_us
+        self.classifier.warm_up()
+        start = now()
+        for k in itertools.count() if self.limit is None else range(self.limit):
+            due = start + (k + 1) * self.period_s
+            if (wait := due - now()) > 0:
+                self.clock.sleep(wait)
+            begin = now()
+            events = self.source.take((k + 1) * frame_us)
+            if events is None:
+                return
+            if self.period_s and begin >= due + self.period_s:
+                self.dropped += 1
+                continue
+            scores = self.classifier.frame(fit(events, self.source.size, self.wanted) if self.fitted else events)
+            end = now()
+            yield Decision(k, (k + 1) * frame_us, int(scores.argmax()), scores.tolist(), len(events), self.classifier.kept(), 1e3 * (end - begin),
+                           1e3 * (end - (due if self.period_s else begin)), self.dropped)
+
+
+def _check_sensor(source, wanted, fitted):
+    if fitted and source.size is None:
+        raise UserError(f"{source.name} does not say how large its sensor is, so it cannot be fitted to {wanted[0]} x {wanted[1]}")
+    if not fitted and source.size not in (None, wanted):
+        raise UserError(f"{source.name} is of a {source.size[0]} x {source.size[1]} sensor, the net takes {wanted[0]} x {wanted[1]}; "
+                        "--fit takes the middle of the picture and joins pixels")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A stream in numbers. Times in ms; `real_time_factor`: length of a frame over the mean time it keeps the machine busy."""
+    frames: int
+    dropped: int
+    events: int
+    frame_ms: float
+    busy_ms: dict
+    latency_ms: dict
+    real_time_factor: float
+    kept: dict
+    label: int
+    scores: list
+
+
+def summarize(made, frame_us, dropped):
+    """`Summary` of a list of decisions, for frames of `frame_us` and so many dropped ones.
+
+    Raises:
+        UserError: there is no decision.
+    """
+    if not made:
+        raise UserError(f"no frame was run, {dropped} were dropped: this machine is too slow for the stream; lower --speed (0 does not wait)")
+    busy, late = ([getattr(d, key) for d in made] for key in ("busy_ms", "latency_ms"))
+    spread = lambda ms: dict(mean=float(np.mean(ms)), p50=float(np.percentile(ms, 50)), p99=float(np.percentile(ms, 99)), max=float(max(ms)))  # noqa: E731
+    kept = {name: float(np.mean([d.kept[name] for d in made])) for name in made[0].kept}
+    return Summary(len(made), dropped, sum(d.events for d in made), frame_us / 1e3, spread(busy),
+                   spread(late), frame_us / 1e3 / max(float(np.mean(busy)), 1e-9), kept, made[-1].label, made[-1].scores)
+
+
+@contextmanager
+def recorder(path):
+    """Yields a function that notes a `Decision` as one line of JSON. The file takes its name at the end; a stream that is broken off leaves none.
+
+    path: None notes nothing.
+
+    Raises:
+        UserError: the folder is missing or not writable.
+    """
+    if path is None:
+        yield lambda decision: None
+        return
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        file = open(temporary, "w", encoding="utf-8")
+    except OSError as e:
+        raise UserError(f"{path}: cannot write ({e.strerror})") from None
+    try:
+        with file:
+            yield lambda decision: file.write(json.dumps(asdict(decision)) + "\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

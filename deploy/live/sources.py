@@ -1,0 +1,135 @@
+"""Where a stream's events come from: a file, or a camera.
+
+A source has a name, a sensor size (width, height; None if it does not say) and one method::
+
+    take(end_us) -> EVENT [n] | None
+
+the events since the last call up to, not including, `end_us` microseconds from the stream's start; None when there are no more and
+never will be. A new kind of source is a class with these; a new file format is an entry in `FORMATS`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from events import dvs128, formats, nmnist
+from events.recordings import EVENT, as_events
+from sim.base.errors import UserError
+
+
+class FileSource:
+    """A recording.
+
+    Attributes:
+        name: the file.
+        size: (width, height) of the sensor, or None.
+        events: EVENT [n], by time.
+    """
+
+    def __init__(self, name, events, size):
+        self.name, self.events, self.size = name, events, size
+        self._taken = 0
+
+    def take(self, end_us):
+        if self._taken == len(self.events):
+            return None
+        begin = self._taken
+        self._taken = int(np.searchsorted(self.events["t"], end_us))
+        return self.events[begin:self._taken]
+
+
+class CameraSource:
+    """A camera that is read as it goes.
+
+    Attributes:
+        name: the camera's.
+        size: (width, height) of the sensor.
+        driver: an object with `isRunning() -> bool` and `getNextEventBatch()`, an event store or None if there is nothing now, as dv-processing has them.
+    """
+
+    def __init__(self, name, size, driver):
+        self.name, self.size, self.driver = name, size, driver
+        self._origin, self._waiting = None, []
+
+    def take(self, end_us):
+        """As for every source; events that the driver delivers late come with the next frame. Does not wait."""
+        while (batch := self.driver.getNextEventBatch()) is not None:
+            table = batch.numpy()
+            if len(table):
+                self._origin = int(table["timestamp"][0]) if self._origin is None else self._origin
+                t = np.maximum(table["timestamp"].astype(np.int64) - self._origin, 0)
+                self._waiting.append(as_events(table["x"], table["y"], table["polarity"], t, self.size[1], self.size[0], self.name))
+        if not self._waiting:
+            return np.empty(0, EVENT) if self.driver.isRunning() else None
+        events = np.concatenate(self._waiting)
+        ready = events["t"] < end_us
+        self._waiting = [events[~ready]] if not ready.all() else []
+        return events[ready]
+
+
+def open_file(path):
+    """A `FileSource` by the file's ending.
+
+    Raises:
+        UserError: unknown ending, no such file, a library that is not installed, a file that is not in its format.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in FORMATS:
+        raise UserError(f"{path}: cannot tell the format, expected a name that ends in {', '.join(FORMATS)}")
+    if not Path(path).is_file():
+        raise UserError(f"no file {str(path)!r}")
+    return FileSource(str(path), *FORMATS[ending](str(path)))
+
+
+def open_camera(serial):
+    """The camera with that serial number, or, for `any`, the first one.
+
+    Raises:
+        UserError: the driver is not installed; no such camera is connected.
+    """
+    dv = formats.dv("a camera")
+    try:
+        found = {d.serialNumber: d for d in dv.io.camera.discover()}
+    except Exception as e:                     # what a USB stack raises is up to it
+        raise UserError(f"cameras cannot be listed: {formats.reason(e)}") from None
+    if serial == "any" and found:
+        serial = next(iter(found))
+    if serial not in found:
+        raise UserError(f"no camera {serial!r} is connected (found: {', '.join(found) or 'none'}); dv-processing drives iniVation's DVS128, DAVIS and "
+                        "DVXplorer, on Linux with its udev rules installed")
+    try:
+        camera = dv.io.camera.open(found[serial])
+    except Exception as e:
+        raise UserError(f"camera {serial!r} cannot be opened: {formats.reason(e)}") from None
+    return CameraSource(camera.getCameraName(), formats.sensor(*camera.getEventResolution(), serial), camera)
+
+
+def fit(events, size, wanted):
+    """Events of one sensor on the grid of another: the middle of the picture in the wanted shape, pixels joined (or spread) by whole-number division.
+
+    Args:
+        events: EVENT [n] within `size`.
+        size, wanted: (width, height).
+
+    Returns:
+        EVENT [m], m <= n, within `wanted`.
+    """
+    (w, h), (to_w, to_h) = size, wanted
+    crop_w, crop_h = min(w, h * to_w // to_h), min(h, w * to_h // to_w)
+    left, top = (w - crop_w) // 2, (h - crop_h) // 2
+    x, y = events["x"].astype(np.int64) - left, events["y"].astype(np.int64) - top
+    inside = (x >= 0) & (x < crop_w) & (y >= 0) & (y < crop_h)
+    out = events[inside].copy()
+    out["x"], out["y"] = x[inside] * to_w // crop_w, y[inside] * to_h // crop_h
+    return out
+
+
+# The first two formats do not name a sensor, and stand here for the data set that they come from.
+FORMATS = {
+    ".npy": lambda path: (dvs128.read(path), (dvs128.SIZE, dvs128.SIZE)),
+    ".bin": lambda path: (nmnist.read(path), (nmnist.SIZE, nmnist.SIZE)),
+    ".aedat4": formats.read,
+    ".raw": formats.read,
+    ".dat": formats.read,
+    ".aedat": formats.read,
+}

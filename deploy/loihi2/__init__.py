@@ -1,0 +1,1 @@
+"""Runs on a real board, as far as public code says how."""

@@ -1,0 +1,136 @@
+"""The process that talks to the chip; started by `deploy.loihi2.run` as `sim.lava.simulate` starts `sim.lava.worker`, with the same protocol.
+
+What of Intel's extension is used, here and nowhere else: `lava.proc.embedded_io.spike.PyToNxAdapter` and `NxToPyAdapter` (in-port `inp`, out-port `out`),
+`Loihi2HwCfg` of lava-nc, which finds the extension's models, and `lava.utils.profiler.Profiler`.
+"""
+
+import os
+import sys
+import time
+
+import numpy as np
+
+from sim.lava.worker import run_lava, serve
+
+from lava.magma.core.run_configs import Loihi2HwCfg  # isort: skip
+from lava.proc.dense.process import Dense  # isort: skip
+from lava.proc.lif.process import LIF  # isort: skip
+from lava.utils import loihi  # isort: skip
+
+from sim.base.errors import UserError
+from sim.lava.processes.host import Sink, Source, gather
+from sim.net import Net, TokenGate
+from sim.lava.stock import FULL_DECAY, STATE_SHIFT, expand
+
+GRADED_BITS = 24
+ECHO_WEIGHT = 254
+HOSTS = {"1": "SLURM", None: "ETHERNET"}     # what Lava calls them, by the variable SLURM
+
+
+class HostLines:
+    """In the place of `sim.lava.stock.Rings`: one port brings the inputs and, in further columns, what repeats by itself.
+
+    Attributes:
+        rows: uint8 [steps, columns], what the host sends.
+        port: the port that brings them to the chip.
+    """
+
+    def __init__(self, net: Net, rows, slot, lead, adapter):
+        self.slot, self.lead, self._used = slot, lead, rows.shape[1]
+        gates = sum(isinstance(n, TokenGate) for n in net.nodes)           # each has two lines of its own
+        self.rows = np.pad(rows, ((0, 0), (0, net.tokens + 2 * gates)))
+        self.process = adapter(shape=(self.rows.shape[1],))
+        self.port = self.process.out
+
+    def line(self, graph, data):
+        """(port, first column) of a signal, [lines, steps], that repeats within each slot."""
+        first, self._used = self._used, self._used + len(data)
+        self.rows[:, first:self._used] = data.T[np.arange(len(self.rows)) % self.slot % data.shape[1]]
+        return self.port, first
+
+
+def connect_net(job, folder, to_chip, from_chip):
+    """Source -> adapter -> the stock graph -> adapters -> sink, which is returned."""
+    net = job["net"]
+    host = HostLines(net, np.load(f"{folder}/in.npy"), job["slot"], job["lead"], to_chip)
+    graph = expand(net, host.port, job["names"], host)
+    parts, base = [], 0
+    for name in (net.nodes[-1].name, *job["names"]):
+        for p in graph.outputs[name]:
+            adapter = from_chip(shape=p.port.shape, num_message_bits=GRADED_BITS if name == net.nodes[-1].name else 0)
+            p.port.connect(adapter.inp)
+            parts.append((adapter.out, p.columns, p.index + base))
+        base += net.node(name).size
+    np.save(f"{folder}/wire.npy", host.rows)
+    Source(file=f"{folder}/wire.npy", size=host.rows.shape[1]).s_out.connect(host.process.inp)
+    return _sink(folder, parts, base)
+
+
+def connect_probe(job, folder, to_chip, from_chip):
+    """Two neurons: 0 counts its bias up to the threshold and fires at chip steps clock, 2 clock + 1, ...; 1 fires whenever the host's spike arrives."""
+    neurons = LIF(shape=(2,), du=FULL_DECAY, dv=0, vth=job["clock"], bias_mant=np.array([1, 0]), bias_exp=STATE_SHIFT)
+    synapse = Dense(weights=np.array([[0], [ECHO_WEIGHT]]))
+    there, back = to_chip(shape=(1,)), from_chip(shape=(2,), num_message_bits=0)
+    Source(file=f"{folder}/in.npy", size=1).s_out.connect(there.inp)
+    there.out.connect(synapse.s_in)
+    synapse.a_out.connect(neurons.a_in)
+    neurons.s_out.connect(back.inp)
+    return _sink(folder, [(back.out, slice(0, 2), slice(0, 2))], 2)
+
+
+def _sink(folder, parts, size):
+    sink = Sink(file=f"{folder}/out.npy", done=f"{folder}/done.npy", size=size)
+    gather(parts, size)[0].connect(sink.a_in)
+    return sink
+
+
+CONNECT = {"net": connect_net, "probe": connect_probe}
+
+
+def execute(job, folder):
+    """Builds and runs a job of `deploy.loihi2.run`; its report."""
+    for name, value in job["environment"].items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    loihi.host = HOSTS[job["environment"]["SLURM"]]
+    try:
+        from lava.proc.embedded_io.spike import NxToPyAdapter, PyToNxAdapter
+    except ImportError as e:
+        raise UserError(f"Intel's Loihi extension of Lava is here, but not the part that brings spikes to the chip and back ({e}); reinstall it") from None
+    start = time.monotonic()
+    sink = CONNECT[job["task"]](job, folder, PyToNxAdapter, NxToPyAdapter)
+    # Without a tag: then Lava takes the extension's models for the chip before its own for the host.
+    config = Loihi2HwCfg()
+    profiler = start_profiler(config, job["steps"]) if job.get("profile") else None
+    executable = sink.compile(config)
+    built = time.monotonic()
+    run_lava(executable, job["steps"])
+    return dict(processes=len(executable.proc_builders), build_seconds=built - start, run_seconds=time.monotonic() - built, profile=figures(profiler))
+
+
+def start_profiler(config, steps):
+    """Lava's profiler, told to measure execution time and energy as far as it can; it hooks itself into `config`."""
+    from lava.utils.profiler import Profiler
+    try:
+        profiler = Profiler.init(config)
+    except NotImplementedError as e:
+        raise UserError(f"--profile: {e} The extension here has no profiler; run without --profile") from None
+    for probe in ("execution_time_probe", "energy_probe"):
+        if hasattr(profiler, probe):
+            getattr(profiler, probe)(num_steps=steps)
+    return profiler
+
+
+FIGURES = dict(execution_seconds="execution_time", energy_joules="energy", static_energy_joules="static_energy", power_watts="power")
+SUMMED = ("execution_seconds",)              # given per step
+
+
+def figures(profiler):
+    """What the profiler has measured, by our names; None where it has nothing."""
+    if profiler is None:
+        return {}
+    values = {ours: getattr(profiler, theirs, None) for ours, theirs in FIGURES.items()}
+    return {k: None if v is None else float(np.sum(v) if k in SUMMED else np.mean(v)) for k, v in values.items()}
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], execute)

@@ -1,0 +1,124 @@
+"""Do the executors agree on a whole data set, and on random nets? The engine is held against the net in chip time step by step (`sim.chiptime`, what the
+fused Lava process computes) on every sample, and against Lava itself on some."""
+
+import time
+
+import numpy as np
+
+from sim import engine
+from sim import netx
+from sim.chiptime import Pipeline
+from sim.compare.random_nets import random_net, random_tokens
+from sim.lava.simulate import simulate_together
+
+from . import samples
+from .verify import Comparison, check_executors, run_traced
+
+BATCH = 16
+LAVA_SAMPLES = 4
+PACKED = 30                # random nets side by side in one run of Lava
+RANDOM_BATCH = 3
+STEP = "step function"
+
+
+def step_traces(net, tokens):
+    """name -> [B, K, n] in stream time from `sim.chiptime`, sample after sample without a gap, as the fused Lava process runs it."""
+    pipeline = Pipeline(net)
+    views = [engine.reverse_tokens(tokens, net.tokens) if i.backward else tokens for i in net.inputs]
+    rows = np.stack([v.reshape(-1, v.shape[2]) for v in views], 1)
+    n, late = len(rows), {node.name: pipeline.late[node.name] for node in net.nodes}
+    idle = np.zeros_like(rows[0])
+    out = {node.name: np.empty((n, node.size), np.int32 if node is net.nodes[-1] else np.uint8) for node in net.nodes}
+    for step in range(n + max(late.values())):
+        pipeline.step(rows[step] if step < n else idle)
+        for name, lag in late.items():
+            if 0 <= step - lag < n:
+                out[name][step - lag] = pipeline.now[name]
+    return {name: x.reshape(*tokens.shape[:2], -1) for name, x in out.items()}
+
+
+def verify_dataset(path, dataset=None, split="test", root=None, limit=None, lava_samples=LAVA_SAMPLES, executors=("engine", "fused"), threads=False,
+                   timeout_s=None, progress=None, chip=None):
+    """Compares on the recordings of a data set: engine against step function on all, against the Lava executors (and the chip) on the first `lava_samples`.
+
+    Args:
+        path: the artifact. dataset, split, root, limit: as in `deploy.samples.from_dataset`.
+        executors, threads, timeout_s, chip: as in `deploy.verify.verify`.
+        progress: called with (what runs, samples done, samples in all).
+
+    Returns:
+        dict of JSON values as `deploy.verify.verify`'s, and dataset, split, neuron_steps (compared values) and seconds by executor.
+    """
+    check_executors(executors)
+    net = netx.read(path)
+    taken = samples.from_dataset(net, dataset, split, root, limit)
+    say, comparison, clock = progress or (lambda what, done, total: None), Comparison(), _Clock()
+    for begin in range(0, len(taken), BATCH):
+        tokens = taken.tokens(begin, min(begin + BATCH, len(taken)))
+        with clock("engine", 0):
+            expected = engine.run(net, tokens, trace="all").traces
+        with clock(STEP, _values(net, len(tokens))):
+            found = step_traces(net, tokens)
+        comparison.traces(net, tokens, expected, found, ("engine", STEP), first_sample=begin)
+        say(STEP, begin + len(tokens), len(taken))
+    n = min(lava_samples, len(taken))
+    for executor in [e for e in executors if e != "engine"] if n else []:
+        tokens = taken.tokens(0, n)
+        expected = engine.run(net, tokens, trace="all").traces
+        with clock(executor, _values(net, n)):
+            found = run_traced(net, tokens, executor, threads, timeout_s, chip, lambda done, steps, e=executor: say(e, n * done / steps, n)).traces
+        comparison.traces(net, tokens, expected, found, ("engine", executor))
+    return dict(net=str(path), dataset=taken.dataset, split=split, executors=["engine", STEP, *(e for e in executors if e != "engine" and n)], samples=len(taken),
+                lava_samples=n, inputs=[taken.dataset], **comparison.result(), **clock.result())
+
+
+def verify_random(n, seed=0, executors=("engine", "stock"), timeout_s=None, progress=None):
+    """Compares on `n` random nets of `sim.compare.random_nets`, with random inputs: engine against step function, then against the Lava executors, whose process
+    models run as threads, many nets in one run.
+
+    Returns:
+        as `verify_dataset`; `first_difference` names the seed of the net, with which `sim.compare.random_nets` makes it again.
+    """
+    check_executors(executors)
+    say, comparison, clock = progress or (lambda what, done, total: None), Comparison(), _Clock()
+    for begin in range(0, n, PACKED):
+        seeds = range(seed + begin, seed + min(begin + PACKED, n))
+        jobs = [(net, random_tokens(net, s, RANDOM_BATCH)) for s, net in ((s, random_net(s)) for s in seeds)]
+        values = sum(_values(net, RANDOM_BATCH) for net, _ in jobs)
+        with clock("engine", 0):
+            expected = [engine.run(net, tokens, trace="all").traces for net, tokens in jobs]
+        with clock(STEP, values):
+            found = {STEP: [step_traces(net, tokens) for net, tokens in jobs]}
+        for executor in (e for e in executors if e != "engine"):
+            with clock(executor, values):
+                found[executor] = [r.traces for r in simulate_together(jobs, executor, "all", True, timeout_s)]
+        for executor, traces in found.items():
+            for s, (net, tokens), a, b in zip(seeds, jobs, expected, traces):
+                comparison.traces(net, tokens, a, b, ("engine", executor), where=dict(seed=s))
+        say("random nets", seeds.stop - seed, n)
+    return dict(net=f"{n} random nets", dataset=None, split=None, executors=["engine", STEP, *(e for e in executors if e != "engine")], samples=n * RANDOM_BATCH,
+                inputs=["random"], seed=seed, **comparison.result(), **clock.result())
+
+
+def _values(net, batch):
+    return batch * net.steps * sum(node.size for node in net.nodes)
+
+
+class _Clock:
+    """Seconds and compared neuron-steps by executor: `with clock(name, neuron_steps): ...`."""
+
+    def __init__(self):
+        self.seconds, self.steps = {}, {}
+
+    def __call__(self, name, steps):
+        self.name, self.steps[name] = name, self.steps.get(name, 0) + steps
+        return self
+
+    def __enter__(self):
+        self.start = time.monotonic()
+
+    def __exit__(self, *error):
+        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.start
+
+    def result(self):
+        return dict(seconds=self.seconds, neuron_steps={name: steps for name, steps in self.steps.items() if steps})

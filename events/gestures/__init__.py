@@ -1,0 +1,1 @@
+"""Synthetic gestures: drawn people before a simulated event camera."""

@@ -1,0 +1,1 @@
+"""Comparing executors: random nets, and what led to a difference."""

@@ -1,0 +1,103 @@
+"""What a net consists of, layer by layer, as plain JSON values."""
+
+from functools import singledispatch
+
+import numpy as np
+
+from ..sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer
+from ..net import Cuba, Input, Net, Readout, Reverse, TokenGate
+
+
+def describe(net) -> list:
+    """One dict per layer, in order: `type`, `name`, `sources`, `shape`, and what the type has.
+
+    Args:
+        net: a `sim.net.Net` or a `sim.sequential.Sequential`.
+
+    Weighted layers have `weight_bits` (see there), `synapses` (places in the matrices; a kernel's are shared), `nonzero`,
+    `parameters` (weights and biases). CUBA neurons: `threshold`, `i_decay` (the distinct values), `v_decay`, `bias` [lowest, highest]. A gate:
+    `gate_threshold`.
+    """
+    if isinstance(net, Net):
+        return [describe_node(node, ()) for node in (*net.inputs, *net.nodes)]
+    before = [()] + [(layer.name,) for layer in net.layers]
+    return [describe_node(layer, source) for layer, source in zip(net.layers, before)]
+
+
+def weight_bits(weights) -> int:
+    """Bits of two's complement that hold all weights after division by the largest power of two that divides them all."""
+    whole = np.concatenate([np.asarray(w, np.int64).ravel() for w in weights])
+    joined = int(np.bitwise_or.reduce(whole))
+    if joined == 0:
+        return 0
+    whole = whole // (joined & -joined)
+    low, high = int(whole.min()), int(whole.max())
+    return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length() if high > 0 else 0)
+
+
+@singledispatch
+def describe_node(node, before) -> dict:
+    """See `describe`; `before`: names of the sources, for layers of a chain that do not know them."""
+    raise TypeError(type(node).__name__)
+
+
+def _weighted(weights, biases):
+    size = sum(w.size for w in weights)
+    return dict(weight_bits=weight_bits(weights), synapses=size, nonzero=int(sum(np.count_nonzero(w) for w in weights)), parameters=size + biases)
+
+
+def _neurons(node):
+    """Of a `Cuba` or a `sim.sequential.Neuron`: they share the names."""
+    return dict(threshold=int(node.v_th), i_decay=np.unique(node.i_decay).tolist(), v_decay=int(node.v_decay),
+                bias=[int(node.bias.min()), int(node.bias.max())])
+
+
+@describe_node.register
+def _(node: Input, before):
+    return dict(type="input", name=node.name, sources=[], shape=[node.size], backward=bool(node.backward))
+
+
+@describe_node.register
+def _(node: Cuba, before):
+    return dict(type="cuba", name=node.name, sources=list(node.sources), shape=[node.size], frame_reset=bool(node.frame_reset),
+                **_neurons(node), **_weighted([s.weight for s in node.synapses], node.size))
+
+
+@describe_node.register
+def _(node: TokenGate, before):
+    return dict(type="token_gate", name=node.name, sources=list(node.sources), shape=[node.size], gate_threshold=int(node.threshold))
+
+
+@describe_node.register
+def _(node: Reverse, before):
+    return dict(type="reverse", name=node.name, sources=list(node.sources), shape=[node.size])
+
+
+@describe_node.register
+def _(node: Readout, before):
+    return dict(type="readout", name=node.name, sources=list(node.sources), shape=[node.size], **_weighted([s.weight for s in node.synapses], 0))
+
+
+@describe_node.register
+def _(layer: InputLayer, before):
+    return dict(type="input", name=layer.name, sources=[], shape=list(layer.shape), **(_neurons(layer.neuron) if layer.neuron else {}))
+
+
+@describe_node.register
+def _(layer: FlattenLayer, before):
+    return dict(type="flatten", name=layer.name, sources=list(before), shape=list(layer.shape))
+
+
+@describe_node.register
+def _(layer: DenseLayer, before):
+    weights = [layer.weight] if layer.recurrent is None else [layer.weight, layer.recurrent]
+    return dict(type="dense" if layer.recurrent is None else "dense_rec", name=layer.name, sources=list(before), shape=list(layer.shape),
+                delayed=layer.axon_delay is not None or layer.synapse_delay is not None,
+                **_neurons(layer.neuron), **_weighted(weights, layer.neuron.bias.size))
+
+
+@describe_node.register
+def _(layer: ConvLayer, before):
+    return dict(type="conv", name=layer.name, sources=list(before), shape=list(layer.shape), kernel=list(layer.weight.shape[2:]),
+                stride=list(layer.stride), padding=list(layer.padding), dilation=list(layer.dilation), groups=layer.groups,
+                delayed=layer.axon_delay is not None, **_neurons(layer.neuron), **_weighted([layer.weight], layer.neuron.bias.size))

@@ -1,0 +1,76 @@
+"""The artifact `model.net`: a net as an HDF5 file. The full format is in docs/netx-format.md.
+
+The group `smolmamba` says everything. A purely sequential net is said a second time in `layer`, in netx's own words, so
+that stock `lava.lib.dl.netx.hdf5.Network` runs it; a net that is more than that has no `layer`, so that stock netx refuses
+it instead of skipping in silence what it does not know.
+"""
+
+import numpy as np
+
+from . import hdf5
+from .describe import describe
+from ..base.errors import UserError
+from .golden import Golden, golden_differences, make_golden
+from ..net import Net
+from .reader import is_ours, parse
+from .slayer_reader import parse as parse_slayer
+from .stock import stock_layers, stock_refusal
+from .writer import DIGEST, ROOT, digest, pack
+
+
+def write(net: Net, path, golden=None) -> str:
+    """Writes `net`, atomically.
+
+    Args:
+        path: the file, usually `model.net`.
+        golden: uint8 [G, T*N, C] or [T*N, C]: inputs whose outputs, computed here by the engine, go along as a self-test.
+
+    Returns:
+        str: the digest, 64 hex digits.
+
+    Raises:
+        UserError: a name, a fact or a size that the format does not take; the folder cannot be written.
+    """
+    own = pack(net, None if golden is None else make_golden(net, golden))
+    sha = digest(own)
+    content = {ROOT + k: v for k, v in own.items()} | {ROOT + DIGEST: np.array(sha, "S")} | stock_layers(net)
+    hdf5.save(path, content)
+    return sha
+
+
+def read(path) -> Net:
+    """Reads a net that `write` has written; every size, type, range and the digest are checked.
+
+    Raises:
+        UserError: one line that names the file, the layer and what was expected.
+    """
+    return _read(path)[0]
+
+
+def read_golden(path):
+    """The file's `Golden`, or None if it has none. Checks all that `read` checks."""
+    return _read(path)[1]
+
+
+def read_digest(path) -> str:
+    """The file's digest, checked."""
+    return _read(path)[2]
+
+
+def load(path):
+    """Reads any net: a `Net` of ours, or a `sim.sequential.Sequential` that SLAYER has exported."""
+    content = hdf5.load(path)
+    return parse(content, path)[0] if is_ours(content) else parse_slayer(content, path)
+
+
+def read_slayer(path, layers=None):
+    """Reads a net that SLAYER has exported; see `sim.netx.slayer_reader.parse`."""
+    return parse_slayer(hdf5.load(path), path, layers)
+
+
+def _read(path):
+    content = hdf5.load(path)
+    if not is_ours(content):
+        raise UserError(f"{path}: has no group {ROOT[:-1]!r}: a SLAYER export without tokens, frames and encoder cannot run on recordings; "
+                        "write it with `python -m convert export`")
+    return parse(content, path)

@@ -1,0 +1,108 @@
+"""Operations on real spikes: the engine's numbers, and energy that can be worked out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import events
+from convert.to_net import to_net
+from sim import engine
+from train import checkpoint
+from train.config import Config
+from train.data import to_stream
+from train.studies.energy import energy, main, per_sample
+from train.studies.literature import Part, operations
+from train.loop import to_integers
+from train.model import SmolMamba
+
+ENCODER = events.Encoder(height=4, width=4, window=2, stride=2, frames=3, frame_us=1000)       # 4 tokens, 8 channels, 12 steps
+
+
+def model_of(**changes):
+    torch.manual_seed(1)
+    cfg = Config(**{"encoder": dataclasses.asdict(ENCODER), "stem": (7,), "width": 6, "bank": 8, **changes})
+    return SmolMamba(cfg, ENCODER, 3)
+
+
+def awake(model, x):
+    """The model with norms set so that all its layers spike, folded, with gates."""
+    model.train()
+    for layer in model.layers():
+        layer.norm.momentum = None
+    with torch.no_grad():
+        for layer in model.layers():
+            layer.norm.bias.fill_(0.7)
+        model(to_stream(x, "cpu"))
+    to_integers(model, x, model.cfg, "cpu")
+    return model
+
+
+def tokens(n, rate=0.4):
+    return (np.random.default_rng(5).random((n, 12, 8)) < rate).astype(np.uint8)
+
+
+@pytest.mark.parametrize("changes", [{}, {"scan": "reversal", "state": "frame"}, {"scan": "forward", "gate": "none"}, {"keep": (), "mix_decay": 3000}])
+def test_synops_are_the_engines(changes):
+    x = tokens(10)
+    model = awake(model_of(**changes), x)
+    with torch.no_grad():
+        for layer in model.layers():                        # some weights that are exactly zero in integers
+            for synapse in layer.synapses.values():
+                synapse.weight[::2, ::3] = 0
+    expected = {}
+    for name, n in engine.run(to_net(model, "abc", {}), x).synops.items():
+        part = name.rstrip("0123456789") if ".bank" in name else name      # a bank is one layer for each gain
+        expected[part] = expected.get(part, 0) + n
+    parts = operations(model, x, batch=4)
+    assert {p.name: p.synops for p in parts} == expected and min(expected.values()) > 0
+
+
+def test_energy_of_a_net_whose_neurons_all_spike_at_every_step():
+    model = model_of(scan="forward", blocks=1, keep=(0.5,))
+    model.fold()
+    model.set_threshold("f", 0, 1)
+    with torch.no_grad():
+        for layer in model.layers():
+            layer.gain.fill_(1)
+            layer.bias.fill_(50)
+            for weight in (*[s.weight for s in layer.synapses.values()], *layer.skips.values()):
+                weight.fill_(0.25)
+        model.readout["f"].weight.fill_(1)
+    x, steps = np.ones((2, 12, 8), np.uint8), 12
+    by_hand = {                                             # AC and MAC a step
+        "f.stem0": ((8 + 1) * 7, 0), "f.stem1": (7 * 6, 0), "f0.sst": (6 + 1, 0), "f0.bank": (6 * 8, 8), "f0.gate": (6 * 8, 0), "f0.read": (8 + 8, 0),
+        "f0.out": (8 * 6 + 6, 0), "readout": (6 * 3, 0)}
+    report = per_sample(operations(model, x), len(x))
+    assert {r["part"]: (r["acs"], r["macs"]) for r in report["parts"]} == {k: (a * steps, m * steps) for k, (a, m) in by_hand.items()}
+    acs = steps * sum(a for a, _ in by_hand.values())
+    assert report["total"]["nanojoule"] == pytest.approx((0.9 * acs + 4.6 * 8 * steps) / 1e3, rel=1e-12)
+
+
+def test_a_membrane_with_memory_costs_a_multiplication():
+    x = tokens(4)
+    macs = {}
+    for mix in (4095, 2000):
+        model = model_of(keep=(), mix_decay=mix)
+        model.fold()
+        macs[mix] = {p.name: p.macs for p in operations(model, x)}
+    changed = {k: macs[2000][k] - macs[4095][k] for k in macs[2000] if macs[2000][k] != macs[4095][k]}
+    assert changed == {f"{t}{i}.out": 6 * 12 * 4 for t in "fb" for i in (0, 1)}
+
+
+def test_prices():
+    assert Part("x", 1, 1, 1, 10, 100).picojoule == pytest.approx(0.9 * 10 + 4.6 * 100)
+
+
+def test_command(tmp_path):
+    encoder = dataclasses.replace(events.default_encoder("digits"), frames=1, frame_us=300_000)
+    cfg = Config(dataset="digits", encoder=dataclasses.asdict(encoder), stem=(), width=8, bank=8, keep=())
+    model = SmolMamba(cfg, encoder, 10)
+    model.fold()
+    checkpoint.save(tmp_path / "m.pt", model, events.load("digits", "val").classes, {})
+    report = energy(tmp_path / "m.pt", limit=3)
+    assert report["n"] == 3 and report["total"]["acs"] == pytest.approx(sum(p["acs"] for p in report["parts"]))
+    shown = CliRunner().invoke(main, [str(tmp_path / "m.pt"), "--limit", "3"])
+    assert shown.exit_code == 0 and "f0.bank" in shown.output and f"{report['total']['acs']:,.0f}" in shown.output

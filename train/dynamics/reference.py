@@ -1,0 +1,62 @@
+"""The dynamics in plain torch, a loop over time: what the kernels are tested against, and for devices that have none."""
+
+import torch
+
+from sim.integer import DECAY_ONE
+
+STATE_SCALE = 4096          # state integer = state here * 4096 * gain
+
+
+def surrogate(v, threshold, tau, scale):
+    """SLAYER's derivative of the spike: `scale / (2 tau) * exp(-|v - threshold| / tau)`."""
+    return (scale / (2 * tau)) * torch.exp((v - threshold).abs_().mul_(-1 / tau))
+
+
+def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
+    """The same in plain torch, a loop over time: what the kernels are tested against, and for devices that have none. No gain: no rounding. Returns (v, s)."""
+    keep_u, keep_v = DECAY_ONE - i_decay.long(), DECAY_ONE - v_decay
+    if gain is not None:
+        th = (gain * STATE_SCALE).long()
+        x, bias = (x * th[:, None]).long(), (bias * th).long()
+        limit = 1 << 23
+        decay = lambda y, keep: torch.sign(y) * ((y.abs() * keep) >> 12)                                       # noqa: E731
+        wrap = lambda y: torch.where(y > limit, y - 2 * limit, torch.where(y <= -limit, y + 2 * limit, y))     # noqa: E731
+        clip = lambda y: y.clamp(-limit + 1, limit - 1)                                                        # noqa: E731
+    else:
+        keep_u, keep_v, th = keep_u.to(x.dtype) / DECAY_ONE, keep_v / DECAY_ONE, 1
+        decay, wrap, clip = (lambda y, keep: y * keep), (lambda y: y), (lambda y: y)
+    u = v = torch.zeros_like(x[..., 0])
+    vs, ss = [], []
+    for k in range(x.shape[-1]):
+        if reset_every and k % reset_every == 0:
+            u = v = torch.zeros_like(u)
+        u = wrap(decay(u, keep_u) + x[..., k])
+        z = clip(decay(v, keep_v) + u + bias)
+        s = z > th
+        v = torch.where(s, torch.zeros_like(z), z)
+        vs.append(z)
+        ss.append(s)
+    v, s = torch.stack(vs, -1), torch.stack(ss, -1).float()
+    return (v if gain is None else v / th[:, None]).float(), s
+
+
+def backward_reference(grad, v, i_decay, v_decay, tau, scale, reset_every):
+    """Plain torch twin of the backward kernel. Returns the gradients at the input and at the bias."""
+    g = surrogate(v, 1.0, tau, scale).mul_(grad)
+    gi = leak_reference(g, torch.full_like(i_decay, v_decay), reset_every, True)
+    return leak_reference(gi, i_decay, reset_every, True), gi.sum((0, 2))
+
+
+def leak_reference(x, i_decay, reset_every, reverse):
+    """Plain torch twin of `_leak`, [B, C, K]."""
+    keep = (DECAY_ONE - i_decay).to(x.dtype) / DECAY_ONE
+    y, out = torch.zeros_like(x[..., 0]), [None] * x.shape[-1]
+    for k in reversed(range(x.shape[-1])) if reverse else range(x.shape[-1]):
+        first = reset_every and k % reset_every == 0
+        if first and not reverse:
+            y = torch.zeros_like(y)
+        y = y * keep + x[..., k]
+        out[k] = y
+        if first and reverse:
+            y = torch.zeros_like(y)
+    return torch.stack(out, -1)
