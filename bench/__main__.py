@@ -16,13 +16,20 @@ from .registry import GROUPS, measure
 
 @click.command(epilog="Example: python -m bench --quick --json")
 @click.option("--quick", is_flag=True, help="Fewer nets, sizes and runs, no stock simulation: about a minute.")
-@click.option("--only", multiple=True, type=click.Choice(list(GROUPS)), metavar="GROUP", help=f"Only this group ({', '.join(GROUPS)}); can be given again.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(list(GROUPS)),
+    metavar="GROUP",
+    help=f"Only this group ({', '.join(GROUPS)}); can be given again.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def main(quick, only, as_json):
-    """Measure on the nets in models/ and those that lava-dl ships. Whatever is timed is also compared, in the same run: a difference ends it with an error.
+    """Measure on the nets in models/ and those that lava-dl ships. Whatever is timed is also compared, in the same run:
+    a difference ends it with an error.
 
-    `ratio` is how many times faster the first row of a comparison is. Run on a machine that does nothing else; `load` in the first line tells.
-    """
+    `ratio` is how many times faster the first row of a comparison is. Run on a machine that does nothing else; `load`
+    in the first line tells."""
     groups = list(dict.fromkeys(only)) or list(GROUPS)
     facts, found, console = machine(), [], Console(stderr=True)
     try:
@@ -32,7 +39,7 @@ def main(quick, only, as_json):
                 for row in measure(group, quick):
                     found.append((group, row))
                     status.update(f"{group}: {row.what} measured")
-    finally:                   # of a run that is broken off, what it has measured
+    finally:  # of a run that is broken off, what it has measured
         (_print_json if as_json else _print_table)(facts, found)
 
 
@@ -45,7 +52,9 @@ def _print_table(facts, found):
     table = Table("group", "what", "value", "unit", "ratio", "note", title=time.strftime("%Y-%m-%d %H:%M"))
     last = None
     for group, row in found:
-        table.add_row(group if group != last else "", row.what, _number(row.value), row.unit, _number(row.ratio), row.note)
+        table.add_row(
+            group if group != last else "", row.what, _number(row.value), row.unit, _number(row.ratio), row.note
+        )
         last = group
     console = Console()
     Console(width=None if console.is_terminal else 200).print(table)

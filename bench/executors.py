@@ -1,8 +1,8 @@
-"""Samples a second of every executor, per net; `ratio` is the engine's speed over the row's. Start-up of simulators is left out, every executor gets the
-number of samples that suits it.
+"""Samples a second of every executor, per net; `ratio` is the engine's speed over the row's. Start-up of simulators is
+left out, every executor gets the number of samples that suits it.
 
-Every executor's read-out is compared with the engine's on the samples that are timed, and all its spikes on one more: integers, without tolerance.
-"""
+Every executor's read-out is compared with the engine's on the samples that are timed, and all its spikes on one more:
+integers, without tolerance."""
 
 import statistics
 import time
@@ -19,6 +19,7 @@ ENGINE_BATCH, FUSED_SAMPLES, SLAYER_BATCH = 64, 4, 64
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A net, its SLAYER model and token spikes for it, uint8 [ENGINE_BATCH, T*N, C]."""
+
     name: str
     net: object
     model: object
@@ -34,8 +35,11 @@ def shipped(name):
     """A net of models/ on its golden samples."""
     from sim import netx
     from train import checkpoint
+
     golden = netx.read_golden(MODELS / f"{name}.net")
-    return Subject(name, netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0], _repeated(golden.tokens))
+    return Subject(
+        name, netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0], _repeated(golden.tokens)
+    )
 
 
 def _repeated(tokens):
@@ -45,12 +49,19 @@ def _repeated(tokens):
 def compare(subject, quick):
     """The rows of one net."""
     from sim import engine
+
     net, tokens = subject.net, subject.tokens
     expected = engine.run(net, tokens)
     seconds = median(lambda: engine.run(net, tokens), 3 if quick else 9)
     rate, steps = len(tokens) / seconds, len(tokens) * net.steps
-    yield Row(f"{subject.name}: engine", rate, "samples/s", 1.0,
-              f"{net.steps} steps a sample, {sum(expected.synops.values()) / len(tokens):,.0f} synops; {steps / seconds:,.0f} steps/s")
+    yield Row(
+        f"{subject.name}: engine",
+        rate,
+        "samples/s",
+        1.0,
+        f"{net.steps} steps a sample, {sum(expected.synops.values()) / len(tokens):,.0f} synops; {steps / seconds:,.0f}"
+        " steps/s",
+    )
     for name, run in others(subject, quick):
         found, equal = run(expected)
         yield Row(f"{subject.name}: {name}", found, "samples/s", rate / found, equal)
@@ -61,48 +72,74 @@ def others(subject, quick):
     yield "Lava, fused", lambda expected: _lava(subject, "fused", FUSED_SAMPLES, expected)
     if not quick:
         yield "Lava, stock", lambda expected: _lava(subject, "stock", 1, expected)
-    yield "SLAYER, evaluation mode (its own loop over time)", lambda expected: _slayer(subject, own_modules(subject.model), 1, expected)
-    yield "SLAYER modules, our kernels for the dynamics", lambda expected: _slayer(subject, subject.model, 3 if quick else 5, expected)
+    yield (
+        "SLAYER, evaluation mode (its own loop over time)",
+        lambda expected: _slayer(subject, own_modules(subject.model), 1, expected),
+    )
+    yield (
+        "SLAYER modules, our kernels for the dynamics",
+        lambda expected: _slayer(subject, subject.model, 3 if quick else 5, expected),
+    )
 
 
 def _lava(subject, executor, samples, expected):
     from sim import engine
     from sim.lava.simulate import simulate
+
     net, tokens = subject.net, subject.tokens[:samples]
     timed = simulate(net, tokens, executor)
     traced = simulate(net, tokens[:1], executor, "all").traces
     right = engine.run(net, tokens[:1], "all").traces
-    require(np.array_equal(timed.logits, expected.logits[:samples]) and all(np.array_equal(x, right[name]) for name, x in traced.items()),
-            f"{subject.name}: Lava {executor} and the engine differ; python -m deploy verify shows where")
-    return samples / timed.run_seconds, f"read-out of {samples} and {sum(x.size for x in traced.values()):,} values of {len(traced)} layers equal"
+    require(
+        np.array_equal(timed.logits, expected.logits[:samples])
+        and all(np.array_equal(x, right[name]) for name, x in traced.items()),
+        f"{subject.name}: Lava {executor} and the engine differ; python -m deploy verify shows where",
+    )
+    return (
+        samples / timed.run_seconds,
+        f"read-out of {samples} and {sum(x.size for x in traced.values()):,} values of {len(traced)} layers equal",
+    )
 
 
 def _slayer(subject, model, runs, expected):
     import torch
+
     from convert import parity
     from train import dynamics
     from train.evaluate import predict
     from train.model import logit_integers
+
     dynamics.set_threads(torch.get_num_threads())
     tokens, net = subject.tokens[:SLAYER_BATCH], subject.net
-    compared = parity.compare(model, net, tokens[:1])              # the warm-up, too
-    require(not compared["differences"], f"{subject.name}: SLAYER and the engine differ, first at {compared['first_difference']}")
+    compared = parity.compare(model, net, tokens[:1])  # the warm-up, too
+    require(
+        not compared["differences"],
+        f"{subject.name}: SLAYER and the engine differ, first at {compared['first_difference']}",
+    )
     found, times = [], []
     for _ in range(runs):
         start = time.perf_counter()
         found.append(predict(model, tokens, True, batch=len(tokens)))
         times.append(time.perf_counter() - start)
-    require(all(np.array_equal(logit_integers(model, x, net.steps).numpy(), expected.logits[:len(tokens)]) for x in found),
-            f"{subject.name}: SLAYER's read-out and the engine's differ")
-    return len(tokens) / statistics.median(times), f"read-out of {len(tokens)} and {compared['compared']:,} values equal; {torch.get_num_threads()} torch threads"
+    require(
+        all(np.array_equal(logit_integers(model, x, net.steps).numpy(), expected.logits[: len(tokens)]) for x in found),
+        f"{subject.name}: SLAYER's read-out and the engine's differ",
+    )
+    return (
+        len(tokens) / statistics.median(times),
+        f"read-out of {len(tokens)} and {compared['compared']:,} values equal; {torch.get_num_threads()} torch threads",
+    )
 
 
 def own_modules(model):
-    """A copy of a folded model in which SLAYER's own synapses and neurons run every layer, step by step in Python, as lava-dl comes."""
+    """A copy of a folded model in which SLAYER's own synapses and neurons run every layer, step by step in Python, as
+    lava-dl comes.
+    """
     import copy
 
     import torch
     from torch import nn
+
     from train.model import CubaLayer
     from train.slayer import slayer
 
@@ -120,7 +157,9 @@ def own_modules(model):
         def __init__(self, layer):
             super().__init__()
             self.name, self.gain, self.group = layer.name, layer.gain, layer.group
-            scaled = lambda w: (layer.quantized(w, True) * (layer.gain[:, None] if w.dim() == 2 else layer.gain)).detach()          # noqa: E731
+            scaled = lambda w: (  # noqa: E731
+                layer.quantized(w, True) * (layer.gain[:, None] if w.dim() == 2 else layer.gain)
+            ).detach()  # noqa: E731
             self.synapses = nn.ModuleDict()
             for name, synapse in layer.synapses.items():
                 self.synapses[name] = slayer.synapse.Dense(synapse.weight.shape[1], layer.n)
@@ -129,12 +168,17 @@ def own_modules(model):
             self.neurons = nn.ModuleList(layer.neurons())
             bias = (layer.quantized_bias(True) * layer.gain).detach()
             for i, neuron in enumerate(self.neurons):
-                neuron.norm = Bias(bias[i * self.group:(i + 1) * self.group])
+                neuron.norm = Bias(bias[i * self.group : (i + 1) * self.group])
 
         def forward(self, inputs, exact):
-            x = sum(synapse(inputs[name].expand(len(next(iter(inputs.values()))), -1, -1)) for name, synapse in self.synapses.items())
+            x = sum(
+                synapse(inputs[name].expand(len(next(iter(inputs.values()))), -1, -1))
+                for name, synapse in self.synapses.items()
+            )
             x = x + sum(inputs[name] * w[:, None] for name, w in self.skips.items())
-            return torch.cat([neuron(x[:, i * self.group:(i + 1) * self.group]) for i, neuron in enumerate(self.neurons)], 1)
+            return torch.cat(
+                [neuron(x[:, i * self.group : (i + 1) * self.group]) for i, neuron in enumerate(self.neurons)], 1
+            )
 
     if any(layer.frame_steps for layer in model.layers()):
         raise ValueError("SLAYER has no reset at every frame")
@@ -142,6 +186,9 @@ def own_modules(model):
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, CubaLayer):
-                setattr(parent, name, Layer(child)) if not isinstance(parent, (nn.ModuleDict, nn.ModuleList)) else parent.__setitem__(
-                    int(name) if isinstance(parent, nn.ModuleList) else name, Layer(child))
+                (
+                    setattr(parent, name, Layer(child))
+                    if not isinstance(parent, (nn.ModuleDict, nn.ModuleList))
+                    else parent.__setitem__(int(name) if isinstance(parent, nn.ModuleList) else name, Layer(child))
+                )
     return model.eval()

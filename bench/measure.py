@@ -31,9 +31,12 @@ def median(function, runs):
 
 
 def peak_mib(function):
-    """MiB by which the process grew at most during a call, or None where the system does not tell. What is freed before and used again does not count."""
+    """MiB by which the process grew at most during a call, or None where the system does not tell.
+
+    What is freed before and used again does not count.
+    """
     try:
-        Path("/proc/self/clear_refs").write_text("5")          # the highest size so far is forgotten
+        Path("/proc/self/clear_refs").write_text("5")  # the highest size so far is forgotten
         before = _status("VmRSS")
         function()
         return max(0, _status("VmHWM") - before) / 1024
@@ -47,15 +50,27 @@ def _status(name):
 
 
 def machine():
-    """What the numbers depend on, as a dict of JSON values. `load`: jobs that wanted a core over the last minute, ours included."""
-    return dict(cpu=_cpu(), cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), load=round(os.getloadavg()[0], 2),
-                python=platform.python_version(), **{name: _version(name) for name in ("numpy", "numba", "torch", "lava-nc", "lava-dl")})
+    """What the numbers depend on, as a dict of JSON values.
+
+    `load`: jobs that wanted a core over the last minute, ours included.
+    """
+    return dict(
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        load=round(os.getloadavg()[0], 2),
+        python=platform.python_version(),
+        **{name: _version(name) for name in ("numpy", "numba", "torch", "lava-nc", "lava-dl")},
+    )
 
 
 def _cpu():
     try:
         with open("/proc/cpuinfo") as file:
-            lines = dict(line.split(":", 1) for line in file.read().split("\n\n")[0].replace("\t", "").splitlines() if ":" in line)
+            lines = dict(
+                line.split(":", 1)
+                for line in file.read().split("\n\n")[0].replace("\t", "").splitlines()
+                if ":" in line
+            )
     except OSError:
         return platform.processor()
     wide = [name for name in ("avx512f", "avx2", "sse4_2") if name in lines.get("flags", "").split()]

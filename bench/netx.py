@@ -1,7 +1,9 @@
-"""The nets that lava-dl ships, by our engine and by lava-dl's netx in Lava's simulator; `ratio` is the engine's speed over netx's. Samples a second, start-up left
-out. Both get the spikes of the first layer, or what drives it; the spikes of the last two layers are compared, all of them.
+"""The nets that lava-dl ships, by our engine and by lava-dl's netx in Lava's simulator; `ratio` is the engine's speed
+over netx's. Samples a second, start-up left out. Both get the spikes of the first layer, or what drives it; the spikes
+of the last two layers are compared, all of them.
 
-PilotNet: the image that lava-dl ships, 17 steps. N-TIDIGITS: the first 100 steps of its recorded input, up to the layer that netx has not implemented (`average`). MNIST: random pictures.
+PilotNet: the image that lava-dl ships, 17 steps. N-TIDIGITS: the first 100 steps of its recorded input, up to the layer
+that netx has not implemented (`average`). MNIST: random pictures.
 """
 
 import os
@@ -23,7 +25,12 @@ LIMIT_S = 900
 
 @dataclass(frozen=True)
 class Shipped:
-    """A net of lava-dl: `file` and `input` below its test folder, how many of its layers to take (None: all), steps of a sample, samples that suit the engine."""
+    """A net of lava-dl:
+
+    `file` and `input` below its test folder, how many of its layers to take (None: all), steps of a sample, samples
+    that suit the engine.
+    """
+
     name: str
     file: str
     input: str | None
@@ -32,9 +39,11 @@ class Shipped:
     samples: int
 
 
-NETS = (Shipped("MNIST", "mnist.net", None, None, 16, 64),
-        Shipped("N-TIDIGITS", "gts/ntidigits/ntidigits.net", "gts/ntidigits/input.npy", 5, 100, 8),
-        Shipped("PilotNet LIF", "gts/pilotnet_lif/network.net", "gts/pilotnet_lif/image.npy", None, 17, 4))
+NETS = (
+    Shipped("MNIST", "mnist.net", None, None, 16, 64),
+    Shipped("N-TIDIGITS", "gts/ntidigits/ntidigits.net", "gts/ntidigits/input.npy", 5, 100, 8),
+    Shipped("PilotNet LIF", "gts/pilotnet_lif/network.net", "gts/pilotnet_lif/image.npy", None, 17, 4),
+)
 
 
 def rows(quick):
@@ -52,19 +61,32 @@ def rows(quick):
 def compare(shipped, folder, quick):
     """The two rows of one net."""
     from sim import netx
+
     path = folder / shipped.file
     net = netx.read_slayer(path, shipped.layers)
     x = _input(shipped, folder)
     traces = net.run(x)
     batch = np.repeat(x, shipped.samples, 0)
     rate = shipped.samples / median(lambda: net.run(batch), 2 if quick else 5)
-    yield Row(f"{shipped.name}: engine", rate, "samples/s", 1.0, f"{shipped.steps} steps a sample, {shipped.samples} samples at once; {rate * shipped.steps:,.0f} steps/s")
+    yield Row(
+        f"{shipped.name}: engine",
+        rate,
+        "samples/s",
+        1.0,
+        f"{shipped.steps} steps a sample, {shipped.samples} samples at once; {rate * shipped.steps:,.0f} steps/s",
+    )
     first, before, last = (traces[net.layers[i].name][0] for i in (0, -2, -1))
     found = _netx(path, _turned(first), len(net.layers))
-    same = lambda a, b: np.array_equal(_turned(a).reshape(b.shape), b)                   # noqa: E731
+    same = lambda a, b: np.array_equal(_turned(a).reshape(b.shape), b)  # noqa: E731
     require(same(last, found["last"]) and same(before, found["before"]), f"{shipped.name}: netx and the engine differ")
     theirs = 1 / float(found["seconds"])
-    yield Row(f"{shipped.name}: netx", theirs, "samples/s", rate / theirs, f"{last.size + before.size:,} values of two layers equal, {int(before.sum()):,} spikes")
+    yield Row(
+        f"{shipped.name}: netx",
+        theirs,
+        "samples/s",
+        rate / theirs,
+        f"{last.size + before.size:,} values of two layers equal, {int(before.sum()):,} spikes",
+    )
 
 
 def _input(shipped, folder):
@@ -72,8 +94,8 @@ def _input(shipped, folder):
     if shipped.input is None:
         return np.random.default_rng(0).integers(0, 140, (1, 1, 784)).repeat(shipped.steps, 1)
     x = np.load(folder / shipped.input)
-    x = x.transpose(*reversed(range(x.ndim))).astype(np.int64)               # files have x, y, channel, step
-    return x[None, :shipped.steps] if shipped.name == "N-TIDIGITS" else x[None, None].repeat(shipped.steps, 1)
+    x = x.transpose(*reversed(range(x.ndim))).astype(np.int64)  # files have x, y, channel, step
+    return x[None, : shipped.steps] if shipped.name == "N-TIDIGITS" else x[None, None].repeat(shipped.steps, 1)
 
 
 def _turned(x):
@@ -86,8 +108,14 @@ def _netx(path, x, layers):
     with tempfile.TemporaryDirectory() as folder:
         given, result = Path(folder, "in.npz"), Path(folder, "out.npz")
         np.savez(given, x=x, layers=layers)
-        with subprocess.Popen([sys.executable, "-m", "bench.netx_worker", str(path), str(given), str(result)], cwd=MODELS.parent, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, start_new_session=True) as worker:
+        with subprocess.Popen(
+            [sys.executable, "-m", "bench.netx_worker", str(path), str(given), str(result)],
+            cwd=MODELS.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as worker:
             try:
                 said, _ = worker.communicate(timeout=LIMIT_S)
             except BaseException:

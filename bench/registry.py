@@ -23,6 +23,7 @@ class Row:
         ratio: against the row that the group's docstring names, as "so many times faster"; None where there is none.
         note: what was checked in the same run, or why there is no value.
     """
+
     what: str
     value: float | None
     unit: str

@@ -1,8 +1,9 @@
-"""Synaptic operations a second of the engine, beside what the machine can do at most; `ratio` is the row's speed over the engine's.
+"""Synaptic operations a second of the engine, beside what the machine can do at most; `ratio` is the row's speed over
+the engine's.
 
-A synaptic operation is one addition of a 16-bit weight. First limit: additions of registers, nothing loaded or stored. Second: rows of 128 weights that lie in
-the first-level cache, added by the engine's own loop, long lists of spikes. The engine stays below both: lists are short, spikes have to be listed, neurons moved on.
-"""
+A synaptic operation is one addition of a 16-bit weight. First limit: additions of registers, nothing loaded or stored.
+Second: rows of 128 weights that lie in the first-level cache, added by the engine's own loop, long lists of spikes. The
+engine stays below both: lists are short, spikes have to be listed, neurons moved on."""
 
 import numba
 import numpy as np
@@ -13,13 +14,15 @@ from sim.engine.lanes import N16, N32, high_half, low_half, splat16, splat32, st
 from .measure import MODELS, median
 from .registry import Row
 
-CHAINS = 8                 # registers that are added to one another, so that no addition waits for the last one
+CHAINS = 8  # registers that are added to one another, so that no addition waits for the last one
 ROWS, WIDTH, LIST = 64, 128, 2000
 
 
 @numba.njit(parallel=True, cache=True)
 def _add16(turns, step, out):
-    """2 * CHAINS vector additions a turn, on every thread; `step`, int16 [threads], is unknown to the compiler, so none can be left out."""
+    """2 * CHAINS vector additions a turn, on every thread; `step`, int16 [threads], is unknown to the compiler, so none
+    can be left out.
+    """
     for t in numba.prange(len(step)):
         w = splat16(step[t])
         a = b = c = d = e = f = g = h = w
@@ -50,13 +53,19 @@ def _add_from_cache(turns, rows, weights, out):
 
 
 def rows(quick):
-    from sim import engine
-    from sim import netx
+    from sim import engine, netx
+
     net = netx.read(MODELS / "nmnist-small.net")
     tokens = np.repeat(netx.read_golden(MODELS / "nmnist-small.net").tokens[:1], 64, 0)
     synops = sum(engine.run(net, tokens).synops.values())
     reached = synops / median(lambda: engine.run(net, tokens), 3 if quick else 9)
-    yield Row("engine, nmnist-small, all it does counted as synops", reached / 1e9, "G synops/s", 1.0, f"{numba.get_num_threads()} threads, batch 64")
+    yield Row(
+        "engine, nmnist-small, all it does counted as synops",
+        reached / 1e9,
+        "G synops/s",
+        1.0,
+        f"{numba.get_num_threads()} threads, batch 64",
+    )
     for what, limit in limits(1000 if quick else 5000):
         yield Row(what, limit / 1e9, "G synops/s", limit / reached)
 
@@ -68,7 +77,7 @@ def limits(turns):
     turns16 = 100 * turns
     for kernel, kind, lanes in ((_add16, np.int16, N16), (_add32, np.int32, N32)):
         step = np.ones(threads, kind)
-        seconds = median(lambda: kernel(turns16, step, out), 5)
+        seconds = median(lambda: kernel(turns16, step, out), 5)  # noqa: B023
         yield f"limit: {np.dtype(kind).name} additions in registers", threads * turns16 * 2 * CHAINS * lanes / seconds
     random = np.random.default_rng(0)
     weights = (random.integers(-128, 128, ROWS * WIDTH) * 2).astype(np.int16)

@@ -1,5 +1,7 @@
-"""Time and memory over the number of tokens: a net of preset `small`'s widths, one frame of N tokens, beside a spiking transformer's attention of the same width on
-the same number of tokens; `ratio` is the row's time per token over that of the first size. The slope is fitted to the logarithms: 1 is linear. One thread.
+"""Time and memory over the number of tokens: a net of preset `small`'s widths, one frame of N tokens, beside a spiking
+transformer's attention of the same width on
+the same number of tokens; `ratio` is the row's time per token over that of the first size. The slope is fitted to the
+logarithms: 1 is linear. One thread.
 
 And over the length of a stream: a session that is fed frame after frame.
 """
@@ -30,25 +32,42 @@ def _line(name, sizes, measured):
     measured = list(measured)
     first = measured[0][0] / sizes[0]
     for n, (seconds, mib) in zip(sizes, measured):
-        yield Row(f"{name}: {n} tokens", 1e3 * seconds, "ms/sample", seconds / n / first, "" if mib is None else f"peak memory {mib:,.1f} MiB")
+        yield Row(
+            f"{name}: {n} tokens",
+            1e3 * seconds,
+            "ms/sample",
+            seconds / n / first,
+            "" if mib is None else f"peak memory {mib:,.1f} MiB",
+        )
     slope = float(np.polyfit(np.log(sizes), np.log([seconds for seconds, _ in measured]), 1)[0])
     yield Row(f"{name}: slope of time in tokens, log-log", slope, "")
 
 
 def net_of(tokens, frames=1):
-    """A block's layers between stem and read-out, random weights, about one neuron in ten fires; the phase is left out, as it would grow with N."""
+    """A block's layers between stem and read-out, random weights, about one neuron in ten fires; the phase is left out,
+    as it would grow with N.
+    """
     from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout, TokenGate
+
     r = np.random.default_rng(0)
-    weight = lambda n, m: (r.integers(-32, 33, (n, m)) * 2).astype(np.int16)          # noqa: E731
-    none = lambda n: np.zeros(n, np.int32)                                            # noqa: E731
-    memoryless = lambda name, n, *synapses: Cuba(name, synapses, np.full(n, 4096, np.int32), none(n), 4095, 128)        # noqa: E731
+    weight = lambda n, m: (r.integers(-32, 33, (n, m)) * 2).astype(np.int16)  # noqa: E731
+    none = lambda n: np.zeros(n, np.int32)  # noqa: E731
+    memoryless = lambda name, n, *synapses: Cuba(name, synapses, np.full(n, 4096, np.int32), none(n), 4095, 128)  # noqa: E731
     bank, wide = np.repeat([2048, 512, 102, 20], WIDTH // 2).astype(np.int32), 2 * WIDTH
-    nodes = (memoryless("stem", WIDTH, Dense(TOKENS, weight(WIDTH, CHANNELS))), TokenGate("gate", "stem", WIDTH, 2),
-             Cuba("bank", (Dense("gate", weight(wide, WIDTH)),), bank, none(wide), 4095, 400),
-             memoryless("read", wide, Dense("gate", weight(wide, WIDTH))),
-             memoryless("and", wide, Dense("bank", np.eye(wide, dtype=np.int16) * 64), Dense("read", np.eye(wide, dtype=np.int16) * 80)),
-             memoryless("out", WIDTH, Dense("and", weight(WIDTH, wide)), Dense("gate", np.eye(WIDTH, dtype=np.int16) * 200)),
-             Readout("classes", (Dense("out", weight(10, WIDTH)),)))
+    nodes = (
+        memoryless("stem", WIDTH, Dense(TOKENS, weight(WIDTH, CHANNELS))),
+        TokenGate("gate", "stem", WIDTH, 2),
+        Cuba("bank", (Dense("gate", weight(wide, WIDTH)),), bank, none(wide), 4095, 400),
+        memoryless("read", wide, Dense("gate", weight(wide, WIDTH))),
+        memoryless(
+            "and",
+            wide,
+            Dense("bank", np.eye(wide, dtype=np.int16) * 64),
+            Dense("read", np.eye(wide, dtype=np.int16) * 80),
+        ),
+        memoryless("out", WIDTH, Dense("and", weight(WIDTH, wide)), Dense("gate", np.eye(WIDTH, dtype=np.int16) * 200)),
+        Readout("classes", (Dense("out", weight(10, WIDTH)),)),
+    )
     return Net(nodes, (Input(TOKENS, CHANNELS),), tokens, frames)
 
 
@@ -59,6 +78,7 @@ def _spikes(*shape):
 def _engine(n, quick):
     """(seconds, MiB) of a sample of n tokens."""
     from sim.engine.session import Session
+
     x, net = _spikes(1, n, CHANNELS), net_of(n)
     peak = peak_mib(lambda: Session(net).run(x))
     session, before = Session(net), numba.get_num_threads()
@@ -72,19 +92,23 @@ def _engine(n, quick):
 def _stream(frames):
     """MiB of a session that is fed so many frames."""
     from sim.engine.session import Session
+
     x, net = _spikes(1, 64, CHANNELS), net_of(64)
 
     def run():
         session = Session(net)
         for _ in range(frames):
             session.run(x)
+
     return peak_mib(run)
 
 
 def _attention(n, quick):
     """(seconds, MiB) of spiking attention over one frame of n tokens."""
     import torch
+
     from train.studies.spikformer import attention_block
+
     block, x = attention_block(WIDTH, HEADS).eval(), torch.from_numpy(_spikes(1, 1, n, WIDTH)).float()
     before = torch.get_num_threads()
     torch.set_num_threads(1)

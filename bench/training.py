@@ -1,5 +1,6 @@
-"""The training kernel and a whole training step against the same with SLAYER's neurons, forward and backward, on one thread and, where there is a GPU, there;
-`ratio` is ours over the row's. SLAYER steps through time in Python on the CPU, and by CUDA kernels of its own, which it compiles with nvcc, on a GPU."""
+"""The training kernel and a whole training step against the same with SLAYER's neurons, forward and backward, on one
+thread and, where there is a GPU, there; `ratio` is ours over the row's. SLAYER steps through time in Python on the CPU,
+and by CUDA kernels of its own, which it compiles with nvcc, on a GPU."""
 
 import os
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ LOOP = {"cpu": "SLAYER's loop", "cuda": "SLAYER's CUDA kernels"}
 
 
 def rows(quick):
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")            # before torch comes: its profiler would announce itself on standard error
+    os.environ.setdefault(
+        "KINETO_LOG_LEVEL", "99"
+    )  # before torch comes: its profiler would announce itself on standard error
     import torch
+
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         for shape in ((8, 64, 256),) if quick else ((8, 64, 256), (32, 256, 1024)):
             yield from kernel(shape, 3 if quick else 5, device)
@@ -23,9 +27,13 @@ def rows(quick):
 
 
 def prepare(device):
-    """(runs of a measurement for one on the CPU, a function that waits until the device has done all it was given, what names begin with)."""
+    """(runs of a measurement for one on the CPU, a function that waits until the device has done all it was given, what
+    names begin with).
+    """
     import torch
+
     from train import dynamics
+
     dynamics.set_threads(1)
     torch.set_flush_denormal(True)
     if device == "cpu":
@@ -36,21 +44,29 @@ def prepare(device):
 def kernel(shape, runs, device):
     """Rows for [batch, channels, steps]."""
     import torch
+
     from train import dynamics
     from train.slayer import slayer
+
     more, wait, where = prepare(device)
     batch, n, steps = shape
     x = (torch.randint(-20, 21, (batch, steps, n)) * (2 / 64)).to(device).transpose(1, 2).requires_grad_()
     y = x.detach().contiguous().requires_grad_()
-    neuron = slayer.neuron.cuba.Neuron(threshold=1.0, current_decay=0.1, voltage_decay=4095 / 4096, tau_grad=0.005, scale_grad=10).to(device)
-    i_decay, bias, gain = torch.full((n,), 410, device=device), torch.zeros(n, device=device), torch.ones(n, device=device)
-    run = lambda: dynamics.cuba(x, bias, i_decay, 4095, gain, 0.5, 1.0)                 # noqa: E731
+    neuron = slayer.neuron.cuba.Neuron(
+        threshold=1.0, current_decay=0.1, voltage_decay=4095 / 4096, tau_grad=0.005, scale_grad=10
+    ).to(device)
+    i_decay, bias, gain = (
+        torch.full((n,), 410, device=device),
+        torch.zeros(n, device=device),
+        torch.ones(n, device=device),
+    )
+    run = lambda: dynamics.cuba(x, bias, i_decay, 4095, gain, 0.5, 1.0)  # noqa: E731
 
     def both(forward):
         forward().sum().backward()
         wait()
 
-    ours = median(lambda: both(run), 5 * runs)         # the first ones meet memory that is not mapped yet
+    ours = median(lambda: both(run), 5 * runs)  # the first ones meet memory that is not mapped yet
     name = f"{where}CUBA forward + backward {list(shape)}"
     yield Row(f"{name}: kernel", 1e3 * ours, "ms", 1.0)
     require(torch.equal(run(), neuron(y)), f"{where}the training kernel and {LOOP[device]} differ")
@@ -59,11 +75,16 @@ def kernel(shape, runs, device):
 
 
 def step(name, runs, device):
-    """Rows for a step of the integer phase on a trained net, batch 32: forward, backward, optimiser. Biases are 0, as SLAYER's neurons have none."""
+    """Rows for a step of the integer phase on a trained net, batch 32:
+
+    forward, backward, optimiser. Biases are 0, as SLAYER's neurons have none.
+    """
     import torch
+
     from train import checkpoint
     from train.graphs import Recorded
     from train.loop import passes
+
     more, wait, where = prepare(device)
     model, content = checkpoint.load(MODELS / f"{name}.pt")
     for layer in model.layers():
@@ -92,11 +113,20 @@ def step(name, runs, device):
         same = torch.equal(scores(model, x), expected)
         require(same or device == "cuda", f"{name}: a step's scores with SLAYER's neurons differ")
         theirs = median(run, more)
-    yield Row(f"{name}: the same with {LOOP[device]}", 1e3 * theirs, "ms", theirs / ours, "scores equal" if same else "scores differ: see docs/design.md")
+    yield Row(
+        f"{name}: the same with {LOOP[device]}",
+        1e3 * theirs,
+        "ms",
+        theirs / ours,
+        "scores equal" if same else "scores differ: see docs/design.md",
+    )
     with torch.profiler.profile() as profile:
         run()
     kinds = {"matrix products": ("aten::mm", "aten::addmm", "aten::bmm"), "dynamics": ("_Cuba", "_CubaBackward")}
-    spent = {event.key: event.self_cpu_time_total if device == "cpu" else event.self_device_time_total for event in profile.key_averages()}
+    spent = {
+        event.key: event.self_cpu_time_total if device == "cpu" else event.self_device_time_total
+        for event in profile.key_averages()
+    }
     total = sum(spent.values()) if device == "cpu" else 1e6 * ours
     for kind, keys in kinds.items():
         yield Row(f"{name}: of our step, {kind}", 100 * sum(spent.get(key, 0) for key in keys) / total, "%")
@@ -104,16 +134,21 @@ def step(name, runs, device):
 
 def scores(model, x):
     import torch
+
     with torch.no_grad():
         return model(x, exact=True)
 
 
 @contextmanager
 def slayers_neurons():
-    """Within it, `dynamics.cuba` runs SLAYER's neuron modules, one for each stretch of channels with the same decay and gain."""
+    """Within it, `dynamics.cuba` runs SLAYER's neuron modules, one for each stretch of channels with the same decay and
+    gain.
+    """
     import torch
+
     from train import dynamics
     from train.slayer import slayer
+
     neurons, ours = {}, dynamics.cuba
 
     def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True):
@@ -122,7 +157,13 @@ def slayers_neurons():
             end = start + len(list(stretch))
             key = decay, g, end - start
             if key not in neurons:
-                neurons[key] = slayer.neuron.cuba.Neuron(threshold=g, current_decay=decay / 4096, voltage_decay=v_decay / 4096, tau_grad=tau / 100, scale_grad=scale * 10).to(x.device)
+                neurons[key] = slayer.neuron.cuba.Neuron(
+                    threshold=g,
+                    current_decay=decay / 4096,
+                    voltage_decay=v_decay / 4096,
+                    tau_grad=tau / 100,
+                    scale_grad=scale * 10,
+                ).to(x.device)
             out.append(neurons[key](x[:, start:end].contiguous() * g))
             start = end
         return torch.cat(out, 1)

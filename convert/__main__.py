@@ -1,4 +1,7 @@
-"""`python -m convert`: from a trained model to the artifact. Example: `python -m convert export runs/digits-tiny/model.pt`."""
+"""`python -m convert`:
+
+from a trained model to the artifact. Example: `python -m convert export runs/digits-tiny/model.pt`.
+"""
 
 import json
 import sys
@@ -24,12 +27,21 @@ def main():
 @click.argument("model")
 @click.option("--out", default=None, help="The file to write; default: MODEL with the suffix .net.")
 @click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="What the report's accuracies are measured on.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="val",
+    show_default=True,
+    help="What the report's accuracies are measured on.",
+)
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many samples of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def export(model, out, data_root, split, limit, as_json):
-    """Quantize MODEL to the chip's integers, calibrate its gates where training has not, check it against SLAYER, and write the artifact."""
+    """Quantize MODEL to the chip's integers, calibrate its gates where training has not, check it against SLAYER, and
+    write the artifact.
+    """
     from .export import export as run
+
     out = out or str(Path(model).with_suffix(".net"))
     report = run(model, out, data_root, split, limit=limit)
     if as_json:
@@ -37,21 +49,58 @@ def export(model, out, data_root, split, limit, as_json):
         return
     console = Console(width=None if sys.stdout.isatty() else 150)
     table = Table(title=f"{model} -> {out}")
-    for column in ("layer", "neurons", "threshold", "i_decay", "weight error", "saturated", "u seen", "u bound", "wraps", "rate / kept"):
+    for column in (
+        "layer",
+        "neurons",
+        "threshold",
+        "i_decay",
+        "weight error",
+        "saturated",
+        "u seen",
+        "u bound",
+        "wraps",
+        "rate / kept",
+    ):
         table.add_column(column, justify="left" if column == "layer" else "right")
     for row in report["layers"]:
-        show = lambda key, form: form.format(row[key]) if key in row else ""                                              # noqa: E731
-        table.add_row(row["layer"], str(row["neurons"]), show("threshold", "{}"), ",".join(map(str, row.get("i_decay", []))), show("weight_error", "{:.4f}"),
-                      show("saturated", "{:.2%}"), show("u_seen", "{:.3f}"), show("u_bound", "{:.2f}"), show("wraps", "{}"), show("rate", "{:.3f}") or show("kept", "{:.3f}"))
+        show = lambda key, form: form.format(row[key]) if key in row else ""  # noqa: B023, E731
+        table.add_row(
+            row["layer"],
+            str(row["neurons"]),
+            show("threshold", "{}"),
+            ",".join(map(str, row.get("i_decay", []))),
+            show("weight_error", "{:.4f}"),
+            show("saturated", "{:.2%}"),
+            show("u_seen", "{:.3f}"),
+            show("u_bound", "{:.2f}"),
+            show("wraps", "{}"),
+            show("rate", "{:.3f}") or show("kept", "{:.3f}"),
+        )
     console.print(table)
     for gate, row in report["gates"].items():
-        console.print(f"gate {gate}: kept share as trained {row['kept_trained']:.3f}, gated {row['kept_gated']:.3f}, masks agree on {row['agreement']:.3f}")
-    names = {"float": "float, top-k", "quantized": "integer, top-k", "float_gated": "float, fixed gates", "gated": "integer, fixed gates (what runs)"}
+        console.print(
+            f"gate {gate}: kept share as trained {row['kept_trained']:.3f}, gated {row['kept_gated']:.3f}, masks agree"
+            f" on {row['agreement']:.3f}"
+        )
+    names = {
+        "float": "float, top-k",
+        "quantized": "integer, top-k",
+        "float_gated": "float, fixed gates",
+        "gated": "integer, fixed gates (what runs)",
+    }
     for key, row in report["accuracy"].items():
-        console.print(f"accuracy {names[key]:34s} {row['value']:.4f}  [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]  n = {report['n']} ({report['split']})")
+        console.print(
+            f"accuracy {names[key]:34s} {row['value']:.4f}  [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]  n ="
+            f" {report['n']} ({report['split']})"
+        )
     p, d = report["parity"], report["float_to_integer"]
-    console.print(f"float to integer: {100 * d['difference']:+.2f} points, 95 % interval [{100 * d['interval'][0]:+.2f}, {100 * d['interval'][1]:+.2f}]")
-    console.print(f"SLAYER against engine: {p['compared']:,} values of {p['samples']} samples compared, {p['differences']} differ")
+    console.print(
+        f"float to integer: {100 * d['difference']:+.2f} points, 95 % interval [{100 * d['interval'][0]:+.2f},"
+        f" {100 * d['interval'][1]:+.2f}]"
+    )
+    console.print(
+        f"SLAYER against engine: {p['compared']:,} values of {p['samples']} samples compared, {p['differences']} differ"
+    )
     console.print(f"wrote {out}, digest {report['digest'][:16]}…")
 
 
@@ -64,7 +113,19 @@ def inspect(net, as_json):
     if as_json:
         print(json.dumps(layers))
         return
-    columns = ["name", "type", "shape", "sources", "weight_bits", "threshold", "i_decay", "v_decay", "bias", "gate_threshold", "nonzero"]
+    columns = [
+        "name",
+        "type",
+        "shape",
+        "sources",
+        "weight_bits",
+        "threshold",
+        "i_decay",
+        "v_decay",
+        "bias",
+        "gate_threshold",
+        "nonzero",
+    ]
     table = Table(title=net)
     for column in columns:
         table.add_column(column)

@@ -14,7 +14,8 @@ BATCH = 32
 
 
 def compare_all(model_path, dataset=None, split="test", data_root=None, limit=None, progress=None):
-    """Runs a model's own integer mode, on the GPU if there is one, and its net in the engine on recordings, and compares every layer, step and neuron.
+    """Runs a model's own integer mode, on the GPU if there is one, and its net in the engine on recordings, and
+    compares every layer, step and neuron.
 
     Args:
         model_path: checkpoint of a model that training or export has folded and calibrated.
@@ -22,8 +23,10 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
         progress: called with (samples done, samples in all).
 
     Returns:
-        dict of JSON values: model, device (cpu or cuda), dataset, split, samples, layers (compared), layers_left_out (of which SLAYER's side has no spikes of its own), compared
-        (neuron-steps and read-outs), differences, first_difference (None, or dict(layer, sample, step, neuron, slayer, engine, history)), seconds.
+        dict of JSON values: model, device (cpu or cuda), dataset, split, samples, layers (compared), layers_left_out
+            (of which SLAYER's side has no spikes of its own), compared
+        (neuron-steps and read-outs), differences, first_difference (None, or dict(layer, sample, step, neuron, slayer,
+            engine, history)), seconds.
 
     Raises:
         UserError: the checkpoint or the data.
@@ -37,6 +40,7 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
 
     from . import parity
     from .to_net import to_net
+
     model, content = checkpoint.load(model_path)
     net = to_net(model, content["classes"], content["facts"])
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,26 +48,45 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
     name = dataset or model.cfg.dataset
     recordings = events.load(name, split, data_root)
     if recordings.height != model.encoder.height or recordings.width != model.encoder.width:
-        raise UserError(f"data set {name!r} is {recordings.width} x {recordings.height} pixels, the model takes {model.encoder.width} x {model.encoder.height}")
+        raise UserError(
+            f"data set {name!r} is {recordings.width} x {recordings.height} pixels, the model takes"
+            f" {model.encoder.width} x {model.encoder.height}"
+        )
     clips = recordings.events[:limit]
     compared, differences, first, layers, start = 0, 0, None, set(), time.monotonic()
     for begin in range(0, len(clips), BATCH):
-        tokens = model.encoder.encode_all(clips[begin:begin + BATCH])
+        tokens = model.encoder.encode_all(clips[begin : begin + BATCH])
         found = parity.compare(model, net, tokens)
         compared, differences = compared + found["compared"], differences + found["differences"]
         if not layers:
             layers = {n.name for n in net.nodes} & set(parity.slayer_traces(model, tokens[:1])[0])
         if found["first_difference"] and first is None:
             first = found["first_difference"]
-            one = tokens[first["sample"]:first["sample"] + 1]
+            one = tokens[first["sample"] : first["sample"] + 1]
             sides = {"slayer": parity.slayer_traces(model, one)[0], "engine": engine.run(net, one, trace="all").traces}
-            past = history(net, first["layer"], first["neuron"], first["step"], {k: sample_traces(net, one, v, 0) for k, v in sides.items()})
+            past = history(
+                net,
+                first["layer"],
+                first["neuron"],
+                first["step"],
+                {k: sample_traces(net, one, v, 0) for k, v in sides.items()},
+            )
             first |= dict(sample=begin + first["sample"], history=past)
         if progress:
             progress(begin + len(tokens), len(clips))
-    return dict(model=str(model_path), device=device, dataset=name, split=split, samples=len(clips), layers=[n.name for n in net.nodes if n.name in layers],
-                layers_left_out=[n.name for n in net.nodes[:-1] if n.name not in layers], compared=compared, differences=differences, first_difference=first,
-                seconds=time.monotonic() - start)
+    return dict(
+        model=str(model_path),
+        device=device,
+        dataset=name,
+        split=split,
+        samples=len(clips),
+        layers=[n.name for n in net.nodes if n.name in layers],
+        layers_left_out=[n.name for n in net.nodes[:-1] if n.name not in layers],
+        compared=compared,
+        differences=differences,
+        first_difference=first,
+        seconds=time.monotonic() - start,
+    )
 
 
 @click.command(epilog="Example: python -m convert compare models/digits-tiny.pt --split train")
@@ -79,22 +102,29 @@ def compare(model, dataset, data_root, split, limit, as_json):
     The first difference is shown with what led to it. Exit code 0 if they agree, 1 if they do not.
     """
     from sim.compare.history import lines
+
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(model, total=None)
-        result = compare_all(model, dataset, split, data_root, limit, lambda done, total: bar.update(task, completed=done, total=total))
+        result = compare_all(
+            model, dataset, split, data_root, limit, lambda done, total: bar.update(task, completed=done, total=total)
+        )
     if as_json:
         print(json.dumps(result))
     else:
-        print(f"SLAYER against engine, {result['samples']} samples of {result['dataset']} {result['split']}, {len(result['layers'])} layers: "
-              f"{result['compared']:,} values compared, {result['differences']:,} differ; {result['seconds']:.1f} s, "
-              f"{result['compared'] / result['seconds']:,.0f} per second")
+        print(
+            f"SLAYER against engine, {result['samples']} samples of {result['dataset']} {result['split']},"
+            f" {len(result['layers'])} layers: {result['compared']:,} values compared, {result['differences']:,}"
+            f" differ; {result['seconds']:.1f} s, {result['compared'] / result['seconds']:,.0f} per second"
+        )
         if result["layers_left_out"]:
             print(f"not compared one by one: {', '.join(result['layers_left_out'])}")
         first = result["first_difference"]
         if first:
-            print(f"first difference: layer {first['layer']}, sample {first['sample']}, step {first['step']}, neuron {first['neuron']}: "
-                  f"slayer {first['slayer']}, engine {first['engine']}")
+            print(
+                f"first difference: layer {first['layer']}, sample {first['sample']}, step {first['step']}, neuron"
+                f" {first['neuron']}: slayer {first['slayer']}, engine {first['engine']}"
+            )
             print("\n".join(lines(first["history"])))
     sys.exit(1 if result["differences"] else 0)

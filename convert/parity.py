@@ -10,7 +10,8 @@ from .to_net import _parts
 
 
 def slayer_traces(model, tokens):
-    """Runs the model in integer mode, where it is. Returns (node name -> uint8 [B, K, n], scores, a tensor there) under the names of `convert.to_net.to_net`.
+    """Runs the model in integer mode, where it is. Returns (node name -> uint8 [B, K, n], scores, a tensor there) under
+    the names of `convert.to_net.to_net`.
 
     tokens: uint8 [B, K, C].
     """
@@ -34,10 +35,10 @@ def slayer_traces(model, tokens):
 def compare(model, net, tokens):
     """Compares SLAYER and engine on token spikes uint8 [B, K, C].
 
-    Returns dict(samples, compared, differences, first_difference): the numbers of compared and of differing values, and the first difference as
-    dict(layer, sample, step, neuron, slayer, engine) in the net's order, or None.
-    """
+    Returns dict(samples, compared, differences, first_difference): the numbers of compared and of differing values, and
+    the first difference as dict(layer, sample, step, neuron, slayer, engine) in the net's order, or None."""
     from train.model import logit_integers
+
     expected, logits = slayer_traces(model, tokens)
     result = engine.run(net, tokens, trace="all")
     compared, differences, first = 0, 0, None
@@ -55,5 +56,17 @@ def compare(model, net, tokens):
     differ = np.argwhere(scores != result.logits)
     if len(differ) and first is None:
         s, j = (int(i) for i in differ[0])
-        first = dict(layer=net.nodes[-1].name, sample=s, step=net.steps - 1, neuron=j, slayer=int(scores[s, j]), engine=int(result.logits[s, j]))
-    return dict(samples=len(tokens), compared=compared + scores.size, differences=differences + len(differ), first_difference=first)
+        first = dict(
+            layer=net.nodes[-1].name,
+            sample=s,
+            step=net.steps - 1,
+            neuron=j,
+            slayer=int(scores[s, j]),
+            engine=int(result.logits[s, j]),
+        )
+    return dict(
+        samples=len(tokens),
+        compared=compared + scores.size,
+        differences=differences + len(differ),
+        first_difference=first,
+    )

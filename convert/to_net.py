@@ -1,8 +1,8 @@
 """A folded model to the chip's net: the same numbers, as integers.
 
-A group of neurons with gain `g` has weights `round(w * 64 g / 2) * 2`, bias `round(b * 64 g)` and threshold `64 g`. A bank whose groups have different
-gains becomes one layer per gain, because a layer has one threshold. The read gate is two identity synapses that cross the threshold only together.
-"""
+A group of neurons with gain `g` has weights `round(w * 64 g / 2) * 2`, bias `round(b * 64 g)` and threshold `64 g`. A
+bank whose groups have different gains becomes one layer per gain, because a layer has one threshold. The read gate is
+two identity synapses that cross the threshold only together."""
 
 import dataclasses
 
@@ -14,8 +14,8 @@ from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, To
 from train.pruning import FIXED_GATE, has_gate
 
 REVERSED = "reversed"
-AND_WEIGHT, AND_THRESHOLD = 64, 96          # one spike stays below, two cross
-EMBED = 2                                   # weights come in steps of 2
+AND_WEIGHT, AND_THRESHOLD = 64, 96  # one spike stays below, two cross
+EMBED = 2  # weights come in steps of 2
 
 
 def weight_integers(weight, gain):
@@ -28,8 +28,10 @@ def weight_integers(weight, gain):
 def refuse_pruner(cfg):
     """Raises `UserError` for a pruner that the chip's gate does not stand for."""
     if cfg.keep and not has_gate(cfg):
-        raise UserError(f"model: it prunes tokens by {cfg.pruner!r}; the chip's gate counts spikes, so only {' and '.join(FIXED_GATE)} can be exported: "
-                        "train with another pruner, or with keep=[]")
+        raise UserError(
+            f"model: it prunes tokens by {cfg.pruner!r}; the chip's gate counts spikes, so only"
+            f" {' and '.join(FIXED_GATE)} can be exported: train with another pruner, or with keep=[]"
+        )
 
 
 def to_net(model, classes, facts):
@@ -54,7 +56,15 @@ def to_net(model, classes, facts):
     inputs = [Input(TOKENS, model.encoder.channels)]
     if "b" in model.towers:
         inputs.append(Input(REVERSED, model.encoder.channels, backward=True))
-    return Net(tuple(nodes), tuple(inputs), model.n_tokens, model.n_frames, dataclasses.asdict(model.encoder), tuple(classes), facts)
+    return Net(
+        tuple(nodes),
+        tuple(inputs),
+        model.n_tokens,
+        model.n_frames,
+        dataclasses.asdict(model.encoder),
+        tuple(classes),
+        facts,
+    )
 
 
 def _stem(model, tower, nodes):
@@ -63,7 +73,7 @@ def _stem(model, tower, nodes):
         weights = {}
         for name, synapse in layer.synapses.items():
             w = weight_integers(synapse.weight.flatten(1), layer.gain)
-            if name == PHASE and tower == "b":          # step m of the reversed stream is token N-1-m
+            if name == PHASE and tower == "b":  # step m of the reversed stream is token N-1-m
                 w = np.ascontiguousarray(w[:, ::-1])
             weights[name if name == PHASE else source] = w
         nodes.extend(_cubas(f"{tower}.{layer.name}", layer, [(s, w, None) for s, w in weights.items()]))
@@ -79,15 +89,36 @@ def _block(model, tower, i, block, x, nodes):
     if model.cfg.keep:
         nodes.append(TokenGate(f"{at}.sst", x, model.cfg.width, model.threshold(tower, i)))
         x = nodes[-1].name
-    bank = _cubas(f"{at}.bank", block["bank"], [(x, weight_integers(block["bank"].synapses["x"].weight.flatten(1), block["bank"].gain), None)])
+    bank = _cubas(
+        f"{at}.bank",
+        block["bank"],
+        [(x, weight_integers(block["bank"].synapses["x"].weight.flatten(1), block["bank"].gain), None)],
+    )
     nodes.extend(bank)
     state = [(node.name, columns) for node, columns in zip(bank, _parts(block["bank"]))]
     if "gate" in block:
-        nodes.extend(_cubas(f"{at}.gate", block["gate"], [(x, weight_integers(block["gate"].synapses["x"].weight.flatten(1), block["gate"].gain), None)]))
+        nodes.extend(
+            _cubas(
+                f"{at}.gate",
+                block["gate"],
+                [(x, weight_integers(block["gate"].synapses["x"].weight.flatten(1), block["gate"].gain), None)],
+            )
+        )
         eye = (AND_WEIGHT * np.eye(block["bank"].n)).astype(np.int16)
-        synapses = [Dense(name, np.ascontiguousarray(eye[:, columns])) for name, columns in state] + [Dense(f"{at}.gate", eye)]
+        synapses = [Dense(name, np.ascontiguousarray(eye[:, columns])) for name, columns in state] + [
+            Dense(f"{at}.gate", eye)
+        ]
         n = block["bank"].n
-        nodes.append(Cuba(f"{at}.read", tuple(synapses), np.full(n, 4096, np.int32), np.zeros(n, np.int32), block["gate"].v_decay, AND_THRESHOLD))
+        nodes.append(
+            Cuba(
+                f"{at}.read",
+                tuple(synapses),
+                np.full(n, 4096, np.int32),
+                np.zeros(n, np.int32),
+                block["gate"].v_decay,
+                AND_THRESHOLD,
+            )
+        )
         state = [(f"{at}.read", slice(None))]
     out = block["out"]
     w = weight_integers(out.synapses["h"].weight.flatten(1), out.gain)
@@ -111,6 +142,15 @@ def _cubas(name, layer, synapses):
         gain = float(layer.gain[rows[0]])
         bias = torch.round(layer.bias.detach()[rows] * gain * 64).clamp(-4096, 4095).to(torch.int32).numpy()
         dense = tuple(Dense(s, np.ascontiguousarray(w[rows] if c is None else w[rows][:, c])) for s, w, c in synapses)
-        out.append(Cuba(name if len(parts) == 1 else f"{name}{i}", dense, layer.i_decay[rows].numpy().astype(np.int32), bias,
-                        layer.v_decay, int(64 * gain), layer.frame_steps > 0))
+        out.append(
+            Cuba(
+                name if len(parts) == 1 else f"{name}{i}",
+                dense,
+                layer.i_decay[rows].numpy().astype(np.int32),
+                bias,
+                layer.v_decay,
+                int(64 * gain),
+                layer.frame_steps > 0,
+            )
+        )
     return out

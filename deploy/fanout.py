@@ -1,9 +1,10 @@
-"""Runs batches on the workers of an existing Dask scheduler, by the integer engine. Optional: needs the extra `cluster`.
+"""Runs batches on the workers of an existing Dask scheduler, by the integer engine. Optional: needs the extra
+`cluster`.
 
-Dask's `distributed`, not Ray, because it is two pure Python wheels of 2.5 MB where Ray is one of 79 MB for each platform and Python, and because it runs on
-whatever scheduler a site has already (SLURM, Kubernetes, SSH). Client and workers send each other pickled Python: use a scheduler that you trust as you trust
-a shell. The workers need this package, in the same version, and nothing else of ours: no data, no file of the net.
-"""
+Dask's `distributed`, not Ray, because it is two pure Python wheels of 2.5 MB where Ray is one of 79 MB for each
+platform and Python, and because it runs on whatever scheduler a site has already (SLURM, Kubernetes, SSH). Client and
+workers send each other pickled Python: use a scheduler that you trust as you trust a shell. The workers need this
+package, in the same version, and nothing else of ours: no data, no file of the net."""
 
 import gc
 import threading
@@ -12,8 +13,8 @@ from sim import engine
 from sim.base.errors import UserError
 
 CONNECT_S = 10
-RETRIES = 3                # of a batch that raises; one whose worker is lost goes to another worker without being asked for
-_one_at_a_time = threading.Lock()            # numba's threads serve one caller at a time, and a worker may have several threads
+RETRIES = 3  # of a batch that raises; one whose worker is lost goes to another worker without being asked for
+_one_at_a_time = threading.Lock()  # numba's threads serve one caller at a time, and a worker may have several threads
 
 
 def missing():
@@ -45,24 +46,36 @@ def run_parts(net, samples, parts, address, progress=None):
         list of `sim.engine.Result` in the order of `parts`, the same as the engine gives here.
 
     Raises:
-        UserError: the extra is not installed; no scheduler there, or none with workers; the workers cannot run the batches.
+        UserError: the extra is not installed; no scheduler there, or none with workers; the workers cannot run the
+            batches.
     """
     if missing():
-        raise UserError("--scheduler needs Dask, which is not installed: pip install 'distributed>=2024.1', or this package with its extra [cluster]")
+        raise UserError(
+            "--scheduler needs Dask, which is not installed: pip install 'distributed>=2024.1', or this package with"
+            " its extra [cluster]"
+        )
     from distributed import Client, as_completed
+
     problem = None
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as e:
         problem = str(e).splitlines()[0][:120]
     if problem is not None:
-        gc.collect()         # closes the client that failed: Dask does so whenever it is collected, and if that is while another one starts, both wait for ever
+        # closes the client that failed: Dask does so whenever it is collected, and if that is while another one starts,
+        # both wait for ever
+        gc.collect()
         raise UserError(f"no Dask scheduler answers at {address!r} within {CONNECT_S} s ({problem})")
     with client:
         if not client.scheduler_info()["workers"]:
             raise UserError(f"the Dask scheduler at {address!r} has no workers; start some with: dask worker {address}")
-        (shared,) = client.scatter([(net, samples.encode)], broadcast=True)      # on every worker, so that none that is lost takes it along
-        futures = [client.submit(_run_shared, shared, samples.source[begin:end], pure=False, retries=RETRIES) for begin, end in parts]
+        (shared,) = client.scatter(
+            [(net, samples.encode)], broadcast=True
+        )  # on every worker, so that none that is lost takes it along
+        futures = [
+            client.submit(_run_shared, shared, samples.source[begin:end], pure=False, retries=RETRIES)
+            for begin, end in parts
+        ]
         done, finished = 0, as_completed(futures, loop=client.loop)
         try:
             for future in finished:
@@ -71,8 +84,10 @@ def run_parts(net, samples, parts, address, progress=None):
                     progress(done)
         except Exception as e:
             client.cancel(futures)
-            raise UserError(f"the workers at {address!r} cannot run the batches: {type(e).__name__}: {(str(e).splitlines() or [''])[0][:200]}; "
-                            "they need this package in the same version") from e
+            raise UserError(
+                f"the workers at {address!r} cannot run the batches: {type(e).__name__}:"
+                f" {(str(e).splitlines() or [''])[0][:200]}; they need this package in the same version"
+            ) from e
         return [f.result() for f in futures]
 
 

@@ -1,4 +1,7 @@
-"""The report: one HTML file in which a reviewer finds accuracy, parity, fit and cost of a net, all of it measured when it is written."""
+"""The report:
+
+one HTML file in which a reviewer finds accuracy, parity, fit and cost of a net, all of it measured when it is written.
+"""
 
 import base64
 import html
@@ -9,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.net import TokenGate
 
-from .chip import board
 from . import samples
 from .chip.plan import plan
 from .run import run
@@ -24,12 +25,19 @@ table{border-collapse:collapse;margin:.7rem 0}td,th{padding:.2rem .7rem;border-b
 td:first-child,th:first-child{text-align:left}img{max-width:100%}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}.note{color:#555}"""
 
 
-def measure(path, data_root=None, sim_samples=20, board="oheo-gulch", executors=("engine", "fused", "stock"), say=lambda text: None):
+def measure(
+    path,
+    data_root=None,
+    sim_samples=20,
+    board="oheo-gulch",
+    executors=("engine", "fused", "stock"),
+    say=lambda text: None,
+):
     """Runs everything that the report says. Returns a dict of JSON values.
 
-    The engine runs the whole test part of the net's data set; the Lava simulator (fused) its first `sim_samples`, every spike compared with the engine;
-    `verify` compares all executors on the golden sample; the plan counts its operations on the golden sample.
-    """
+    The engine runs the whole test part of the net's data set; the Lava simulator (fused) its first `sim_samples`, every
+    spike compared with the engine; `verify` compares all executors on the golden sample; the plan counts its operations
+    on the golden sample."""
     net = netx.read(path)
     say("integer engine, all test samples")
     test = samples.from_dataset(net, None, "test", data_root, None)
@@ -38,14 +46,26 @@ def measure(path, data_root=None, sim_samples=20, board="oheo-gulch", executors=
     some = samples.from_dataset(net, None, "test", data_root, sim_samples)
     lava = run(net, some, "sim")
     same = run(net, some, "fast")
-    equal = lava["predictions"] == same["predictions"] and lava["spikes"] == same["spikes"] and lava["layers"] == same["layers"]
+    equal = (
+        lava["predictions"] == same["predictions"]
+        and lava["spikes"] == same["spikes"]
+        and lava["layers"] == same["layers"]
+    )
     say("all executors on the golden sample")
     parity = verify(path, executors=executors)
     say(f"plan for {board}")
     x = some.tokens(0, min(8, len(some)))
     placed = plan(net, board.load(board), x=x, data=f"{len(x)} test samples")
-    return {"net": str(path), "digest": netx.read_digest(path), "facts": net.facts, "fast": fast, "lava": lava, "lava_equals_engine": equal,
-            "parity": parity, "plan": placed}
+    return {
+        "net": str(path),
+        "digest": netx.read_digest(path),
+        "facts": net.facts,
+        "fast": fast,
+        "lava": lava,
+        "lava_equals_engine": equal,
+        "parity": parity,
+        "plan": placed,
+    }
 
 
 def write(path, measured, out):
@@ -66,23 +86,73 @@ def write(path, measured, out):
 def page(net, m, log, golden):
     """The report as HTML text."""
     fast, lava, parity, p = m["fast"], m["lava"], m["parity"], m["plan"]
-    parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(m['net'])}</title><style>{STYLE}</style>",
-             f"<h1>{html.escape(m['net'])}</h1><p class=note>Vision SmolMamba, our reconstruction from the abstract of arXiv 2604.25570. "
-             f"Digest of the net: <code>{m['digest'][:16]}</code>. Every figure on this page was measured when it was written.</p>"]
+    parts = [
+        f"<!doctype html><meta charset=utf-8><title>{html.escape(m['net'])}</title><style>{STYLE}</style>",
+        (
+            f"<h1>{html.escape(m['net'])}</h1><p class=note>Vision SmolMamba, our reconstruction from the abstract of"
+            f" arXiv 2604.25570. Digest of the net: <code>{m['digest'][:16]}</code>. Every figure on this page was"
+            " measured when it was written.</p>"
+        ),
+    ]
     n, (low, high) = fast["n"], fast["accuracy_interval"]
-    parts.append("<h2>Accuracy and parity</h2>" + table(("", ""), [
-        ("data set", f"{fast['dataset']}, test, n = {n}"),
-        ("accuracy, integers", f"{100 * fast['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"),
-        (f"Lava simulator, {lava['n']} samples", "same predictions and spikes in every layer" if m["lava_equals_engine"] else "DIFFERS from the engine"),
-        (" = ".join(parity["executors"]) + ", golden sample", f"{parity['compared']:,} values compared, {parity['differences']} differ"),
-        ("steps per sample", f"{fast['steps_per_sample']} (N = {net.tokens} tokens, T = {net.frames} frames), answer {fast['latency_steps']} steps later")]))
+    parts.append(
+        "<h2>Accuracy and parity</h2>"
+        + table(
+            ("", ""),
+            [
+                ("data set", f"{fast['dataset']}, test, n = {n}"),
+                (
+                    "accuracy, integers",
+                    f"{100 * fast['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
+                ),
+                (
+                    f"Lava simulator, {lava['n']} samples",
+                    (
+                        "same predictions and spikes in every layer"
+                        if m["lava_equals_engine"]
+                        else "DIFFERS from the engine"
+                    ),
+                ),
+                (
+                    " = ".join(parity["executors"]) + ", golden sample",
+                    f"{parity['compared']:,} values compared, {parity['differences']} differ",
+                ),
+                (
+                    "steps per sample",
+                    (
+                        f"{fast['steps_per_sample']} (N = {net.tokens} tokens, T = {net.frames} frames), answer"
+                        f" {fast['latency_steps']} steps later"
+                    ),
+                ),
+            ],
+        )
+    )
     if log:
         parts.append("<h2>Training</h2>" + picture(training_curve(log)))
     if golden is not None:
-        parts.append("<h2>One sample, spike by spike</h2><p class=note>The golden sample: token on turn from left to right, frame after frame. "
-                     "In a token gate's row, tokens that are pruned are grey.</p>" + picture(raster(net, golden.tokens[:1])))
-    parts.append("<h2>Layers</h2>" + table(("layer", "kind", "neurons", "spikes / sample", "spikes / neuron / step", "operations / sample", "kept"), [
-        (r["name"], r["type"], r["size"], number(r["spikes"]), number(r["rate"], ".3f"), number(r["synops"]), number(r["kept"], ".3f")) for r in fast["layers"]]))
+        parts.append(
+            "<h2>One sample, spike by spike</h2><p class=note>The golden sample: token on turn from left to right,"
+            " frame after frame. In a token gate's row, tokens that are pruned are grey.</p>"
+            + picture(raster(net, golden.tokens[:1]))
+        )
+    parts.append(
+        "<h2>Layers</h2>"
+        + table(
+            ("layer", "kind", "neurons", "spikes / sample", "spikes / neuron / step", "operations / sample", "kept"),
+            [
+                (
+                    r["name"],
+                    r["type"],
+                    r["size"],
+                    number(r["spikes"]),
+                    number(r["rate"], ".3f"),
+                    number(r["synops"]),
+                    number(r["kept"], ".3f"),
+                )
+                for r in fast["layers"]
+            ],
+        )
+    )
     parts.append("<h2>On the chip</h2>" + chip_section(p))
     return "\n".join(parts)
 
@@ -90,17 +160,29 @@ def page(net, m, log, golden):
 def chip_section(p):
     if not p["fits"]:
         return f"<p>Does not fit {html.escape(p['title'])}: {html.escape(p['reason']['text'])}</p>"
-    rows = [("board", p["title"]), ("neurocores", f"{p['cores_used']} of {p['cores_available']}"), ("neurons", f"{p['neurons']:,}"),
-            ("synapses", f"{p['synapses']:,}"), ("weight bits", p["weight_bits"])]
+    rows = [
+        ("board", p["title"]),
+        ("neurocores", f"{p['cores_used']} of {p['cores_available']}"),
+        ("neurons", f"{p['neurons']:,}"),
+        ("synapses", f"{p['synapses']:,}"),
+        ("weight bits", p["weight_bits"]),
+    ]
     out = table(("", ""), rows)
     for name, cost in (p["energy"] or {}).items():
-        values = [(k.replace("_", " "), number(v, ",.3g")) for k, v in cost.items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
-        out += f"<p>Estimate by the table <b>{html.escape(name)}</b>; no Loihi 2 was measured.</p>" + table(("", ""), values)
+        values = [
+            (k.replace("_", " "), number(v, ",.3g"))
+            for k, v in cost.items()
+            if isinstance(v, (int, float)) and not isinstance(v, bool)
+        ]
+        out += f"<p>Estimate by the table <b>{html.escape(name)}</b>; no Loihi 2 was measured.</p>" + table(
+            ("", ""), values
+        )
     return out
 
 
 def training_curve(log):
     from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     left = figure.subplots()
     epochs = [r["epoch"] for r in log]
@@ -117,6 +199,7 @@ def training_curve(log):
 def raster(net, tokens):
     """Spikes of every node that reads the forward stream, one row of the figure a node."""
     from matplotlib.figure import Figure
+
     result = engine.run(net, tokens, trace="all")
     names = ["tokens"] + [n.name for n in net.nodes[:-1] if n.name.startswith("f") or "." not in n.name]
     figure = Figure(figsize=(9, 0.75 * len(names) + 0.6), layout="constrained")
@@ -144,7 +227,7 @@ def picture(figure):
 
 
 def table(head, rows):
-    cells = lambda tag, row: "".join(f"<{tag}>{html.escape(str(c))}</{tag}>" for c in row)        # noqa: E731
+    cells = lambda tag, row: "".join(f"<{tag}>{html.escape(str(c))}</{tag}>" for c in row)  # noqa: E731
     top = f"<tr>{cells('th', head)}</tr>" if any(head) else ""
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f"<table>{top}{body}</table>"
@@ -159,8 +242,26 @@ def summary(m):
     fast, lava, parity, p = m["fast"], m["lava"], m["parity"], m["plan"]
     low, high = fast["accuracy_interval"]
     first = parity["first_difference"]
-    return [f"accuracy   {100 * fast['accuracy']:.1f} % of {fast['n']} test samples (95 % interval {100 * low:.1f} to {100 * high:.1f}), integers",
-            f"simulator  {lava['n']} samples in Lava: " + ("every layer's spikes and all predictions equal the engine's" if m["lava_equals_engine"] else "DIFFERENT from the engine"),
-            f"parity     {' = '.join(parity['executors'])}: {parity['compared']:,} values compared, {parity['differences']} differ" + (f", first {first}" if first else ""),
-            f"cost       {fast['spikes'] / fast['n']:,.0f} spikes and {fast['synops'] / fast['n']:,.0f} synaptic operations a sample, {fast['steps_per_sample']} steps",
-            f"chip       {p['cores_used']} of {p['cores_available']} neurocores of {p['title']}" if p["fits"] else f"chip       does not fit {p['title']}: {p['reason']['text']}"]
+    return [
+        (
+            f"accuracy   {100 * fast['accuracy']:.1f} % of {fast['n']} test samples (95 % interval {100 * low:.1f} to"
+            f" {100 * high:.1f}), integers"
+        ),
+        f"simulator  {lava['n']} samples in Lava: "
+        + (
+            "every layer's spikes and all predictions equal the engine's"
+            if m["lava_equals_engine"]
+            else "DIFFERENT from the engine"
+        ),
+        f"parity     {' = '.join(parity['executors'])}: {parity['compared']:,} values compared, {parity['differences']}"
+        " differ" + (f", first {first}" if first else ""),
+        (
+            f"cost       {fast['spikes'] / fast['n']:,.0f} spikes and {fast['synops'] / fast['n']:,.0f} synaptic"
+            f" operations a sample, {fast['steps_per_sample']} steps"
+        ),
+        (
+            f"chip       {p['cores_used']} of {p['cores_available']} neurocores of {p['title']}"
+            if p["fits"]
+            else f"chip       does not fit {p['title']}: {p['reason']['text']}"
+        ),
+    ]

@@ -6,16 +6,26 @@ from functools import singledispatch
 import numpy as np
 
 from sim import engine
+from sim.base.statistics import wilson
+from sim.lava.simulate import simulate
 from sim.net import PHASE, Cuba, Readout, Reverse, TokenGate
 from sim.schedule import latencies
-from sim.lava.simulate import simulate
-from sim.base.statistics import wilson
 
 MAX_BATCH = 64
 BATCH_BYTES = 1 << 28
 
 
-def run(net, samples, backend="fast", executor="fused", threads=False, timeout_s=None, progress=None, scheduler=None, chip=None):
+def run(
+    net,
+    samples,
+    backend="fast",
+    executor="fused",
+    threads=False,
+    timeout_s=None,
+    progress=None,
+    scheduler=None,
+    chip=None,
+):
     """Runs all samples.
 
     Args:
@@ -30,7 +40,10 @@ def run(net, samples, backend="fast", executor="fused", threads=False, timeout_s
     Returns:
         dict of JSON values; `spikes` and `synops` are sums over all samples, `layers` has them per sample and layer.
     """
-    batch = min(MAX_BATCH, max(1, BATCH_BYTES // (8 * net.steps * (sum(n.size for n in net.nodes) + sum(i.size for i in net.inputs)))))
+    batch = min(
+        MAX_BATCH,
+        max(1, BATCH_BYTES // (8 * net.steps * (sum(n.size for n in net.nodes) + sum(i.size for i in net.inputs)))),
+    )
     parts = [(begin, min(begin + batch, len(samples))) for begin in range(0, len(samples), batch)]
     report = progress or (lambda done: None)
     facts, seconds = dict(backend=backend), 0.0
@@ -38,6 +51,7 @@ def run(net, samples, backend="fast", executor="fused", threads=False, timeout_s
     def here(tokens, begin):
         def share(done, steps):
             report(begin + len(tokens) * done / steps)
+
         if backend == "loihi2":
             return chip.run(net, tokens, timeout_s, share)
         if backend == "fast":
@@ -49,10 +63,11 @@ def run(net, samples, backend="fast", executor="fused", threads=False, timeout_s
     results = []
     if scheduler:
         from .fanout import run_parts
+
         start = time.monotonic()
         results = run_parts(net, samples, parts, scheduler, report)
         facts["scheduler"], seconds = scheduler, time.monotonic() - start
-    for begin, end in parts[len(results):]:
+    for begin, end in parts[len(results) :]:
         tokens = samples.tokens(begin, end)
         start = time.monotonic()
         results.append(here(tokens, begin))
@@ -61,10 +76,22 @@ def run(net, samples, backend="fast", executor="fused", threads=False, timeout_s
     if chip:
         facts.update(chip.facts())
     total = engine.merge(results, [end - begin for begin, end in parts])
-    return dict(facts, dataset=samples.dataset, split=samples.split, n=len(samples), **score(total.predictions, samples.labels),
-               predictions=total.predictions.tolist(), labels=None if samples.labels is None else np.asarray(samples.labels).tolist(),
-               spikes=sum(total.spikes.values()), synops=sum(total.synops.values()), kept=total.kept, steps_per_sample=net.steps,
-               latency_steps=latencies(net)[net.nodes[-1].name], seconds=seconds, layers=per_layer(net, total, len(samples)))
+    return dict(
+        facts,
+        dataset=samples.dataset,
+        split=samples.split,
+        n=len(samples),
+        **score(total.predictions, samples.labels),
+        predictions=total.predictions.tolist(),
+        labels=None if samples.labels is None else np.asarray(samples.labels).tolist(),
+        spikes=sum(total.spikes.values()),
+        synops=sum(total.synops.values()),
+        kept=total.kept,
+        steps_per_sample=net.steps,
+        latency_steps=latencies(net)[net.nodes[-1].name],
+        seconds=seconds,
+        layers=per_layer(net, total, len(samples)),
+    )
 
 
 def score(predictions, labels):
@@ -76,20 +103,35 @@ def score(predictions, labels):
 
 
 def per_layer(net, result, n):
-    """One dict per input and layer: spikes and synaptic operations per sample, the share of neurons that fire in a step."""
+    """One dict per input and layer:
+
+    spikes and synaptic operations per sample, the share of neurons that fire in a step.
+    """
     rows = []
     for node in (*net.inputs, *net.nodes):
         spikes, synops = result.spikes.get(node.name), result.synops.get(node.name)
-        rows.append(dict(name=node.name, type=type(node).__name__, size=node.size, spikes=None if spikes is None else spikes / n,
-                         rate=None if spikes is None else spikes / (n * net.steps * node.size), synops=None if synops is None else synops / n,
-                         kept=result.kept.get(node.name)))
+        rows.append(
+            dict(
+                name=node.name,
+                type=type(node).__name__,
+                size=node.size,
+                spikes=None if spikes is None else spikes / n,
+                rate=None if spikes is None else spikes / (n * net.steps * node.size),
+                synops=None if synops is None else synops / n,
+                kept=result.kept.get(node.name),
+            )
+        )
     return rows
 
 
 def measured(net, tokens, simulation):
-    """`sim.engine.Result` with what the simulated spikes themselves say; without the ranges of the states, which stay inside."""
+    """`sim.engine.Result` with what the simulated spikes themselves say; without the ranges of the states, which stay
+    inside.
+    """
     spikes = dict(simulation.traces)
-    spikes[PHASE] = np.broadcast_to(np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (len(tokens), net.steps, net.tokens))
+    spikes[PHASE] = np.broadcast_to(
+        np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (len(tokens), net.steps, net.tokens)
+    )
     for i in net.inputs:
         spikes[i.name] = engine.reverse_tokens(tokens, net.tokens) if i.backward else tokens
     result = engine.Result(simulation.logits)

@@ -24,6 +24,7 @@ class Samples:
         labels: int64 [n], or None if unknown.
         dataset, split: where they are from; split None if it has none.
     """
+
     source: Sequence
     encode: object
     labels: np.ndarray | None
@@ -39,7 +40,8 @@ class Samples:
 
 
 def from_dataset(net, name, split, root, limit):
-    """The first `limit` recordings (None for all) of a part of a data set, by default of the one that the net was trained on.
+    """The first `limit` recordings (None for all) of a part of a data set, by default of the one that the net was
+    trained on.
 
     Raises:
         UserError: the set is unknown, not there, or has other classes than the net.
@@ -49,12 +51,18 @@ def from_dataset(net, name, split, root, limit):
         raise UserError("the net does not say which data set it was trained on; name one with --dataset")
     recordings = events.load(name, split, root)
     if tuple(recordings.classes) != tuple(net.classes):
-        raise UserError(f"data set {name!r} has classes {', '.join(recordings.classes)}; the net has {', '.join(net.classes) or 'none named'}")
-    return Samples(recordings.events[:limit], events.Encoder(**net.encoder).encode_all, recordings.labels[:limit], name, split)
+        raise UserError(
+            f"data set {name!r} has classes {', '.join(recordings.classes)}; the net has"
+            f" {', '.join(net.classes) or 'none named'}"
+        )
+    return Samples(
+        recordings.events[:limit], events.Encoder(**net.encoder).encode_all, recordings.labels[:limit], name, split
+    )
 
 
 def from_file(net, path):
-    """One recording: `.bin` in N-MNIST's format, `.npy` in that of DVS128 Gesture (columns x, y, polarity, milliseconds).
+    """One recording: `.bin` in N-MNIST's format, `.npy` in that of DVS128 Gesture (columns x, y, polarity,
+    milliseconds).
 
     Raises:
         UserError: another ending, no such file, not in that format, or of another sensor than the net's.

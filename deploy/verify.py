@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.base.errors import UserError
-from sim.netx.golden import spike_hash
 from sim.compare.history import history, sample_traces
 from sim.lava.simulate import EXECUTORS as LAVA
 from sim.lava.simulate import simulate
+from sim.netx.golden import spike_hash
 
 CHIP = "loihi2"
 EXECUTORS = ("engine", *LAVA, CHIP)
@@ -27,9 +26,11 @@ class Comparison:
         self.compared, self.differences, self.first = 0, 0, None
 
     def traces(self, net, tokens, expected, found, names, first_sample=0, where=None):
-        """Compares all layers of a net, name -> [samples, steps, neurons]; the first difference of all gets its history.
+        """Compares all layers of a net, name -> [samples, steps, neurons]; the first difference of all gets its
+        history.
 
-        tokens: the input. first_sample: number of its first sample. where: dict of further facts for the first difference.
+        tokens: the input. first_sample: number of its first sample. where: dict of further facts for the first
+        difference.
         """
         clean = self.first is None
         for node in net.nodes:
@@ -50,14 +51,22 @@ class Comparison:
         self.compared += differ.size
         if differ.any():
             sample, step, neuron = (int(i) for i in np.argwhere(differ)[0])
-            self._differ(int(differ.sum()), dict(layer=layer, sample=sample, step=step, neuron=neuron),
-                         {names[0]: int(expected[sample, step, neuron]), names[1]: int(found[sample, step, neuron])})
+            self._differ(
+                int(differ.sum()),
+                dict(layer=layer, sample=sample, step=step, neuron=neuron),
+                {names[0]: int(expected[sample, step, neuron]), names[1]: int(found[sample, step, neuron])},
+            )
 
     def hashes(self, layer, expected, found, n):
-        """Compares `n` values of one layer of which only the hash is known on one side: (hash, number of spikes or None) each."""
+        """Compares `n` values of one layer of which only the hash is known on one side:
+
+        (hash, number of spikes or None) each.
+        """
         self.compared += n
         if expected[0] != found[0]:
-            self._differ(1, dict(layer=layer, sample=None, step=None, neuron=None), {"artifact": expected[1], "engine": found[1]})
+            self._differ(
+                1, dict(layer=layer, sample=None, step=None, neuron=None), {"artifact": expected[1], "engine": found[1]}
+            )
 
     def _differ(self, n, where, values):
         self.differences += n
@@ -74,7 +83,8 @@ def check_executors(executors):
 def verify(path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s=None, progress=None, chip=None):
     """Compares the artifact's golden spikes with the engine, and the engine with Lava.
 
-    The golden input comes first; what `samples` asks for beyond it is an empty sample, one of all ones, and random ones.
+    The golden input comes first; what `samples` asks for beyond it is an empty sample, one of all ones, and random
+    ones.
 
     Args:
         path: the artifact.
@@ -85,7 +95,8 @@ def verify(path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s
         chip: `deploy.loihi2.access.Access`, for the executor `loihi2`.
 
     Returns:
-        dict of JSON values: executors, samples, inputs (their kinds), compared, differences, first_difference (None, or dict(layer, sample, step,
+        dict of JSON values: executors, samples, inputs (their kinds), compared, differences, first_difference (None, or
+            dict(layer, sample, step,
         neuron, values, history)), seconds by executor.
 
     Raises:
@@ -98,20 +109,30 @@ def verify(path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s
     say("engine")
     expected = engine.run(net, tokens, trace="all")
     if golden is not None:
-        _against_golden(net, golden, expected if len(tokens) == len(golden.tokens) else engine.run(net, golden.tokens, trace="all"), comparison)
+        _against_golden(
+            net,
+            golden,
+            expected if len(tokens) == len(golden.tokens) else engine.run(net, golden.tokens, trace="all"),
+            comparison,
+        )
     for executor in (e for e in executors if e != "engine"):
         say(executor)
         found = run_traced(net, tokens, executor, threads, timeout_s, chip)
         seconds[executor] = found.run_seconds
         comparison.traces(net, tokens, expected.traces, found.traces, ("engine", executor))
     names = ["artifact"] * (golden is not None) + ["engine"] + [e for e in executors if e != "engine"]
-    return dict(net=str(path), executors=names, samples=len(tokens), inputs=kinds, **comparison.result(), seconds=seconds)
+    return dict(
+        net=str(path), executors=names, samples=len(tokens), inputs=kinds, **comparison.result(), seconds=seconds
+    )
 
 
 def run_traced(net, tokens, executor, threads=False, timeout_s=None, chip=None, progress=None):
-    """`sim.lava.simulate.Simulation` with all traces, from `fused`, `stock` or, on the board to which `chip` is the access, `loihi2`."""
+    """`sim.lava.simulate.Simulation` with all traces, from `fused`, `stock` or, on the board to which `chip` is the
+    access, `loihi2`.
+    """
     if executor == CHIP:
         from .loihi2.run import run_chip
+
         return run_chip(net, tokens, chip, "all", timeout_s=timeout_s, progress=progress)[0]
     return simulate(net, tokens, executor, "all", threads, timeout_s, progress=progress)
 
@@ -135,4 +156,9 @@ def _against_golden(net, golden, result, comparison):
             comparison.arrays(node.name, golden.spikes[node.name], found, ("artifact", "engine"))
         else:
             known = golden.counts.get(node.name)
-            comparison.hashes(node.name, (golden.hashes[node.name], known), (spike_hash(found), None if known is None else int(found.sum(dtype=np.int64))), found.size)
+            comparison.hashes(
+                node.name,
+                (golden.hashes[node.name], known),
+                (spike_hash(found), None if known is None else int(found.sum(dtype=np.int64))),
+                found.size,
+            )

@@ -1,12 +1,11 @@
-"""Do the executors agree on a whole data set, and on random nets? The engine is held against the net in chip time step by step (`sim.chiptime`, what the
-fused Lava process computes) on every sample, and against Lava itself on some."""
+"""Do the executors agree on a whole data set, and on random nets? The engine is held against the net in chip time step
+by step (`sim.chiptime`, what the fused Lava process computes) on every sample, and against Lava itself on some."""
 
 import time
 
 import numpy as np
 
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.chiptime import Pipeline
 from sim.compare.random_nets import random_net, random_tokens
 from sim.lava.simulate import simulate_together
@@ -16,13 +15,15 @@ from .verify import Comparison, check_executors, run_traced
 
 BATCH = 16
 LAVA_SAMPLES = 4
-PACKED = 30                # random nets side by side in one run of Lava
+PACKED = 30  # random nets side by side in one run of Lava
 RANDOM_BATCH = 3
 STEP = "step function"
 
 
 def step_traces(net, tokens):
-    """name -> [B, K, n] in stream time from `sim.chiptime`, sample after sample without a gap, as the fused Lava process runs it."""
+    """name -> [B, K, n] in stream time from `sim.chiptime`, sample after sample without a gap, as the fused Lava
+    process runs it.
+    """
     pipeline = Pipeline(net)
     views = [engine.reverse_tokens(tokens, net.tokens) if i.backward else tokens for i in net.inputs]
     rows = np.stack([v.reshape(-1, v.shape[2]) for v in views], 1)
@@ -37,9 +38,21 @@ def step_traces(net, tokens):
     return {name: x.reshape(*tokens.shape[:2], -1) for name, x in out.items()}
 
 
-def verify_dataset(path, dataset=None, split="test", root=None, limit=None, lava_samples=LAVA_SAMPLES, executors=("engine", "fused"), threads=False,
-                   timeout_s=None, progress=None, chip=None):
-    """Compares on the recordings of a data set: engine against step function on all, against the Lava executors (and the chip) on the first `lava_samples`.
+def verify_dataset(
+    path,
+    dataset=None,
+    split="test",
+    root=None,
+    limit=None,
+    lava_samples=LAVA_SAMPLES,
+    executors=("engine", "fused"),
+    threads=False,
+    timeout_s=None,
+    progress=None,
+    chip=None,
+):
+    """Compares on the recordings of a data set: engine against step function on all, against the Lava executors (and
+    the chip) on the first `lava_samples`.
 
     Args:
         path: the artifact. dataset, split, root, limit: as in `deploy.samples.from_dataset`.
@@ -47,7 +60,8 @@ def verify_dataset(path, dataset=None, split="test", root=None, limit=None, lava
         progress: called with (what runs, samples done, samples in all).
 
     Returns:
-        dict of JSON values as `deploy.verify.verify`'s, and dataset, split, neuron_steps (compared values) and seconds by executor.
+        dict of JSON values as `deploy.verify.verify`'s, and dataset, split, neuron_steps (compared values) and seconds
+            by executor.
     """
     check_executors(executors)
     net = netx.read(path)
@@ -66,18 +80,36 @@ def verify_dataset(path, dataset=None, split="test", root=None, limit=None, lava
         tokens = taken.tokens(0, n)
         expected = engine.run(net, tokens, trace="all").traces
         with clock(executor, _values(net, n)):
-            found = run_traced(net, tokens, executor, threads, timeout_s, chip, lambda done, steps, e=executor: say(e, n * done / steps, n)).traces
+            found = run_traced(
+                net,
+                tokens,
+                executor,
+                threads,
+                timeout_s,
+                chip,
+                lambda done, steps, e=executor: say(e, n * done / steps, n),
+            ).traces
         comparison.traces(net, tokens, expected, found, ("engine", executor))
-    return dict(net=str(path), dataset=taken.dataset, split=split, executors=["engine", STEP, *(e for e in executors if e != "engine" and n)], samples=len(taken),
-                lava_samples=n, inputs=[taken.dataset], **comparison.result(), **clock.result())
+    return dict(
+        net=str(path),
+        dataset=taken.dataset,
+        split=split,
+        executors=["engine", STEP, *(e for e in executors if e != "engine" and n)],
+        samples=len(taken),
+        lava_samples=n,
+        inputs=[taken.dataset],
+        **comparison.result(),
+        **clock.result(),
+    )
 
 
 def verify_random(n, seed=0, executors=("engine", "stock"), timeout_s=None, progress=None):
-    """Compares on `n` random nets of `sim.compare.random_nets`, with random inputs: engine against step function, then against the Lava executors, whose process
-    models run as threads, many nets in one run.
+    """Compares on `n` random nets of `sim.compare.random_nets`, with random inputs: engine against step function, then
+    against the Lava executors, whose process models run as threads, many nets in one run.
 
     Returns:
-        as `verify_dataset`; `first_difference` names the seed of the net, with which `sim.compare.random_nets` makes it again.
+        as `verify_dataset`; `first_difference` names the seed of the net, with which `sim.compare.random_nets` makes it
+            again.
     """
     check_executors(executors)
     say, comparison, clock = progress or (lambda what, done, total: None), Comparison(), _Clock()
@@ -96,8 +128,17 @@ def verify_random(n, seed=0, executors=("engine", "stock"), timeout_s=None, prog
             for s, (net, tokens), a, b in zip(seeds, jobs, expected, traces):
                 comparison.traces(net, tokens, a, b, ("engine", executor), where=dict(seed=s))
         say("random nets", seeds.stop - seed, n)
-    return dict(net=f"{n} random nets", dataset=None, split=None, executors=["engine", STEP, *(e for e in executors if e != "engine")], samples=n * RANDOM_BATCH,
-                inputs=["random"], seed=seed, **comparison.result(), **clock.result())
+    return dict(
+        net=f"{n} random nets",
+        dataset=None,
+        split=None,
+        executors=["engine", STEP, *(e for e in executors if e != "engine")],
+        samples=n * RANDOM_BATCH,
+        inputs=["random"],
+        seed=seed,
+        **comparison.result(),
+        **clock.result(),
+    )
 
 
 def _values(net, batch):

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from sim.base.errors import UserError, run_command
 
-from .gestures import generate as twin
 from .cache import token_streams
+from .gestures import generate as twin
 from .registry import DATASETS, SPLITS, default_encoder, load
 
 
@@ -35,10 +35,13 @@ def list_():
 @main.command(epilog="Example: python -m events check --dataset nmnist --data-root data")
 @click.option("--dataset", default="folder", show_default=True, help="Name in the data registry.")
 @click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
-@click.option("--samples", type=click.IntRange(1), default=512, show_default=True, help="Recordings of each part that are timed.")
+@click.option(
+    "--samples", type=click.IntRange(1), default=512, show_default=True, help="Recordings of each part that are timed."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def check(dataset, data_root, samples, as_json):
-    """Read every file of a data set, keep its frames (see docs/data.md), and say what is there, what is broken, and how fast it is read.
+    """Read every file of a data set, keep its frames (see docs/data.md), and say what is there, what is broken, and how
+    fast it is read.
 
     Exit code 1 if a file is broken."""
     encoder = default_encoder(dataset, data_root)
@@ -47,18 +50,35 @@ def check(dataset, data_root, samples, as_json):
         recordings = load(dataset, split, data_root, skip_bad=True)
         streams = token_streams(recordings, encoder)
         chosen = [i * len(recordings) // min(samples, len(recordings)) for i in range(min(samples, len(recordings)))]
-        from_files = _rate(chosen, lambda part: encoder.encode_all([recordings.events[i] for i in part]))
-        from_cache = _rate(chosen, lambda part: streams[part])
-        facts["parts"][split] = {"recordings": len(recordings), "broken": list(recordings.skipped), "files_per_s": from_files, "cache_per_s": from_cache}
+        from_files = _rate(chosen, lambda part: encoder.encode_all([recordings.events[i] for i in part]))  # noqa: B023
+        from_cache = _rate(chosen, lambda part: streams[part])  # noqa: B023
+        facts["parts"][split] = {
+            "recordings": len(recordings),
+            "broken": list(recordings.skipped),
+            "files_per_s": from_files,
+            "cache_per_s": from_cache,
+        }
     facts |= {"classes": list(recordings.classes), "sensor": [recordings.width, recordings.height]}
     broken = [line for part in facts["parts"].values() for line in part["broken"]]
     if as_json:
         print(json.dumps(facts))
     else:
-        table = Table("part", "recordings", "broken", "token streams/s from files", "from the cache",
-                      title=f"{dataset}: {len(facts['classes'])} classes, sensor {recordings.width} x {recordings.height}")
+        table = Table(
+            "part",
+            "recordings",
+            "broken",
+            "token streams/s from files",
+            "from the cache",
+            title=f"{dataset}: {len(facts['classes'])} classes, sensor {recordings.width} x {recordings.height}",
+        )
         for split, part in facts["parts"].items():
-            table.add_row(split, f"{part['recordings']:,}", str(len(part["broken"])), f"{part['files_per_s']:,.0f}", f"{part['cache_per_s']:,.0f}")
+            table.add_row(
+                split,
+                f"{part['recordings']:,}",
+                str(len(part["broken"])),
+                f"{part['files_per_s']:,.0f}",
+                f"{part['cache_per_s']:,.0f}",
+            )
         Console().print(table)
         print("\n".join(f"broken: {line}" for line in broken) or "no file is broken")
     sys.exit(1 if broken else 0)
@@ -68,18 +88,36 @@ def _rate(chosen, make, batch=32):
     """Recordings per second."""
     begin = time.perf_counter()
     for i in range(0, len(chosen), batch):
-        make(chosen[i:i + batch])
+        make(chosen[i : i + batch])
     return len(chosen) / (time.perf_counter() - begin)
 
 
-@main.command(epilog="Example: python -m events gestures --out data/gestures --clips 1000 --seed 1 --preview preview.png")
-@click.option("--out", default="data/gestures", show_default=True, help="Folder to write; `gestures` is looked for in DATA_ROOT/gestures.")
-@click.option("--clips", type=click.IntRange(twin.SMALLEST), default=1000, show_default=True, help="How many; about 2.2 MB each.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="The same seed makes the same clips.")
+@main.command(
+    epilog="Example: python -m events gestures --out data/gestures --clips 1000 --seed 1 --preview preview.png"
+)
+@click.option(
+    "--out",
+    default="data/gestures",
+    show_default=True,
+    help="Folder to write; `gestures` is looked for in DATA_ROOT/gestures.",
+)
+@click.option(
+    "--clips", type=click.IntRange(twin.SMALLEST), default=1000, show_default=True, help="How many; about 2.2 MB each."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="The same seed makes the same clips.",
+)
 @click.option("--workers", type=click.IntRange(1), default=None, help="Threads; default: the number of cores.")
 @click.option("--preview", default=None, help="Also write a PNG picture of one clip a class to this file.")
 def gestures(out, clips, seed, workers, preview):
-    """Generate synthetic gestures in the layout of DVS128 Gesture. Interrupted and started again, it makes what is missing."""
+    """Generate synthetic gestures in the layout of DVS128 Gesture.
+
+    Interrupted and started again, it makes what is missing.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(f"clips to {out}", total=clips)

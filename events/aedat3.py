@@ -1,9 +1,12 @@
 """AEDAT 3.1, the format that DVS128 Gesture was published in (specification: docs.inivation.com, "AEDAT 3.1").
 
-Text header lines that begin with `#` and end with CR LF, from `#!AER-DAT3.1` to `#!END-HEADER`; then packets, each of events of one type. A packet begins with
-28 bytes, little-endian: type and source (16 bits each), bytes per event, offset of the time in an event, time overflows so far, capacity, number of
-events, number of valid ones (32 bits each). A polarity event is two 32-bit words: x (15 bits), y (15 bits), polarity, valid mark, from the high end to
-the low; and microseconds (31 bits). The whole time is `overflows << 31 | microseconds`. x goes right and y down from the top left.
+Text header lines that begin with `#` and end with CR LF, from `#!AER-DAT3.1` to `#!END-HEADER`; then packets, each of
+events of one type. A packet begins with
+28 bytes, little-endian: type and source (16 bits each), bytes per event, offset of the time in an event, time overflows
+so far, capacity, number of
+events, number of valid ones (32 bits each). A polarity event is two 32-bit words: x (15 bits), y (15 bits), polarity,
+valid mark, from the high end to the low; and microseconds (31 bits). The whole time is `overflows << 31 |
+microseconds`. x goes right and y down from the top left.
 
 Only polarity events (type 1) are read; others are passed over.
 """
@@ -38,6 +41,7 @@ class Index:
         first: int64 [packets], time of its first event in microseconds.
         ordered: `first` never goes back.
     """
+
     size: tuple
     offset: np.ndarray
     number: np.ndarray
@@ -97,8 +101,10 @@ def _header(path, data):
         raise UserError(f"{path} is not an AEDAT 3.1 file: it does not begin with '#!AER-DAT3.1'")
     end = re.search(rb"^#!END-HEADER\r?\n", text, re.M)
     if end is None:
-        raise UserError(f"{path} is truncated or no AEDAT 3.1 file: its header has no end ('#!END-HEADER'); fetch the file again")
-    source = re.search(rb"^#Source \d+: (DVS128|DAVIS240|DAVIS346)", text[:end.start()], re.M)
+        raise UserError(
+            f"{path} is truncated or no AEDAT 3.1 file: its header has no end ('#!END-HEADER'); fetch the file again"
+        )
+    source = re.search(rb"^#Source \d+: (DVS128|DAVIS240|DAVIS346)", text[: end.start()], re.M)
     return end.end(), _SENSORS[source[1].decode()] if source else None
 
 
@@ -107,18 +113,27 @@ def _packets(path, data, at):
     found = [], [], []
     while at < len(data):
         if len(data) - at < _PACKET.size:
-            raise UserError(f"{path} is truncated: {len(data) - at} bytes of a packet's {_PACKET.size} byte header at byte {at}; fetch the file again")
+            raise UserError(
+                f"{path} is truncated: {len(data) - at} bytes of a packet's {_PACKET.size} byte header at byte {at};"
+                " fetch the file again"
+            )
         kind, _, size, time_offset, overflows, capacity, number, valid = _PACKET.unpack_from(data, at)
         if not (size >= 8 and 0 <= valid <= number <= capacity and overflows >= 0):
-            raise UserError(f"{path} is broken: the packet at byte {at} claims {number} events ({valid} valid, room for {capacity}) of {size} bytes; "
-                            "fetch the file again")
+            raise UserError(
+                f"{path} is broken: the packet at byte {at} claims {number} events ({valid} valid, room for {capacity})"
+                f" of {size} bytes; fetch the file again"
+            )
         if kind == _POLARITY and (size, time_offset) != (_POLARITY_BYTES, _TIME_OFFSET):
-            raise UserError(f"{path} is broken: polarity events of {size} bytes with the time at {time_offset} at byte {at}, expected "
-                            f"{_POLARITY_BYTES} and {_TIME_OFFSET}; fetch the file again")
+            raise UserError(
+                f"{path} is broken: polarity events of {size} bytes with the time at {time_offset} at byte {at},"
+                f" expected {_POLARITY_BYTES} and {_TIME_OFFSET}; fetch the file again"
+            )
         at += _PACKET.size
         if number * size > len(data) - at:
-            raise UserError(f"{path} is truncated: the packet at byte {at - _PACKET.size} holds {number * size} bytes of events, "
-                            f"{len(data) - at} are there; fetch the file again")
+            raise UserError(
+                f"{path} is truncated: the packet at byte {at - _PACKET.size} holds {number * size} bytes of events, "
+                f"{len(data) - at} are there; fetch the file again"
+            )
         if kind == _POLARITY and number:
             for column, value in zip(found, (at, number, overflows << 31)):
                 column.append(value)
@@ -127,7 +142,8 @@ def _packets(path, data, at):
 
 
 def read(path, begin=None, end=None):
-    """Valid polarity events of a file, or of the time from `begin` to before `end` (microseconds of the file's own clock).
+    """Valid polarity events of a file, or of the time from `begin` to before `end` (microseconds of the file's own
+    clock).
 
     Returns:
         x, y, p, t: int64 [n] each, in the file's order; n may be 0.
@@ -138,12 +154,15 @@ def read(path, begin=None, end=None):
     found = index(path)
     low, high = 0, len(found.first)
     if found.ordered and begin is not None:
-        low = max(0, int(np.searchsorted(found.first, begin, "left")) - 1)      # the packet before may reach into the time
+        low = max(0, int(np.searchsorted(found.first, begin, "left")) - 1)  # the packet before may reach into the time
     if found.ordered and end is not None:
         high = int(np.searchsorted(found.first, end, "left"))
     # Copied out of the map, so that no array outlives it.
     with _Mapped(path) as data:
-        parts = [np.frombuffer(data[at:at + _POLARITY_BYTES * n], "<u4") for at, n in zip(found.offset[low:high].tolist(), found.number[low:high].tolist())]
+        parts = [
+            np.frombuffer(data[at : at + _POLARITY_BYTES * n], "<u4")
+            for at, n in zip(found.offset[low:high].tolist(), found.number[low:high].tolist())
+        ]
     words = np.concatenate([np.empty(0, np.uint32), *parts]).reshape(-1, 2)
     t = np.repeat(found.high[low:high], found.number[low:high]) + (words[:, 1] & _TIME_MASK)
     keep = (words[:, 0] & 1).astype(bool)

@@ -1,8 +1,8 @@
-"""What is worth keeping from one run to the next, below the data folder: frames, packed to bits, and what reading every file once has shown.
+"""What is worth keeping from one run to the next, below the data folder: frames, packed to bits, and what reading every
+file once has shown.
 
-Everything is keyed by a digest of the files' names, sizes and times of change and of what is done with them, so that a changed file or encoder makes a new
-entry. The folder may be deleted at any time.
-"""
+Everything is keyed by a digest of the files' names, sizes and times of change and of what is done with them, so that a
+changed file or encoder makes a new entry. The folder may be deleted at any time."""
 
 import errno
 import hashlib
@@ -23,9 +23,9 @@ from sim.base.errors import UserError
 from .encoder import Encoder
 from .recordings import Files, Recordings
 
-_AHEAD = 64                        # recordings that are read before they are asked for
-_VERSION = 1                       # of what readers and simulated cameras make of a file: one more when that changes
-_warned = set()                    # folders of which it has been said that they cannot be written
+_AHEAD = 64  # recordings that are read before they are asked for
+_VERSION = 1  # of what readers and simulated cameras make of a file: one more when that changes
+_warned = set()  # folders of which it has been said that they cannot be written
 
 
 class TokenStreams(Sequence):
@@ -37,7 +37,8 @@ class TokenStreams(Sequence):
     def __init__(self, packed, encoder, numbers=None):
         """
         Args:
-            packed: uint8 [m, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; may be mapped from a file.
+            packed: uint8 [m, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; may be mapped from a
+                file.
             encoder: `Encoder`.
             numbers: which rows of `packed` these are, in this order; all by default.
         """
@@ -64,8 +65,9 @@ class TokenStreams(Sequence):
 def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
     """`TokenStreams` of one part of a data set.
 
-    The frames of files are written to the cache as they are made, once, and mapped from then on. Where there is nowhere to write, which is said in one line
-    on standard error, and for recordings that are not from files, they are packed in memory (a tenth to a hundredth of what the streams would take).
+    The frames of files are written to the cache as they are made, once, and mapped from then on. Where there is nowhere
+    to write, which is said in one line on standard error, and for recordings that are not from files, they are packed
+    in memory (a tenth to a hundredth of what the streams would take).
 
     Args:
         recordings: as `events.load` gives them.
@@ -80,7 +82,9 @@ def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
     if path is not None:
         kept = _mapped(path, shape)
         if kept is None:
-            kept = _write(path, lambda f: _save(f, shape, _rows(recordings, encoder, progress))) and _mapped(path, shape)
+            kept = _write(path, lambda f: _save(f, shape, _rows(recordings, encoder, progress))) and _mapped(
+                path, shape
+            )
         if kept is not None:
             return TokenStreams(kept, encoder)
     packed = np.empty(shape, np.uint8)
@@ -106,9 +110,8 @@ def remembered(recordings, what, make):
 def each(recordings, text, work, progress=True):
     """`work(i)` for the number i of every recording, in order.
 
-    Files are read by as many threads as there are cores, which helps where a library or a simulated camera lets the others run, and with a bar on
-    standard error if that is a terminal.
-    """
+    Files are read by as many threads as there are cores, which helps where a library or a simulated camera lets the
+    others run, and with a bar on standard error if that is a terminal."""
     numbers = range(len(recordings))
     if not isinstance(recordings.events, Files):
         yield from map(work, numbers)
@@ -116,6 +119,7 @@ def each(recordings, text, work, progress=True):
     if progress and sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track
+
         numbers = track(numbers, description=text, console=Console(stderr=True), transient=True)
     ahead = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -126,7 +130,7 @@ def each(recordings, text, work, progress=True):
                 ahead.append(pool.submit(work, i))
             while ahead:
                 yield ahead.popleft().result()
-        finally:                               # what has not begun need not
+        finally:  # what has not begun need not
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -139,6 +143,7 @@ def _save(f, shape, rows):
 
 def _rows(recordings, encoder, progress):
     """The packed frames of each recording, uint8 [bytes]."""
+
     def pack(i):
         events = recordings.events[i]
         try:
@@ -154,7 +159,9 @@ def _place(recordings, what, encoder, ending):
     files = recordings.events
     if not isinstance(files, Files) or not recordings.root or not len(files):
         return None
-    digest = hashlib.sha256(repr((_VERSION, what, encoder and asdict(encoder), _reader(files.read), files.parts)).encode())
+    digest = hashlib.sha256(
+        repr((_VERSION, what, encoder and asdict(encoder), _reader(files.read), files.parts)).encode()
+    )
     known = {}
     for name, path in zip(recordings.names, files.paths):
         if path not in known:
@@ -186,11 +193,16 @@ def _mapped(path, shape):
 
 
 def _write(path, fill):
-    """Lets `fill(open file)` write a file that appears whole or not at all. True if it is there; None, and one line, if the folder cannot be written."""
+    """Lets `fill(open file)` write a file that appears whole or not at all.
+
+    True if it is there; None, and one line, if the folder cannot be written.
+    """
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         above = path.parent.parent
-        if not path.parent.exists() and above.is_dir() and not above.stat().st_mode & 0o222:     # holds for root, too, whom the system would let write
+        if (
+            not path.parent.exists() and above.is_dir() and not above.stat().st_mode & 0o222
+        ):  # holds for root, too, whom the system would let write
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(unfinished, "wb") as f:
@@ -200,8 +212,11 @@ def _write(path, fill):
     except OSError as e:
         if path.parent not in _warned:
             _warned.add(path.parent)
-            print(f"warning: {path.parent}: cannot keep what was read there ({e.strerror or e}), so it is read again next time; "
-                  "set XDG_CACHE_HOME to a folder that can be written", file=sys.stderr)
+            print(
+                f"warning: {path.parent}: cannot keep what was read there ({e.strerror or e}), so it is read again next"
+                " time; set XDG_CACHE_HOME to a folder that can be written",
+                file=sys.stderr,
+            )
         return None
     finally:
         try:

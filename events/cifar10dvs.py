@@ -1,8 +1,8 @@
-"""CIFAR10-DVS (Li et al. 2017): 10,000 pictures of CIFAR-10 moving on a screen, seen by a DVS128; in the layout that tonic downloads (AEDAT4).
+"""CIFAR10-DVS (Li et al. 2017): 10,000 pictures of CIFAR-10 moving on a screen, seen by a DVS128; in the layout that
+tonic downloads (AEDAT4).
 
-The set has no parts of its own. Here, in each class and by the files' numbers, the last tenth is for test, as in SpikingJelly's 9 : 1 split; of the
-others rank 7 of every ten is validation.
-"""
+The set has no parts of its own. Here, in each class and by the files' numbers, the last tenth is for test, as in
+SpikingJelly's 9 : 1 split; of the others rank 7 of every ten is validation."""
 
 import re
 from pathlib import Path
@@ -33,5 +33,11 @@ def load(split, root):
         found += [(label, path) for path, its in zip(files, part) if its == split]
     if not found:
         return None
-    return Recordings(Files(tuple(path for _, path in found), read), np.array([label for label, _ in found], np.int64),
-                      [path.relative_to(base).as_posix() for _, path in found], CLASSES, SIZE, SIZE)
+    return Recordings(
+        Files(tuple(path for _, path in found), read),
+        np.array([label for label, _ in found], np.int64),
+        [path.relative_to(base).as_posix() for _, path in found],
+        CLASSES,
+        SIZE,
+        SIZE,
+    )

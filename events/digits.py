@@ -1,10 +1,11 @@
-"""Scikit-learn's 1,797 handwritten digits (real, 8 x 8, 16 grey levels) seen by a simulated event camera that makes three saccades.
+"""Scikit-learn's 1,797 handwritten digits (real, 8 x 8, 16 grey levels) seen by a simulated event camera that makes
+three saccades.
 
-The digit is drawn 12 pixels wide on a 16 x 16 sensor and moves along a triangle (right and down, right and up, back left, as pictures
-do in N-MNIST), 100 ms a side. A pixel fires whenever its brightness has moved by one threshold since its last event (linear intensity: the
-pictures have no shading to compress), plus a little noise. Position and size of the triangle vary from digit to digit, seeded by the digit's index,
-so that the set is the same everywhere and any part of it can be made alone.
-"""
+The digit is drawn 12 pixels wide on a 16 x 16 sensor and moves along a triangle (right and down, right and up, back
+left, as pictures do in N-MNIST), 100 ms a side. A pixel fires whenever its brightness has moved by one threshold since
+its last event (linear intensity: the pictures have no shading to compress), plus a little noise. Position and size of
+the triangle vary from digit to digit, seeded by the digit's index, so that the set is the same everywhere and any part
+of it can be made alone."""
 
 import numpy as np
 
@@ -13,23 +14,25 @@ from .recordings import EVENT, Recordings
 CLASSES = tuple("0123456789")
 SIZE = 16
 COUNT = 1797
-_SCALE = 1.5                      # sensor pixels to a pixel of the picture
+_SCALE = 1.5  # sensor pixels to a pixel of the picture
 _SACCADE_US, _STEP_US = 100_000, 2_000
-_CORNERS = np.array([(0, 0), (0.5, 1), (1, 0), (0, 0)]) - (0.5, 0.5)     # (x, y) in units of the amplitude, about the middle
-_AMPLITUDE = (2.0, 3.0)           # sensor pixels
-_OFFSET = 0.5                     # the triangle's middle is off the sensor's by up to this, sensor pixels
-_WHITE = 1 << 16                  # brightness is rounded to integers: the last bit of a float sum must not decide an event
+_CORNERS = np.array([(0, 0), (0.5, 1), (1, 0), (0, 0)]) - (
+    0.5,
+    0.5,
+)  # (x, y) in units of the amplitude, about the middle
+_AMPLITUDE = (2.0, 3.0)  # sensor pixels
+_OFFSET = 0.5  # the triangle's middle is off the sensor's by up to this, sensor pixels
+_WHITE = 1 << 16  # brightness is rounded to integers: the last bit of a float sum must not decide an event
 _THRESHOLD = int(0.15 * _WHITE)
-_NOISE = 0.25                     # events per pixel and second
+_NOISE = 0.25  # events per pixel and second
 
 
 def split_of():
     """Which part each digit belongs to: str [1797] of train (1,197), val (200), test (400).
 
-    The digits, sorted by class and index, are walked through; every 1797/400-th is for test, and of the others every 1397/200-th for
-    validation, so every class has its share to within one.
-    """
-    from sklearn.datasets import load_digits     # takes a second, so not before it is needed
+    The digits, sorted by class and index, are walked through; every 1797/400-th is for test, and of the others every
+    1397/200-th for validation, so every class has its share to within one."""
+    from sklearn.datasets import load_digits  # takes a second, so not before it is needed
 
     order = np.argsort(load_digits().target, kind="stable")
     part = np.full(COUNT, "train", dtype="<U5")
@@ -80,8 +83,8 @@ def simulate(pictures, seeds):
             for column, new in zip(columns, _crossings(seen, light, reference, time - _STEP_US)):
                 column.append(new)
         else:
-            # Where a pixel stands between two events at the start is chance; and from its own brightness it would cross the last threshold of this
-            # closed path in the very last microsecond, and so would all the others.
+            # Where a pixel stands between two events at the start is chance; and from its own brightness it would cross
+            # the last threshold of this closed path in the very last microsecond, and so would all the others.
             reference = light + np.array([r.randint(1 - _THRESHOLD, _THRESHOLD, (SIZE, SIZE)) for r in random])
         seen = light
     digit, x, y, p, t = (np.concatenate(column) for column in columns)
@@ -93,7 +96,7 @@ def simulate(pictures, seeds):
 
 
 def _path():
-    """(microseconds, (x, y) of the picture in units of the amplitude) at every step; each side is run slow, fast, slow."""
+    """(microseconds, (x, y) of the picture in units of the amplitude) at every step; each side is run slow, fast, slow."""  # noqa: E501
     steps = _SACCADE_US // _STEP_US
     yield 0, _CORNERS[0]
     for side in range(3):
@@ -103,14 +106,17 @@ def _path():
 
 
 def _sample(centre):
-    """Bilinear interpolation along one axis, [n, 16, 8]: sensor pixel i sees picture pixel j by `max(0, 1 - |distance|)`; outside is dark."""
+    """Bilinear interpolation along one axis, [n, 16, 8]:
+
+    sensor pixel i sees picture pixel j by `max(0, 1 - |distance|)`; outside is dark.
+    """
     position = (np.arange(SIZE) - centre[:, None]) / _SCALE + 3.5
     return np.maximum(0, 1 - np.abs(position[:, :, None] - np.arange(8)))
 
 
 def _crossings(before, after, reference, start):
-    """Events of one step, in which brightness goes from `before` to `after` (int64 [n, y, x]) evenly; `reference`, the brightness at the last
-    event of each pixel, moves on in place.
+    """Events of one step, in which brightness goes from `before` to `after` (int64 [n, y, x]) evenly; `reference`, the
+    brightness at the last event of each pixel, moves on in place.
 
     Returns:
         digit, x, y, p, t: int64 arrays of one length.
@@ -123,7 +129,9 @@ def _crossings(before, after, reference, start):
     nth = np.arange(len(digit)) - np.repeat(np.cumsum(repeat) - repeat, repeat) + 1
     sign, at = up[digit, y, x], before[digit, y, x]
     crossed = reference[digit, y, x] + sign * nth * _THRESHOLD
-    t = start + (np.abs(crossed - at) * _STEP_US - 1) // np.abs(after[digit, y, x] - at)     # at the step's very end belongs to the step
+    t = start + (np.abs(crossed - at) * _STEP_US - 1) // np.abs(
+        after[digit, y, x] - at
+    )  # at the step's very end belongs to the step
     reference += up * level * _THRESHOLD
     return digit, x, y, (sign > 0).astype(np.int64), t
 

@@ -1,14 +1,15 @@
-"""DVS128 Gesture (Amir et al., CVPR 2017): 128 x 128 pixels, eleven gestures, in the layout that tonic downloads or in IBM's own.
+"""DVS128 Gesture (Amir et al., CVPR 2017): 128 x 128 pixels, eleven gestures, in the layout that tonic downloads or in
+IBM's own.
 
-Read here rather than through tonic's `DVSGesture`, because any import of tonic imports torch, that class keeps to no order of files, and it
-holds nothing out for validation.
+Read here rather than through tonic's `DVSGesture`, because any import of tonic imports torch, that class keeps to no
+order of files, and it holds nothing out for validation.
 
-IBM's archive has one long recording a trial (`events.aedat3`) and a table of windows, half open, one a gesture. They are cut here when a clip is
-read. A trial has twelve windows, because arm roll comes twice, once in each sense. Tonic's layout has these windows as files, times rounded to
-milliseconds; its files are named by their label, so it has one arm roll a trial, and 1,341 clips in all against 1,464. In user22_led_labels.csv the
-window of class 9 ends after that of class 10 has begun (SpikingJelly's reader notes it, and keeps both); here every window ends, at the latest, where
-the next one begins, so that no event is in two clips.
-"""
+IBM's archive has one long recording a trial (`events.aedat3`) and a table of windows, half open, one a gesture. They
+are cut here when a clip is read. A trial has twelve windows, because arm roll comes twice, once in each sense. Tonic's
+layout has these windows as files, times rounded to milliseconds; its files are named by their label, so it has one arm
+roll a trial, and 1,341 clips in all against 1,464. In user22_led_labels.csv the window of class 9 ends after that of
+class 10 has begun (SpikingJelly's reader notes it, and keeps both); here every window ends, at the latest, where the
+next one begins, so that no event is in two clips."""
 
 import re
 from pathlib import Path
@@ -20,13 +21,25 @@ from sim.base.errors import UserError
 from . import aedat3
 from .recordings import Files, Recordings, as_events
 
-CLASSES = ("hand clapping", "right hand wave", "left hand wave", "right arm clockwise", "right arm counter-clockwise", "left arm clockwise",
-           "left arm counter-clockwise", "arm roll", "air drums", "air guitar", "other gestures")
+CLASSES = (
+    "hand clapping",
+    "right hand wave",
+    "left hand wave",
+    "right arm clockwise",
+    "right arm counter-clockwise",
+    "left arm clockwise",
+    "left arm counter-clockwise",
+    "arm roll",
+    "air drums",
+    "air guitar",
+    "other gestures",
+)
 SIZE = 128
 
 
 def read(path):
-    """Events of one `.npy` clip: numbers [n, 4], columns x, y, polarity, time in milliseconds (with fractions). Time 0 is the first event.
+    """Events of one `.npy` clip: numbers [n, 4], columns x, y, polarity, time in milliseconds (with fractions). Time 0
+    is the first event.
 
     Returns:
         EVENT [n].
@@ -38,7 +51,9 @@ def read(path):
         # Memory-mapped: a header that claims more than the file holds is refused before anything is allocated.
         table = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:
-        raise UserError(f"{path} is not a clip of numbers in .npy format ({' '.join(str(e).split())[:120]}); fetch the file again") from None
+        raise UserError(
+            f"{path} is not a clip of numbers in .npy format ({' '.join(str(e).split())[:120]}); fetch the file again"
+        ) from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] != 4 or table.dtype.kind not in "iuf":
         raise UserError(f"{path} is not a table of numbers with four columns (x, y, polarity, milliseconds)")
     x, y, p, ms = np.asarray(table).T
@@ -47,7 +62,8 @@ def read(path):
 
 
 def read_window(path, begin, end):
-    """Events of a trial, an AEDAT 3.1 file, from `begin` to before `end` (microseconds of its clock). Time 0 is the first event.
+    """Events of a trial, an AEDAT 3.1 file, from `begin` to before `end` (microseconds of its clock). Time 0 is the
+    first event.
 
     Returns:
         EVENT [n].
@@ -62,8 +78,10 @@ def read_window(path, begin, end):
 def load(split, root):
     """Recordings of one part, below `root/DVSGesture`, `root/DvsGesture` or `root`; None if the files are not there.
 
-    Of the subjects for training, those with the highest numbers are validation, about one in seven (three of IBM's 23) and at least one; training is
-    the rest. Which are for testing is as IBM split them: in tonic's layout the folder `ibmGestureTest`, in IBM's the trials named in
+    Of the subjects for training, those with the highest numbers are validation, about one in seven (three of IBM's 23)
+    and at least one; training is
+    the rest. Which are for testing is as IBM split them: in tonic's layout the folder `ibmGestureTest`, in IBM's the
+    trials named in
     `trials_to_test.txt`. A folder that holds both layouts is read in tonic's.
     """
     folders = [folder for folder in (Path(root, "DVSGesture"), Path(root, "DvsGesture"), Path(root)) if folder.is_dir()]
@@ -83,17 +101,25 @@ def _part(split, base, clips, reader):
     """`Recordings` of (user, label, name, path, *part) of a part, or None."""
     if split != "test":
         users = sorted({clip[0] for clip in clips})
-        held_out = users[-max(1, len(users) // 7):]
+        held_out = users[-max(1, len(users) // 7) :]
         clips = [clip for clip in clips if (clip[0] in held_out) == (split == "val")]
     if not clips:
         return None
     parts = tuple(clip[4:] for clip in clips)
-    return Recordings(Files(tuple(clip[3] for clip in clips), reader, parts if any(parts) else ()), np.array([clip[1] for clip in clips], np.int64),
-                      [clip[2] for clip in clips], CLASSES, SIZE, SIZE)
+    return Recordings(
+        Files(tuple(clip[3] for clip in clips), reader, parts if any(parts) else ()),
+        np.array([clip[1] for clip in clips], np.int64),
+        [clip[2] for clip in clips],
+        CLASSES,
+        SIZE,
+        SIZE,
+    )
 
 
 def _clips(folder):
-    """(user, label, name, path) of every `userNN_<light>/<label>.npy`, by user, folder and label; other names are passed over."""
+    """(user, label, name, path) of every `userNN_<light>/<label>.npy`, by user, folder and label; other names are
+    passed over.
+    """
     found = []
     for path in folder.glob("user*/*.npy"):
         user, label = re.fullmatch(r"user(\d+)_\w+", path.parent.name), re.fullmatch(r"\d+", path.stem)
@@ -105,10 +131,11 @@ def _clips(folder):
 
 
 def _windows(base, list_):
-    """(user, label, name, path, begin, end) of every window of the trials in a list, by user, trial and time; trials whose file is missing are an error.
+    """(user, label, name, path, begin, end) of every window of the trials in a list, by user, trial and time; trials
+    whose file is missing are an error.
 
-    The name is trial and label, as tonic's files have it, and a number where the label comes again: user01_led/7, user01_led/7-2.
-    """
+    The name is trial and label, as tonic's files have it, and a number where the label comes again: user01_led/7,
+    user01_led/7-2."""
     found = []
     for trial in _text(base / list_).split():
         user = re.fullmatch(r"user(\d+)_\w+\.aedat", trial)
@@ -120,7 +147,16 @@ def _windows(base, list_):
         seen = [0] * len(CLASSES)
         for label, begin, end in read_windows(path.with_name(f"{path.stem}_labels.csv")):
             seen[label] += 1
-            found.append((int(user[1]), label, f"{path.stem}/{label}" + (f"-{seen[label]}" if seen[label] > 1 else ""), path, begin, end))
+            found.append(
+                (
+                    int(user[1]),
+                    label,
+                    f"{path.stem}/{label}" + (f"-{seen[label]}" if seen[label] > 1 else ""),
+                    path,
+                    begin,
+                    end,
+                )
+            )
     return sorted(found, key=lambda clip: (clip[0], clip[3].name, clip[4]))
 
 
@@ -132,14 +168,19 @@ def read_windows(path):
     """
     lines = _text(path).split("\n")
     if lines[0].strip() != "class,startTime_usec,endTime_usec":
-        raise UserError(f"{path}: the first line is {lines[0].strip()[:60]!r}, expected class,startTime_usec,endTime_usec")
+        raise UserError(
+            f"{path}: the first line is {lines[0].strip()[:60]!r}, expected class,startTime_usec,endTime_usec"
+        )
     rows = []
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
         row = re.fullmatch(r"(\d{1,2}),(\d{1,15}),(\d{1,15})", line.strip())
         if row is None or not 1 <= int(row[1]) <= len(CLASSES) or int(row[3]) <= int(row[2]):
-            raise UserError(f"{path}, line {number}: {line.strip()[:60]!r} is not a class of 1 to {len(CLASSES)}, a start and a later end in microseconds")
+            raise UserError(
+                f"{path}, line {number}: {line.strip()[:60]!r} is not a class of 1 to {len(CLASSES)}, a start and a"
+                " later end in microseconds"
+            )
         rows.append((int(row[1]) - 1, int(row[2]), int(row[3])))
     rows.sort(key=lambda row: row[1])
     for before, after in zip(rows, rows[1:]):

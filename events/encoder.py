@@ -9,29 +9,40 @@ from sim.base.errors import UserError
 from .recordings import EVENT
 
 # An encoder may come from a file: nothing is allocated for numbers beyond these.
-_LIMITS = {"height": 4096, "width": 4096, "pool": 4096, "window": 256, "stride": 256, "frames": 65536, "frame_us": 2**31 - 1,
-           "frame_events": 2**31 - 1}
+_LIMITS = {
+    "height": 4096,
+    "width": 4096,
+    "pool": 4096,
+    "window": 256,
+    "stride": 256,
+    "frames": 65536,
+    "frame_us": 2**31 - 1,
+    "frame_events": 2**31 - 1,
+}
 _MAX_STREAM = 2**30
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """How a recording becomes spikes. All attributes are integers; `settings` (or `dataclasses.asdict`) gives what a file stores.
+    """How a recording becomes spikes. All attributes are integers; `settings` (or `dataclasses.asdict`) gives what a
+    file stores.
 
-    Frames. Event (x, y, p, t) sets `frame[t // frame_us, p, y // pool, x // pool] = 1`; one or a hundred events are the same.
-    Events at or after `frames * frame_us` (or before 0) are left out. A frame has `H = ceil(height / pool)` by `W = ceil(width / pool)` pixels.
-    With `frame_events` = M > 0, frames hold a fixed count instead: the i-th event in order of time (equal times in the order given) belongs to
-    frame `i // M`, whatever its time; events from the `frames * M`-th on are left out, and a recording that ends early leaves its last frames empty.
+    Frames. Event (x, y, p, t) sets `frame[t // frame_us, p, y // pool, x // pool] = 1`; one or a hundred events are the
+    same. Events at or after `frames * frame_us` (or before 0) are left out. A frame has `H = ceil(height / pool)` by `W
+    = ceil(width / pool)` pixels. With `frame_events` = M > 0, frames hold a fixed count instead: the i-th event in
+    order of time (equal times in the order given) belongs to frame `i // M`, whatever its time; events from the `frames
+    * M`-th on are left out, and a recording that ends early leaves its last frames empty.
 
-    Tokens. Token `n = row * cols + col` of the `rows x cols = ceil(H / stride) x ceil(W / stride)` grid owns the patch of `stride x stride`
-    pixels at `(row * stride, col * stride)` and reads the `window x window` pixels around it, from
+    Tokens. Token `n = row * cols + col` of the `rows x cols = ceil(H / stride) x ceil(W / stride)` grid owns the patch
+    of `stride x stride` pixels at `(row * stride, col * stride)` and reads the `window x window` pixels around it, from
 
         top = row * stride - (window - stride) // 2,    left = col * stride - (window - stride) // 2,
 
-    so windows overlap by `window - stride`; pixels outside the frame are 0. If `window - stride` is odd, the extra pixel is at the bottom and right.
+    so windows overlap by `window - stride`; pixels outside the frame are 0. If `window - stride` is odd, the extra
+    pixel is at the bottom and right.
 
-    Stream. Step `k = t * N + n` carries token `n` of frame `t`; channel `c = p * window**2 + dy * window + dx` is the pixel
-    `(top + dy, left + dx)` of polarity `p` (0 OFF, 1 ON).
+    Stream. Step `k = t * N + n` carries token `n` of frame `t`; channel `c = p * window**2 + dy * window + dx` is the
+    pixel `(top + dy, left + dx)` of polarity `p` (0 OFF, 1 ON).
 
     Attributes:
         height, width: the sensor, in pixels.
@@ -39,11 +50,13 @@ class Encoder:
         window, stride: in frame pixels; window >= stride.
         frames: T.
         frame_us: length of a frame in microseconds; unused if `frame_events` is not 0.
-        frame_events: events to a frame; 0: frames are cut by time. Files from before it was there have no such entry and mean 0.
+        frame_events: events to a frame; 0: frames are cut by time. Files from before it was there have no such entry
+            and mean 0.
 
     Raises:
         UserError: an attribute is not an integer, is out of range, or they do not fit together.
     """
+
     height: int = 34
     width: int = 34
     pool: int = 1
@@ -59,13 +72,21 @@ class Encoder:
             if type(value) is not int or not least <= value <= limit:
                 raise UserError(f"encoder: {f.name} is {value!r}, expected an integer in {least}..{limit}")
         if self.window < self.stride:
-            raise UserError(f"encoder: window {self.window} is smaller than stride {self.stride}, pixels would be lost; make the window larger")
+            raise UserError(
+                f"encoder: window {self.window} is smaller than stride {self.stride}, pixels would be lost; make the"
+                " window larger"
+            )
         if self.frames * self.tokens * self.channels > _MAX_STREAM:
-            raise UserError(f"encoder: {self.frames} frames x {self.tokens} tokens x {self.channels} channels is more than {_MAX_STREAM}; "
-                            "take a larger pool or stride, or fewer frames")
+            raise UserError(
+                f"encoder: {self.frames} frames x {self.tokens} tokens x {self.channels} channels is more than"
+                f" {_MAX_STREAM}; take a larger pool or stride, or fewer frames"
+            )
 
     def settings(self):
-        """What a file stores: `asdict`, less `frame_events` where it is 0, so that nothing changes for those who do not use it."""
+        """What a file stores:
+
+        `asdict`, less `frame_events` where it is 0, so that nothing changes for those who do not use it.
+        """
         return {key: value for key, value in asdict(self).items() if key != "frame_events" or value}
 
     @property
@@ -114,18 +135,26 @@ class Encoder:
         return out
 
     def _draw(self, events, out):
-        columns = [events[name] if events.dtype == EVENT else events[name].astype(np.int64) for name in ("x", "y", "p", "t")]
+        columns = [
+            events[name] if events.dtype == EVENT else events[name].astype(np.int64) for name in ("x", "y", "p", "t")
+        ]
         length = self.frame_us
         if self.frame_events:
             columns[3], length = self._places(columns[3]), self.frame_events
         h, w = self.frame_shape
-        from .kernels import draw          # numba is slow to import: not before it is needed
+        from .kernels import draw  # numba is slow to import: not before it is needed
+
         bad = draw(*columns, length, self.pool, self.height, self.width, out.reshape(self.frames, 2, h, w))
         if bad >= 0:
-            name, value, end = next((name, column[bad], end) for name, column, end in zip("xyp", columns, (self.width, self.height, 2))
-                                    if not 0 <= column[bad] < end)
-            raise UserError(f"event {bad}: {name} = {value} is outside 0..{end - 1} of the encoder's {self.width} x {self.height} sensor; "
-                            "use the encoder of this recording's data set")
+            name, value, end = next(
+                (name, column[bad], end)
+                for name, column, end in zip("xyp", columns, (self.width, self.height, 2))
+                if not 0 <= column[bad] < end
+            )
+            raise UserError(
+                f"event {bad}: {name} = {value} is outside 0..{end - 1} of the encoder's {self.width} x {self.height}"
+                " sensor; use the encoder of this recording's data set"
+            )
 
     @staticmethod
     def _places(t):
@@ -155,9 +184,11 @@ class Encoder:
         # The last window ends `window` pixels after its start; the frame may end before or after that.
         span_y, span_x = (rows - 1) * self.stride + self.window, (cols - 1) * self.stride + self.window
         padded = np.zeros((*lead, t, 2, max(span_y, before + h), max(span_x, before + w)), frames.dtype)
-        padded[..., before:before + h, before:before + w] = frames
+        padded[..., before : before + h, before : before + w] = frames
         windows = np.lib.stride_tricks.sliding_window_view(padded, (self.window, self.window), axis=(-2, -1))
-        windows = windows[..., ::self.stride, ::self.stride, :, :][..., :rows, :cols, :, :]     # [..., T, 2, rows, cols, window, window]
+        windows = windows[..., :: self.stride, :: self.stride, :, :][
+            ..., :rows, :cols, :, :
+        ]  # [..., T, 2, rows, cols, window, window]
         return np.moveaxis(windows, -5, -3).reshape(*lead, t * self.tokens, self.channels)
 
     def encode(self, events):
@@ -165,7 +196,10 @@ class Encoder:
         return self.token_spikes(self.frames_of(events))
 
     def encode_all(self, recordings):
-        """Token streams of a sequence of recordings: uint8 [n, T*N, C] (n * T*N * C bytes: for large sets keep frames and encode by batch)."""
+        """Token streams of a sequence of recordings:
+
+        uint8 [n, T*N, C] (n * T*N * C bytes: for large sets keep frames and encode by batch).
+        """
         out = np.empty((len(recordings), self.frames * self.tokens, self.channels), np.uint8)
         for i, events in enumerate(recordings):
             out[i] = self.encode(events)

@@ -1,11 +1,9 @@
 """Event files of many kinds, told apart by their ending, as columns of numbers and as recordings.
 
-    .npy      a table [n, 4] of x, y, polarity, time (milliseconds, as DVS128 Gesture has it), or a structured array (microseconds)
-    .npz      arrays x, y, p, t (microseconds), or one array as in .npy
-    .bin      the five-byte records of N-MNIST and N-Caltech101 (`events.nmnist`)
-    .aedat    AEDAT 3.1 (`events.aedat3`)
-    .aedat4   AEDAT 4, by dv-processing
-    .raw .dat Prophesee's EVT 2.0, EVT 3.0 and DAT, by expelliarmus
+    .npy      a table [n, 4] of x, y, polarity, time (milliseconds, as DVS128 Gesture has it), or a structured array
+    (microseconds) .npz      arrays x, y, p, t (microseconds), or one array as in .npy .bin      the five-byte records
+    of N-MNIST and N-Caltech101 (`events.nmnist`) .aedat    AEDAT 3.1 (`events.aedat3`) .aedat4   AEDAT 4, by
+    dv-processing .raw .dat Prophesee's EVT 2.0, EVT 3.0 and DAT, by expelliarmus
 
 The two libraries are the optional extra `events`. A new format is an entry in `FORMATS`.
 """
@@ -24,9 +22,9 @@ from sim.base.errors import UserError
 from . import aedat3, nmnist
 from .recordings import as_events
 
-SIDE_LIMIT = 8192                  # pixels along a sensor's side
+SIDE_LIMIT = 8192  # pixels along a sensor's side
 EXTRA = "pip install 'smolmamba-loihi[events]'"
-_NPZ_LIMIT = 1 << 32               # bytes of an array, unpacked
+_NPZ_LIMIT = 1 << 32  # bytes of an array, unpacked
 _NAMES = {"x": ("x",), "y": ("y",), "p": ("p", "polarity", "pol"), "t": ("t", "timestamp", "ts")}
 
 
@@ -39,6 +37,7 @@ class Columns:
         size: (width, height) of the sensor, or None if the file does not say.
         unit_us: microseconds to a unit of `t`, unless somebody knows better.
     """
+
     x: np.ndarray
     y: np.ndarray
     p: np.ndarray
@@ -59,7 +58,8 @@ def read(path, size=None, unit_us=None, sort=True):
         (EVENT [n], (width, height) or None if nothing says it).
 
     Raises:
-        UserError: unknown ending, no such file, a library that is not installed, a file that is not in its format, of another sensor, or without events.
+        UserError: unknown ending, no such file, a library that is not installed, a file that is not in its format, of
+            another sensor, or without events.
     """
     ending = Path(path).suffix.lower()
     if ending not in FORMATS:
@@ -91,7 +91,9 @@ def dv(what):
     try:
         import dv_processing
     except ImportError:
-        raise UserError(f"{what}: needs the package dv-processing, which reads AEDAT4 files and drives cameras: {EXTRA}") from None
+        raise UserError(
+            f"{what}: needs the package dv-processing, which reads AEDAT4 files and drives cameras: {EXTRA}"
+        ) from None
     return dv_processing
 
 
@@ -121,7 +123,9 @@ def _npy(path):
         # Memory-mapped: a header that claims more than the file holds is refused before anything is allocated.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:
-        raise UserError(f"{path} is not an array of numbers in .npy format ({reason(e)}); fetch the file again") from None
+        raise UserError(
+            f"{path} is not an array of numbers in .npy format ({reason(e)}); fetch the file again"
+        ) from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path} is not an array in .npy format; fetch the file again")
     return _array(array, path)
@@ -132,7 +136,9 @@ def _array(array, path):
     if array.dtype.names:
         return _named({name: array[name] for name in array.dtype.names}, path)
     if array.ndim != 2 or array.shape[1] != 4:
-        raise UserError(f"{path} is neither a table with four columns (x, y, polarity, time) nor an array with such fields")
+        raise UserError(
+            f"{path} is neither a table with four columns (x, y, polarity, time) nor an array with such fields"
+        )
     return Columns(*(np.ascontiguousarray(column) for column in array.T), unit_us=1000)
 
 
@@ -153,7 +159,9 @@ def _npz(path):
         with zipfile.ZipFile(path) as archive:
             arrays = {info.filename.removesuffix(".npy"): _member(archive, info, path) for info in archive.infolist()}
     except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as e:
-        raise UserError(f"{path} is not an archive of arrays in .npz format ({reason(e)}); fetch the file again") from None
+        raise UserError(
+            f"{path} is not an archive of arrays in .npz format ({reason(e)}); fetch the file again"
+        ) from None
     return _array(*arrays.values(), path) if len(arrays) == 1 else _named(arrays, path)
 
 
@@ -161,10 +169,14 @@ def _member(archive, info, path):
     """One array of an .npz, whose header must agree with the archive's directory before room is made for it."""
     with archive.open(info) as f:
         version = np.lib.format.read_magic(f)
-        shape, _, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(f)
+        shape, _, dtype = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )(f)
     size = math.prod(shape) * dtype.itemsize
     if size > min(info.file_size, _NPZ_LIMIT):
-        raise UserError(f"{path}: array {info.filename!r} claims {size} bytes, {info.file_size} are there and {_NPZ_LIMIT} allowed")
+        raise UserError(
+            f"{path}: array {info.filename!r} claims {size} bytes, {info.file_size} are there and {_NPZ_LIMIT} allowed"
+        )
     with archive.open(info) as f:
         return np.lib.format.read_array(f, allow_pickle=False)
 
@@ -203,18 +215,24 @@ def _prophesee(path):
     text = "\n".join(header)
     encoding = _prophesee_encoding(path, text)
     if encoding is None:
-        raise UserError(f"{path}: its header names none of Prophesee's formats DAT, EVT 2.0 and EVT 3.0; convert it with Prophesee's tools")
+        raise UserError(
+            f"{path}: its header names none of Prophesee's formats DAT, EVT 2.0 and EVT 3.0; convert it with"
+            " Prophesee's tools"
+        )
     try:
         from expelliarmus import Wizard
     except ImportError:
         raise UserError(f"{path}: reading Prophesee files needs the package expelliarmus: {EXTRA}") from None
     try:
         table = Wizard(encoding=encoding).read(path)
-    except Exception as e:                     # it raises what its checks raise
+    except Exception as e:  # it raises what its checks raise
         raise UserError(f"{path}: not a readable {encoding.upper()} file ({reason(e)})") from None
     if table is None:
         raise UserError(f"{path}: not a readable {encoding.upper()} file; copy it again")
-    found = re.search(r"geometry (\d{1,5})x(\d{1,5})", text), *(re.search(rf"\b{side}[ =](\d{{1,5}})", text, re.I) for side in ("width", "height"))
+    found = (
+        re.search(r"geometry (\d{1,5})x(\d{1,5})", text),
+        *(re.search(rf"\b{side}[ =](\d{{1,5}})", text, re.I) for side in ("width", "height")),
+    )
     size = found[0].groups() if found[0] else (found[1][1], found[2][1]) if found[1] and found[2] else None
     return Columns(table["x"], table["y"], table["p"], table["t"], sensor(*size, path) if size else None)
 

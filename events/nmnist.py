@@ -1,12 +1,11 @@
 """N-MNIST (Orchard et al. 2015): 34 x 34 pixels, ten digits, from the official tree or a part of it.
 
-Tonic's `NMNIST` class insists on 10,000 files a part, and any import of tonic imports torch, which a machine that only runs nets need not
-have; so the five-byte records are decoded here. `tonic.io.read_mnist_file` gives the same events, and the tests hold us to it; it does not,
-however, notice a truncated file.
+Tonic's `NMNIST` class insists on 10,000 files a part, and any import of tonic imports torch, which a machine that only
+runs nets need not have; so the five-byte records are decoded here. `tonic.io.read_mnist_file` gives the same events,
+and the tests hold us to it; it does not, however, notice a truncated file.
 
-Polarity is the file's bit, 1 for ON as its authors say. In the recordings ON events lie on the trailing edge of the moving digit, as they
-would for a dark digit on a bright ground (the tests show it); nothing is swapped here.
-"""
+Polarity is the file's bit, 1 for ON as its authors say. In the recordings ON events lie on the trailing edge of the
+moving digit, as they would for a dark digit on a bright ground (the tests show it); nothing is swapped here."""
 
 import re
 from pathlib import Path
@@ -23,14 +22,18 @@ _OVERFLOW_ROW, _OVERFLOW_US = 240, 2**13
 
 
 def read(path):
-    """Events of one `.bin` file: EVENT [n]. Raises UserError as `columns` does, and for no event or one outside the sensor."""
+    """Events of one `.bin` file:
+
+    EVENT [n]. Raises UserError as `columns` does, and for no event or one outside the sensor.
+    """
     return as_events(*columns(path), SIZE, SIZE, path)
 
 
 def columns(path):
     """x, y, p, t of one file of five-byte records: int64 [n] each, as they stand there.
 
-    A record is five bytes: x, y, then 24 bits, big-endian: polarity (1 bit) and microseconds (23 bits). A record with y = 240 is no event: from
+    A record is five bytes: x, y, then 24 bits, big-endian: polarity (1 bit) and microseconds (23 bits). A record with y
+    = 240 is no event: from
     there on times are 2**13 us later (the convention of the data set's authors, as in tonic).
 
     Raises:
@@ -52,9 +55,8 @@ def columns(path):
 def load(split, root):
     """Recordings of one part, below `root` or `root/NMNIST`; None if the files are not there.
 
-    In each class folder, files are ranked by their number. Validation is rank 7 of every ten in `Train`. Without a folder `Test`, test is
-    ranks 4 and 9 of every ten in `Train`; training is the rest.
-    """
+    In each class folder, files are ranked by their number. Validation is rank 7 of every ten in `Train`. Without a
+    folder `Test`, test is ranks 4 and 9 of every ten in `Train`; training is the rest."""
     base = Path(root, "NMNIST") if Path(root, "NMNIST").is_dir() else Path(root)
     train, test = _ranked(base / "Train"), _ranked(base / "Test")
     held = () if test else (4, 9)
@@ -62,12 +64,20 @@ def load(split, root):
     chosen = test if split == "test" and test else [entry for entry in train if entry[0] % 10 in ranks]
     if not chosen:
         return None
-    return Recordings(Files(tuple(path for _, _, path in chosen), read), np.array([label for _, label, _ in chosen], np.int64),
-                      [path.relative_to(base).as_posix() for _, _, path in chosen], CLASSES, SIZE, SIZE)
+    return Recordings(
+        Files(tuple(path for _, _, path in chosen), read),
+        np.array([label for _, label, _ in chosen], np.int64),
+        [path.relative_to(base).as_posix() for _, _, path in chosen],
+        CLASSES,
+        SIZE,
+        SIZE,
+    )
 
 
 def _ranked(folder):
-    """(rank in its class, label, path) of every `<digit>/<number>.bin`, by class and number; other names are passed over."""
+    """(rank in its class, label, path) of every `<digit>/<number>.bin`, by class and number; other names are passed
+    over.
+    """
     found = []
     for label in range(10):
         files = [p for p in (folder / str(label)).glob("*.bin") if re.fullmatch(r"\d+", p.stem)]

@@ -1,6 +1,8 @@
-"""Sets of photographs, each seen by a simulated event camera on three saccades (`events.saccade`): CIFAR-10, CIFAR-100, ImageNet.
+"""Sets of photographs, each seen by a simulated event camera on three saccades (`events.saccade`): CIFAR-10, CIFAR-100,
+ImageNet.
 
-CIFAR is read from its binary version, or from one folder a class; the Python version is a pickle, which is never opened. Colours are brightness
+CIFAR is read from its binary version, or from one folder a class; the Python version is a pickle, which is never
+opened. Colours are brightness
 to the camera: (19595 R + 38470 G + 7471 B) / 65536 (ITU-R 601, Pillow's "L").
 """
 
@@ -18,22 +20,28 @@ from sim.base.errors import UserError
 from .recordings import Files, Recordings
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CIFAR100 = tuple("""apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle caterpillar cattle
+CIFAR100 = tuple(
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle caterpillar cattle
     chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard
     lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear
     pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake
     spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
-    willow_tree wolf woman worm""".split())
+    willow_tree wolf woman worm""".split()  # noqa: E501
+)
 CIFAR_SIZE = 32
 IMAGENET_SIZE = 64
 _PIXELS = CIFAR_SIZE * CIFAR_SIZE
-_PICTURE_LIMIT = 1 << 26           # pixels of a photograph
+_PICTURE_LIMIT = 1 << 26  # pixels of a photograph
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 @dataclass(frozen=True)
 class Record:
-    """Reads one picture of a CIFAR file: `labels` bytes, of which the last is the class, then 1,024 of red, green and blue each, row by row."""
+    """Reads one picture of a CIFAR file:
+
+    `labels` bytes, of which the last is the class, then 1,024 of red, green and blue each, row by row.
+    """
+
     labels: int
 
     def __call__(self, path, number):
@@ -46,28 +54,36 @@ class Record:
             raise UserError(f"{path} cannot be read: {e.strerror}") from None
         if len(raw) < 3 * _PIXELS:
             raise UserError(f"{path} is truncated: it ends in picture {number}; fetch the file again")
-        return _see(brightness(np.frombuffer(raw, np.uint8).reshape(3, CIFAR_SIZE, CIFAR_SIZE)), f"{Path(path).stem}/{number}")
+        return _see(
+            brightness(np.frombuffer(raw, np.uint8).reshape(3, CIFAR_SIZE, CIFAR_SIZE)), f"{Path(path).stem}/{number}"
+        )
 
 
 @dataclass(frozen=True)
 class Photograph:
     """Reads a picture file: its middle square, shrunk to `size` pixels."""
+
     size: int
 
     def __call__(self, path):
         """EVENT [n]. Raises UserError for anything that is not a picture of a sensible size."""
         from PIL import Image, ImageOps
+
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
             with image:
                 if image.width * image.height > _PICTURE_LIMIT:
-                    raise UserError(f"{path}: a picture of {image.width} x {image.height} pixels; at most {_PICTURE_LIMIT} are read")
-                image.draft("L", (self.size, self.size))      # a JPEG is decoded no larger than it needs to be
+                    raise UserError(
+                        f"{path}: a picture of {image.width} x {image.height} pixels; at most {_PICTURE_LIMIT} are read"
+                    )
+                image.draft("L", (self.size, self.size))  # a JPEG is decoded no larger than it needs to be
                 picture = ImageOps.fit(image.convert("RGB").convert("L"), (self.size, self.size), Image.Resampling.BOX)
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e:
-            raise UserError(f"{path} is not a readable picture ({' '.join(str(e).split())[:120]}); fetch the file again") from None
+            raise UserError(
+                f"{path} is not a readable picture ({' '.join(str(e).split())[:120]}); fetch the file again"
+            ) from None
         return _see(np.asarray(picture), f"{Path(path).parent.name}/{Path(path).name}")
 
 
@@ -78,12 +94,16 @@ def brightness(rgb):
 
 
 def _see(picture, name):
-    from . import saccade                      # compiles
+    from . import saccade  # compiles
+
     return saccade.see(picture, zlib.crc32(name.encode()))
 
 
 def load_cifar10(split, root):
-    """Recordings of one part; None if the files are not there. Test is as published; of the training part, ranks 7 of every ten are validation."""
+    """Recordings of one part; None if the files are not there.
+
+    Test is as published; of the training part, ranks 7 of every ten are validation.
+    """
     return _cifar(split, root, "cifar-10-batches-bin", r"data_batch_\d\.bin", "test_batch.bin", 1, CIFAR10, "cifar10")
 
 
@@ -93,8 +113,9 @@ def load_cifar100(split, root):
 
 
 def load_imagenet(split, root):
-    """Recordings of one part; None if the files are not there. Test is the published validation part, whose labels are known; of each class of the
-    training part, rank 7 of every twenty is validation. Classes are the folders of the training part, by name."""
+    """Recordings of one part; None if the files are not there. Test is the published validation part, whose labels are
+    known; of each class of the training part, rank 7 of every twenty is validation. Classes are the folders of the
+    training part, by name."""
     base = Path(root, "imagenet")
     base = base if base.is_dir() else Path(root)
     classes = tuple(sorted(p.name for p in base.glob("train/*") if p.is_dir() and re.fullmatch(r"n\d{8}", p.name)))
@@ -103,18 +124,27 @@ def load_imagenet(split, root):
 
 def _cifar(split, root, inside, train, test, labels, classes, name):
     for base in (Path(root, inside), Path(root, name, inside), Path(root, name), Path(root)):
-        files = sorted(p for p in base.glob("*.bin") if re.fullmatch(train, p.name)) if split != "test" else [base / test]
+        files = (
+            sorted(p for p in base.glob("*.bin") if re.fullmatch(train, p.name)) if split != "test" else [base / test]
+        )
         files = [p for p in files if p.is_file()]
         if files:
             break
     else:
         return _folders(split, Path(root, name), classes, "test", CIFAR_SIZE, 10)
-    found = [(path, number, label) for path in files for number, label in enumerate(_labels(path, labels, len(classes)))]
+    found = [
+        (path, number, label) for path in files for number, label in enumerate(_labels(path, labels, len(classes)))
+    ]
     if split != "test":
         found = [entry for rank, entry in enumerate(found) if (rank % 10 == 7) == (split == "val")]
-    return Recordings(Files(tuple(path for path, _, _ in found), Record(labels), tuple((number,) for _, number, _ in found)),
-                      np.array([label for _, _, label in found], np.int64), [f"{path.stem}/{number}" for path, number, _ in found],
-                      classes, CIFAR_SIZE, CIFAR_SIZE)
+    return Recordings(
+        Files(tuple(path for path, _, _ in found), Record(labels), tuple((number,) for _, number, _ in found)),
+        np.array([label for _, _, label in found], np.int64),
+        [f"{path.stem}/{number}" for path, number, _ in found],
+        classes,
+        CIFAR_SIZE,
+        CIFAR_SIZE,
+    )
 
 
 def _labels(path, labels, classes):
@@ -128,7 +158,10 @@ def _labels(path, labels, classes):
     except OSError as e:
         raise UserError(f"{path} cannot be read: {e.strerror}") from None
     if max(found) >= classes:
-        raise UserError(f"{path}: picture {found.index(max(found))} is of class {max(found)}, expected 0 to {classes - 1}; is this the right file?")
+        raise UserError(
+            f"{path}: picture {found.index(max(found))} is of class {max(found)}, expected 0 to {classes - 1}; is this"
+            " the right file?"
+        )
     return found
 
 
@@ -137,9 +170,23 @@ def _folders(split, base, classes, test, size, every):
     found = []
     for label, name in enumerate(classes):
         folder = base / (test if split == "test" else "train") / name
-        files = sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(_ENDINGS)) if folder.is_dir() else []
-        found += [(label, folder / file) for rank, file in enumerate(files) if split == "test" or (rank % every == 7) == (split == "val")]
+        files = (
+            sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(_ENDINGS))
+            if folder.is_dir()
+            else []
+        )
+        found += [
+            (label, folder / file)
+            for rank, file in enumerate(files)
+            if split == "test" or (rank % every == 7) == (split == "val")
+        ]
     if not found:
         return None
-    return Recordings(Files(tuple(path for _, path in found), Photograph(size)), np.array([label for label, _ in found], np.int64),
-                      [path.relative_to(base).as_posix() for _, path in found], classes, size, size)
+    return Recordings(
+        Files(tuple(path for _, path in found), Photograph(size)),
+        np.array([label for label, _ in found], np.int64),
+        [path.relative_to(base).as_posix() for _, path in found],
+        classes,
+        size,
+        size,
+    )

@@ -7,7 +7,8 @@ import numpy as np
 
 from sim.base.errors import UserError
 
-# x to the right and y down from the sensor's top left pixel; p 1 = brighter (ON), 0 = darker (OFF); t in microseconds from the recording's start.
+# x to the right and y down from the sensor's top left pixel; p 1 = brighter (ON), 0 = darker (OFF); t in microseconds
+# from the recording's start.
 EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("p", np.int8), ("t", np.int64)])
 
 # Columns of these are checked and packed in one pass. Each set of them that occurs is compiled once.
@@ -27,19 +28,23 @@ def as_events(x, y, p, t, height, width, where, sort=True):
         EVENT [n].
 
     Raises:
-        UserError: no events, a value that is not finite, outside the sensor, a polarity other than 0 and 1, or a negative time.
+        UserError: no events, a value that is not finite, outside the sensor, a polarity other than 0 and 1, or a
+            negative time.
     """
     if len(t) == 0:
         raise UserError(f"{where} holds no events; fetch the file again or remove it")
-    from .kernels import pack              # numba is slow to import: not before it is needed
+    from .kernels import pack  # numba is slow to import: not before it is needed
+
     events, columns = np.empty(len(t), EVENT), (x, y, p, t)
     if all(column.dtype in _QUICK for column in columns) and pack(*map(np.asarray, columns), height, width, events):
         return events
     for name, column, limit in (("x", x, width - 1), ("y", y, height - 1), ("polarity", p, 1), ("time", t, 2**53)):
         low, high = column.min(), column.max()
-        if not (low >= 0 and high <= limit):     # written so that NaN fails, too
+        if not (low >= 0 and high <= limit):  # written so that NaN fails, too
             bad = low if not low >= 0 else high
-            raise UserError(f"{where}: {name} {bad} is outside 0..{limit}; is this a recording of a {width} x {height} sensor?")
+            raise UserError(
+                f"{where}: {name} {bad} is outside 0..{limit}; is this a recording of a {width} x {height} sensor?"
+            )
     for name, column in (("x", x), ("y", y), ("polarity", p)):
         if column.dtype.kind == "f" and (column != np.floor(column)).any():
             raise UserError(f"{where}: {name} is not a whole number; the columns must be x, y, polarity, time")
@@ -48,7 +53,10 @@ def as_events(x, y, p, t, height, width, where, sort=True):
     if back.any():
         if not sort:
             i = int(back.argmax()) + 1
-            raise UserError(f"{where}: time goes back at event {i}, from {events['t'][i - 1]} to {events['t'][i]} us; sort the recording by time")
+            raise UserError(
+                f"{where}: time goes back at event {i}, from {events['t'][i - 1]} to {events['t'][i]} us; sort the"
+                " recording by time"
+            )
         events = events[np.argsort(events["t"], kind="stable")]
     return events
 
@@ -59,10 +67,11 @@ class Files(Sequence):
 
     Attributes:
         paths: the file of each recording; several may share one.
-        read: (path, *part) -> EVENT [n]; raises UserError naming the file. What it gives depends on nothing but the file, the part and its own `repr`
-            (of a dataclass) or name (of a function), which `events.cache` goes by.
+        read: (path, *part) -> EVENT [n]; raises UserError naming the file. What it gives depends on nothing but the
+            file, the part and its own `repr` (of a dataclass) or name (of a function), which `events.cache` goes by.
         parts: where in the file each recording is, a tuple of arguments each; () if every file is one recording.
     """
+
     paths: tuple
     read: Callable
     parts: tuple = ()
@@ -77,7 +86,9 @@ class Files(Sequence):
 
     def only(self, chosen):
         """Those with the given numbers."""
-        return Files(tuple(self.paths[i] for i in chosen), self.read, tuple(self.parts[i] for i in chosen) if self.parts else ())
+        return Files(
+            tuple(self.paths[i] for i in chosen), self.read, tuple(self.parts[i] for i in chosen) if self.parts else ()
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +101,11 @@ class Recordings:
         names: n unique names: the file, relative to the data set's folder, or such as "digits/123".
         classes: names of the classes.
         height, width: the sensor, in pixels.
-        skipped: one line for each recording that was left out because its file is broken, naming it (`events.load` with `skip_bad`).
+        skipped: one line for each recording that was left out because its file is broken, naming it (`events.load` with
+            `skip_bad`).
         root: the data folder that they are from; "" if there is none.
     """
+
     events: Sequence
     labels: np.ndarray
     names: list

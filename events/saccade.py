@@ -1,9 +1,10 @@
-"""What an event camera sees of a still picture that makes three saccades: right and down, right and up, back left, 100 ms each, as in N-MNIST.
+"""What an event camera sees of a still picture that makes three saccades: right and down, right and up, back left, 100
+ms each, as in N-MNIST.
 
-The sensor has the picture's size; what comes in at the edge is the edge's pixel repeated, so that no frame is drawn about the picture. A pixel
-fires whenever the logarithm of its brightness has moved by one threshold since its last event. All of it is in whole numbers (brightness in 1/65536,
-places in 1/256 pixel), so every machine makes the same events. numba compiles the loop, hence a module of its own, imported when it is needed.
-"""
+The sensor has the picture's size; what comes in at the edge is the edge's pixel repeated, so that no frame is drawn
+about the picture. A pixel fires whenever the logarithm of its brightness has moved by one threshold since its last
+event. All of it is in whole numbers (brightness in 1/65536, places in 1/256 pixel), so every machine makes the same
+events. numba compiles the loop, hence a module of its own, imported when it is needed."""
 
 import math
 
@@ -14,8 +15,8 @@ from .recordings import EVENT
 
 SACCADE_US, STEP_US = 100_000, 2_000
 THRESHOLD = round(0.2 * 65536)
-_CORNERS = ((-0.5, -0.5), (0.0, 0.5), (0.5, -0.5), (-0.5, -0.5))          # (x, y) in units of the amplitude
-_SHARE = 3 / 32                                                           # amplitude: share of the picture's side
+_CORNERS = ((-0.5, -0.5), (0.0, 0.5), (0.5, -0.5), (-0.5, -0.5))  # (x, y) in units of the amplitude
+_SHARE = 3 / 32  # amplitude: share of the picture's side
 # Of a grey level: the darkest and the brightest differ by ln 17, fourteen thresholds.
 _LOG = np.array([round(65536 * math.log(1 + level / 16)) for level in range(256)], np.int64)
 
@@ -32,7 +33,8 @@ def see(picture, seed):
     """
     height, width = picture.shape
     path = _path(max(height, width) * _SHARE)
-    # From its own brightness a pixel would cross the last threshold of this closed path at its very end, and so would all the others.
+    # From its own brightness a pixel would cross the last threshold of this closed path at its very end, and so would
+    # all the others.
     offset = np.random.RandomState(seed).randint(1 - THRESHOLD, THRESHOLD, picture.shape).astype(np.int64)
     room = 8 * picture.size
     while True:
@@ -89,7 +91,9 @@ def _run(light, path, offset, out):
                             out[0, n], out[1, n], out[2, n] = x, y, 1 if sign > 0 else 0
                             # At the very end of a step belongs to the step.
                             way = (reference[y, x] - before[y, x]) * sign
-                            out[3, n] = (step - 1) * STEP_US + max(way * STEP_US - 1, 0) // ((now - before[y, x]) * sign)
+                            out[3, n] = (step - 1) * STEP_US + max(way * STEP_US - 1, 0) // (
+                                (now - before[y, x]) * sign
+                            )
                         n += 1
                 before[y, x] = now
     return n

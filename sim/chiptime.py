@@ -1,8 +1,7 @@
 """The net in chip time: every node advances by one step at once, sample after sample, the pipeline always full.
 
-This is what the fused Lava process computes. It follows the same equations as `sim.engine` by another road: step by step instead of node by node,
-states in int64, one stream of any length instead of a batch.
-"""
+This is what the fused Lava process computes. It follows the same equations as `sim.engine` by another road: step by
+step instead of node by node, states in int64, one stream of any length instead of a batch."""
 
 from functools import singledispatch
 
@@ -36,7 +35,10 @@ class Pipeline:
             for source, back in cell.reaches:
                 depth[source] = max(depth.get(source, 1), back + 1)
         sizes = {i.name: i.size for i in net.inputs} | {n.name: n.size for n in net.nodes}
-        self._history = {name: np.zeros((depth[name], size), np.int32 if name == net.nodes[-1].name else np.uint8) for name, size in sizes.items()}
+        self._history = {
+            name: np.zeros((depth[name], size), np.int32 if name == net.nodes[-1].name else np.uint8)
+            for name, size in sizes.items()
+        }
         self.now = {}
 
     def spikes(self, name, back):
@@ -48,12 +50,13 @@ class Pipeline:
         """Advances by one chip step.
 
         Args:
-            inputs: one row for each of `net.inputs`, in order: the spikes that the host sends at this step (0 or 1) [C].
+            inputs: one row for each of `net.inputs`, in order: the spikes that the host sends at this step (0 or 1)
+                [C].
         """
         self.step_number += 1
         for i, row in zip(self.net.inputs, inputs):
             self.now[i.name] = self._emit(i.name, row)
-        for cell in self._cells:                     # in any order: a cell sees only what was emitted at earlier steps
+        for cell in self._cells:  # in any order: a cell sees only what was emitted at earlier steps
             self.now[cell.name] = self._emit(cell.name, cell(self.step_number, self.spikes))
 
     def _emit(self, name, row):
@@ -65,17 +68,26 @@ class Pipeline:
 
 @singledispatch
 def make_cell(node, net, late, delays):
-    """A callable `(step number, spikes) -> output row` with a `name` and `reaches`: (source, how many steps back it looks) pairs."""
+    """A callable `(step number, spikes) -> output row` with a `name` and `reaches`:
+
+    (source, how many steps back it looks) pairs.
+    """
     raise TypeError(type(node).__name__)
 
 
 class _Synapses:
-    """Dendritic input of one node, in weight units, from spikes of the past; each synapse takes one step, plus the edge's delay."""
+    """Dendritic input of one node, in weight units, from spikes of the past; each synapse takes one step, plus the
+    edge's delay.
+    """
 
     def __init__(self, node, net, late, delays):
         # Every row of a transposed matrix is what one spike adds.
         self.size, self.late, self.tokens = node.size, late, net.tokens
-        self.dense = [(s.source, 1 + delays[s.source, node.name], np.ascontiguousarray(s.weight.T, np.int64)) for s in node.synapses if s.source != PHASE]
+        self.dense = [
+            (s.source, 1 + delays[s.source, node.name], np.ascontiguousarray(s.weight.T, np.int64))
+            for s in node.synapses
+            if s.source != PHASE
+        ]
         self.phase = [np.ascontiguousarray(s.weight.T, np.int64) for s in node.synapses if s.source == PHASE]
         self.reaches = [(source, back) for source, back, _ in self.dense]
 
@@ -96,7 +108,12 @@ class _CubaCell:
         self.period = net.tokens if node.frame_reset else net.steps
         self.u, self.v = np.zeros((2, node.size), np.int64)
         self.out = np.zeros(node.size, np.uint8)
-        self.constants = DECAY_ONE - node.i_decay.astype(np.int64), DECAY_ONE - node.v_decay, node.bias.astype(np.int64) << STATE_SHIFT, node.v_th << STATE_SHIFT
+        self.constants = (
+            DECAY_ONE - node.i_decay.astype(np.int64),
+            DECAY_ONE - node.v_decay,
+            node.bias.astype(np.int64) << STATE_SHIFT,
+            node.v_th << STATE_SHIFT,
+        )
 
     def __call__(self, step, spikes):
         if (step - self.late) % self.period == 0:

@@ -1,7 +1,10 @@
-"""The numbers of a token gate on the chip, for its expansion in Lava (`sim.lava.stock`) and for the plan. No Lava here."""
+"""The numbers of a token gate on the chip, for its expansion in Lava (`sim.lava.stock`) and for the plan.
+
+No Lava here.
+"""
 
 MAX_WEIGHT_EXP = 7
-MAX_DIGIT = 127            # of a number that several synapses bring together: seven bits and a sign
+MAX_DIGIT = 127  # of a number that several synapses bring together: seven bits and a sign
 
 
 def gate_threshold(gate, net):
@@ -10,7 +13,10 @@ def gate_threshold(gate, net):
 
 
 def digits(value):
-    """[(weight, weight exponent)] of the synapses that bring `value` > 0 together: it is the sum of weight << exponent."""
+    """[(weight, weight exponent)] of the synapses that bring `value` > 0 together:
+
+    it is the sum of weight << exponent.
+    """
     out = []
     while value:
         exponent = 0 if value <= MAX_DIGIT else MAX_WEIGHT_EXP

@@ -32,14 +32,14 @@ Source of the equations: Davies et al., IEEE Micro 38(1), 2018, and `lava/proc/l
 
 import numpy as np
 
-STATE_SHIFT = 6                      # weights, thresholds and biases are aligned to the state by this shift
+STATE_SHIFT = 6  # weights, thresholds and biases are aligned to the state by this shift
 DECAY_BITS = 12
-DECAY_ONE = 1 << DECAY_BITS          # 4096
+DECAY_ONE = 1 << DECAY_BITS  # 4096
 STATE_LIMIT = 1 << 23
 WEIGHT_MIN, WEIGHT_MAX, WEIGHT_STEP = -256, 254, 2
 THRESHOLD_MAX = (1 << 17) - 1
 BIAS_MIN, BIAS_MAX = -4096, 4095
-INPUT_LIMIT = 1 << 18                # bound on |a| under which one wrap is enough
+INPUT_LIMIT = 1 << 18  # bound on |a| under which one wrap is enough
 
 
 def decay(x, d):

@@ -14,7 +14,7 @@ import numpy as np
 from .base.errors import UserError
 from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, THRESHOLD_MAX, WEIGHT_MAX, WEIGHT_MIN, WEIGHT_STEP
 
-TOKENS, PHASE = "tokens", "phase"    # names of the two inputs every net has
+TOKENS, PHASE = "tokens", "phase"  # names of the two inputs every net has
 
 
 def _require(ok, layer, text):
@@ -30,6 +30,7 @@ class Dense:
         source: name of the node whose spikes come in.
         weight: int16 [n_out, n_in], even integers in [-256, 254].
     """
+
     source: str
     weight: np.ndarray
 
@@ -43,6 +44,7 @@ class Input:
         size: channels.
         backward: if true, step `t*N + n` carries token `N-1-n` of frame `t`.
     """
+
     name: str
     size: int
     backward: bool = False
@@ -62,6 +64,7 @@ class Cuba:
         v_decay, v_th: one integer each, 0..4096 and 0..131071.
         frame_reset: states are zeroed at the first step of every frame, not only of every sample.
     """
+
     name: str
     synapses: tuple
     i_decay: np.ndarray
@@ -78,14 +81,20 @@ class Cuba:
         _require(self.i_decay.shape == (n,), self.name, f"i_decay has shape {self.i_decay.shape}, expected ({n},)")
         _require(self.bias.shape == (n,), self.name, f"bias has shape {self.bias.shape}, expected ({n},)")
         _require(((self.i_decay >= 1) & (self.i_decay <= DECAY_ONE)).all(), self.name, "i_decay outside 1..4096")
-        _require(((self.bias >= BIAS_MIN) & (self.bias <= BIAS_MAX)).all(), self.name, f"bias outside {BIAS_MIN}..{BIAS_MAX}")
+        _require(
+            ((self.bias >= BIAS_MIN) & (self.bias <= BIAS_MAX)).all(), self.name, f"bias outside {BIAS_MIN}..{BIAS_MAX}"
+        )
         _require(0 <= self.v_decay <= DECAY_ONE, self.name, f"v_decay {self.v_decay} outside 0..4096")
         _require(0 <= self.v_th <= THRESHOLD_MAX, self.name, f"v_th {self.v_th} outside 0..{THRESHOLD_MAX}")
         fan_in = 0
         for s in self.synapses:
             check_weight(s.weight, f"{self.name} <- {s.source}")
             fan_in = fan_in + np.abs(s.weight.astype(np.int64)).sum(1)
-        _require((fan_in <= INPUT_LIMIT).all(), self.name, f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step")
+        _require(
+            (fan_in <= INPUT_LIMIT).all(),
+            self.name,
+            f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step",
+        )
 
     @property
     def size(self):
@@ -110,6 +119,7 @@ class TokenGate:
     The more a token fires and the earlier, the sooner it opens: the first-spike latency is in the counter.
     Threshold 1 passes everything; a token that never fires never opens.
     """
+
     name: str
     source: str
     size: int
@@ -126,6 +136,7 @@ class TokenGate:
 @dataclass(frozen=True, eq=False)
 class Reverse:
     """Reverses the tokens of each frame: `y[c, t*N + n] = x[c, t*N + N-1-n]`. Needs a frame of buffer on the chip."""
+
     name: str
     source: str
     size: int
@@ -141,12 +152,17 @@ class Readout:
 
     The class is the argmax of `sum_k y[j, k]`, ties to the lowest index.
     """
+
     name: str
     synapses: tuple
 
     def __post_init__(self):
         _require(len(self.synapses) > 0, self.name, "has no synapse")
-        _require(len({s.weight.shape[0] for s in self.synapses}) == 1, self.name, "synapses disagree on the number of classes")
+        _require(
+            len({s.weight.shape[0] for s in self.synapses}) == 1,
+            self.name,
+            "synapses disagree on the number of classes",
+        )
         for s in self.synapses:
             check_weight(s.weight, f"{self.name} <- {s.source}")
 
@@ -161,10 +177,18 @@ class Readout:
 
 def check_weight(weight, where):
     """Raises `UserError` unless `weight` is an integer matrix of even numbers in [-256, 254]."""
-    _require(weight.ndim == 2 and np.issubdtype(weight.dtype, np.integer), where, f"weight must be an integer matrix, is {weight.dtype} {weight.shape}")
+    _require(
+        weight.ndim == 2 and np.issubdtype(weight.dtype, np.integer),
+        where,
+        f"weight must be an integer matrix, is {weight.dtype} {weight.shape}",
+    )
     if weight.size:
         low, high = int(weight.min()), int(weight.max())
-        _require(WEIGHT_MIN <= low and high <= WEIGHT_MAX, where, f"weights span [{low}, {high}], the chip takes [{WEIGHT_MIN}, {WEIGHT_MAX}]")
+        _require(
+            WEIGHT_MIN <= low and high <= WEIGHT_MAX,
+            where,
+            f"weights span [{low}, {high}], the chip takes [{WEIGHT_MIN}, {WEIGHT_MAX}]",
+        )
         odd = weight[weight % WEIGHT_STEP != 0]
         if odd.size:
             raise UserError(f"layer {where!r}: weights must be even, found {int(odd[0])}")
@@ -175,13 +199,15 @@ class Net:
     """A net and all that is needed to run it on recordings.
 
     Attributes:
-        nodes: `Cuba`, `TokenGate`, `Reverse`, `Readout` in an order in which sources come first; the last is the `Readout`.
+        nodes: `Cuba`, `TokenGate`, `Reverse`, `Readout` in an order in which sources come first; the last is the
+            `Readout`.
         inputs: `Input`s; the first is named `tokens`. The one-hot token phase, `phase` [N], is always there too.
         tokens, frames: N and T; a sample takes T*N steps.
         encoder: plain dict for `events.Encoder(**encoder)`: how recordings become token spikes.
         classes: names, in label order.
         facts: plain dict of JSON values: training facts, for people.
     """
+
     nodes: tuple
     inputs: tuple
     tokens: int
@@ -205,11 +231,22 @@ class Net:
             for source in node.sources:
                 _require(source in sizes, node.name, f"source {source!r} is not defined before it")
             for s in getattr(node, "synapses", ()):
-                _require(s.weight.shape[1] == sizes[s.source], node.name, f"weight from {s.source!r} has {s.weight.shape[1]} columns, the source has {sizes[s.source]} neurons")
+                _require(
+                    s.weight.shape[1] == sizes[s.source],
+                    node.name,
+                    f"weight from {s.source!r} has {s.weight.shape[1]} columns, the source has {sizes[s.source]}"
+                    " neurons",
+                )
             if not hasattr(node, "synapses"):
-                _require(node.size == sizes[node.source], node.name, f"size {node.size}, its source has {sizes[node.source]}")
+                _require(
+                    node.size == sizes[node.source], node.name, f"size {node.size}, its source has {sizes[node.source]}"
+                )
             sizes[node.name] = node.size
-        if not self.nodes or not isinstance(self.nodes[-1], Readout) or any(isinstance(n, Readout) for n in self.nodes[:-1]):
+        if (
+            not self.nodes
+            or not isinstance(self.nodes[-1], Readout)
+            or any(isinstance(n, Readout) for n in self.nodes[:-1])
+        ):
             raise UserError("net: the last node, and only it, must be a Readout")
 
     @property

@@ -1,14 +1,14 @@
 """From stream time to chip time.
 
-Every synapse costs one step, a token gate two (count, output AND), a reversal a frame. A node that reads several sources waits for the slowest; the others are delayed.
-"""
+Every synapse costs one step, a token gate two (count, output AND), a reversal a frame. A node that reads several
+sources waits for the slowest; the others are delayed."""
 
 from functools import singledispatch
 
 from .net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
 
 GATE_STEPS = 2
-REVERSE_STEPS = 2          # phase AND, then the delay line
+REVERSE_STEPS = 2  # phase AND, then the delay line
 
 
 @singledispatch
@@ -34,7 +34,10 @@ def _(node: Reverse, tokens):
 
 
 def latencies(net: Net) -> dict:
-    """Name -> number of chip steps by which the node's output lags its stream step. Inputs lag 0; the phase is periodic and never late."""
+    """Name -> number of chip steps by which the node's output lags its stream step.
+
+    Inputs lag 0; the phase is periodic and never late.
+    """
     late = {i.name: 0 for i in net.inputs}
     late[PHASE] = 0
     for node in net.nodes:
@@ -44,7 +47,9 @@ def latencies(net: Net) -> dict:
 
 
 def edge_delays(net: Net) -> dict:
-    """(source, node name) -> extra steps on that edge beyond the one that every synapse takes, so that all sources of a node meet."""
+    """(source, node name) -> extra steps on that edge beyond the one that every synapse takes, so that all sources of a
+    node meet.
+    """
     late = latencies(net)
     out = {}
     for node in net.nodes:

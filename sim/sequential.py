@@ -1,6 +1,7 @@
 """Nets as SLAYER exports them: a chain of layers over [batch, steps, channels, ...] without tokens, frames or read-out.
 
-Stream time as in `sim.net`: a layer's output at step k depends on its input at the same step k. In SLAYER (`delay_shift`) and in
+Stream time as in `sim.net`: a layer's output at step k depends on its input at the same step k. In SLAYER
+(`delay_shift`) and in
 Lava each layer with neurons answers one step later than that; `Sequential.lags` says by how many steps.
 """
 
@@ -10,13 +11,13 @@ from functools import singledispatch
 import numpy as np
 
 from .base.errors import UserError
-from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, STATE_SHIFT
 from .engine.kernels import conv_scan, cuba_scan, dense_scan, keep_share, threads_for
 from .engine.lanes import N16, N32
+from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, STATE_SHIFT
 from .net import check_weight
 
 DELAY_MAX = 62
-THRESHOLD_NEVER = (1 << 18) - 1    # SLAYER writes 18 bits for a neuron that must not spike
+THRESHOLD_NEVER = (1 << 18) - 1  # SLAYER writes 18 bits for a neuron that must not spike
 
 
 def _require(ok, layer, text):
@@ -33,6 +34,7 @@ class Neuron:
         v_decay, v_th: one integer each, 0..4096 and 0..2**18 - 1; from 131072 on a neuron never spikes.
         bias: int32 [channels] or [1], -4096..4095.
     """
+
     i_decay: np.ndarray
     v_decay: int
     v_th: int
@@ -40,9 +42,15 @@ class Neuron:
 
     def check(self, layer, shape):
         """Raises `UserError`, naming `layer`, unless all values are in range and fit neurons of `shape`."""
-        for name, value, sizes, low, high in (("iDecay", self.i_decay, {1, int(np.prod(shape))}, 0, DECAY_ONE),
-                                              ("bias", self.bias, {1, shape[0]}, BIAS_MIN, BIAS_MAX)):
-            _require(value.ndim == 1 and value.size in sizes, layer, f"{name} has shape {value.shape}, expected one or {sorted(sizes)[-1]} values")
+        for name, value, sizes, low, high in (
+            ("iDecay", self.i_decay, {1, int(np.prod(shape))}, 0, DECAY_ONE),
+            ("bias", self.bias, {1, shape[0]}, BIAS_MIN, BIAS_MAX),
+        ):
+            _require(
+                value.ndim == 1 and value.size in sizes,
+                layer,
+                f"{name} has shape {value.shape}, expected one or {sorted(sizes)[-1]} values",
+            )
             _require(((low <= value) & (value <= high)).all(), layer, f"{name} outside {low}..{high}")
         _require(0 <= self.v_decay <= DECAY_ONE, layer, f"vDecay {self.v_decay} outside 0..{DECAY_ONE}")
         _require(0 <= self.v_th <= THRESHOLD_NEVER, layer, f"vThMant {self.v_th} outside 0..{THRESHOLD_NEVER}")
@@ -50,10 +58,12 @@ class Neuron:
 
 @dataclass(frozen=True, eq=False)
 class InputLayer:
-    """Where spikes come in, or, with a neuron, drive: integers in weight units, added to the neurons' input at every step.
+    """Where spikes come in, or, with a neuron, drive: integers in weight units, added to the neurons' input at every
+    step.
 
     The host turns raw values x into drive as `weight * x + bias` (`transform`), as netx leaves it to the host too.
     """
+
     name: str
     shape: tuple
     neuron: Neuron = None
@@ -67,6 +77,7 @@ class InputLayer:
 @dataclass(frozen=True, eq=False)
 class FlattenLayer:
     """[channels, height, width] to one vector, channels slowest."""
+
     name: str
     shape: tuple
 
@@ -81,6 +92,7 @@ class DenseLayer:
         axon_delay: int32 [n_out] or None: steps by which each neuron's spikes are late, 0..62.
         synapse_delay: int32 [n_out, n_in] or None: steps by which each synapse is late, 0..62.
     """
+
     name: str
     weight: np.ndarray
     neuron: Neuron
@@ -94,8 +106,11 @@ class DenseLayer:
         check_weight(self.weight, self.name)
         if self.recurrent is not None:
             check_weight(self.recurrent, self.name)
-            _require(self.recurrent.shape == (n_out, n_out), self.name,
-                     f"recurrent weight has shape {self.recurrent.shape}, expected {(n_out, n_out)}")
+            _require(
+                self.recurrent.shape == (n_out, n_out),
+                self.name,
+                f"recurrent weight has shape {self.recurrent.shape}, expected {(n_out, n_out)}",
+            )
             fan_in = fan_in + np.abs(self.recurrent.astype(np.int64)).sum(1)
         _require_fan_in(fan_in, self.name)
         _require_delay(self.axon_delay, (n_out,), self.name)
@@ -117,6 +132,7 @@ class ConvLayer:
         in_shape: (channels, height, width) of the source.
         axon_delay: int32 [channels_out] or None, 0..62.
     """
+
     name: str
     weight: np.ndarray
     neuron: Neuron
@@ -131,23 +147,41 @@ class ConvLayer:
         c_out, c_in = self.weight.shape[:2]
         check_weight(self.weight.reshape(c_out, -1), self.name)
         _require_fan_in(np.abs(self.weight.astype(np.int64)).sum((1, 2, 3)), self.name)
-        _require(self.groups >= 1 and c_out % self.groups == 0 and c_in * self.groups == self.in_shape[0], self.name,
-                 f"kernel {self.weight.shape} in {self.groups} groups does not fit {self.in_shape[0]} input channels")
-        _require(min(self.stride) >= 1 and min(self.dilation) >= 1 and min(self.padding) >= 0, self.name,
-                 f"stride {self.stride} and dilation {self.dilation} must be positive, padding {self.padding} not negative")
-        _require(min(self.shape) >= 1, self.name, f"kernel {self.weight.shape[2:]} does not fit into {self.in_shape[1:]}")
+        _require(
+            self.groups >= 1 and c_out % self.groups == 0 and c_in * self.groups == self.in_shape[0],
+            self.name,
+            f"kernel {self.weight.shape} in {self.groups} groups does not fit {self.in_shape[0]} input channels",
+        )
+        _require(
+            min(self.stride) >= 1 and min(self.dilation) >= 1 and min(self.padding) >= 0,
+            self.name,
+            f"stride {self.stride} and dilation {self.dilation} must be positive, padding {self.padding} not negative",
+        )
+        _require(
+            min(self.shape) >= 1, self.name, f"kernel {self.weight.shape[2:]} does not fit into {self.in_shape[1:]}"
+        )
         _require_delay(self.axon_delay, (c_out,), self.name)
         self.neuron.check(self.name, self.shape)
 
     @property
     def shape(self):
-        return (self.weight.shape[0], *(
-            (size + 2 * p - d * (k - 1) - 1) // s + 1
-            for size, p, d, k, s in zip(self.in_shape[1:], self.padding, self.dilation, self.weight.shape[2:], self.stride)))
+        return (
+            self.weight.shape[0],
+            *(
+                (size + 2 * p - d * (k - 1) - 1) // s + 1
+                for size, p, d, k, s in zip(
+                    self.in_shape[1:], self.padding, self.dilation, self.weight.shape[2:], self.stride
+                )
+            ),
+        )
 
 
 def _require_fan_in(fan_in, layer):
-    _require((fan_in <= INPUT_LIMIT).all(), layer, f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step")
+    _require(
+        (fan_in <= INPUT_LIMIT).all(),
+        layer,
+        f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step",
+    )
 
 
 def _require_delay(delay, shape, layer):
@@ -162,6 +196,7 @@ class Sequential:
 
     `layers` take each other's shapes: checked when made.
     """
+
     layers: tuple
 
     def __post_init__(self):
@@ -173,7 +208,8 @@ class Sequential:
 
     @property
     def lags(self):
-        """Layer name -> chip steps by which its output lags its stream step: one for each layer of synapses up to and including it.
+        """Layer name -> chip steps by which its output lags its stream step: one for each layer of synapses up to and
+        including it.
 
         An input neuron answers in the step in which it is driven.
         """
@@ -187,11 +223,13 @@ class Sequential:
         """Runs all layers.
 
         Args:
-            x: [B, K, *input shape]: spikes 0 and 1, or, if the input layer has a neuron, integer drive, |drive| <= 2**18.
+            x: [B, K, *input shape]: spikes 0 and 1, or, if the input layer has a neuron, integer drive, |drive| <=
+                2**18.
             currents: also return the currents.
 
         Returns:
-            dict: layer name -> uint8 [B, K, *shape] spikes. With `currents`: (that, the same with int32 currents u after each step).
+            dict: layer name -> uint8 [B, K, *shape] spikes. With `currents`: (that, the same with int32 currents u
+                after each step).
 
         Raises:
             UserError: the input is for another geometry.
@@ -199,7 +237,9 @@ class Sequential:
         first = self.layers[0]
         x = np.asarray(x)
         if x.ndim < 3 or x.shape[2:] != first.shape:
-            raise UserError(f"input has shape {x.shape}, the net takes [samples, steps, {', '.join(map(str, first.shape))}]")
+            raise UserError(
+                f"input has shape {x.shape}, the net takes [samples, steps, {', '.join(map(str, first.shape))}]"
+            )
         limit = INPUT_LIMIT if first.neuron else 1
         if x.size and not (np.abs(x).max() <= limit and (x == np.floor(x)).all() and (first.neuron or x.min() >= 0)):
             raise UserError(f"input: expected {f'integers up to {limit}' if first.neuron else 'spikes, 0 or 1'}")
@@ -237,7 +277,10 @@ def _(layer: ConvLayer, before):
 
 @singledispatch
 def run_layer(layer, x, currents=True):
-    """(spikes uint8 [B, K, *shape], currents float32 of the same shape or None) for input [B, K, *input shape]. currents: whether to return them."""
+    """(spikes uint8 [B, K, *shape], currents float32 of the same shape or None) for input [B, K, *input shape].
+
+    currents: whether to return them.
+    """
     raise TypeError(type(layer).__name__)
 
 
@@ -267,16 +310,26 @@ def _(layer: ConvLayer, x, currents=True):
     for g, kernels in enumerate(np.split(layer.weight, layer.groups)):
         into, out = (slice(g * n, (g + 1) * n) for n in (kernels.shape[1], kernels.shape[0]))
         weights[into, :, :, out] = kernels.transpose(1, 2, 3, 0)
-    taps = [_taps(*sizes) for sizes in zip(layer.in_shape[1:], layer.shape[1:], layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation)]
+    taps = [
+        _taps(*sizes)
+        for sizes in zip(
+            layer.in_shape[1:], layer.shape[1:], layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation
+        )
+    ]
     place = np.full((height * width, lanes), -1, np.int32)
     place[:, :c_out] = np.arange(c_out * height * width).reshape(c_out, -1).T
     s, u = _outputs(x, layer.shape, currents)
     conv_scan(_bytes(x), weights.ravel(), *taps, width, *_constants(layer, place.ravel()), s, u)
-    return delayed(s.reshape(*x.shape[:2], *layer.shape), layer.axon_delay), u.reshape(*x.shape[:2], *layer.shape) if currents else None
+    return delayed(s.reshape(*x.shape[:2], *layer.shape), layer.axon_delay), (
+        u.reshape(*x.shape[:2], *layer.shape) if currents else None
+    )
 
 
 def _taps(size_in, size_out, kernel, stride, padding, dilation):
-    """int32 [size_in, kernel]: the place in the output that an input reaches through each place of the kernel, or -1."""
+    """int32 [size_in, kernel]:
+
+    the place in the output that an input reaches through each place of the kernel, or -1.
+    """
     at, rest = np.divmod(np.arange(size_in)[:, None] + padding - np.arange(kernel) * dilation, stride)
     return np.where((rest == 0) & (0 <= at) & (at < size_out), at, -1).astype(np.int32)
 
@@ -320,12 +373,19 @@ def _scan_delayed(layer, x, currents):
     x = _bytes(x)
     streams = [delayed(x, np.full(x.shape[2], d)) for d in late]
     parts = [np.where(layer.synapse_delay == d, layer.weight, 0) for d in late]
-    return _scan(replace(layer, weight=np.concatenate(parts, 1).astype(np.int16), synapse_delay=None), np.concatenate(streams, 2), currents)
+    return _scan(
+        replace(layer, weight=np.concatenate(parts, 1).astype(np.int16), synapse_delay=None),
+        np.concatenate(streams, 2),
+        currents,
+    )
 
 
 @singledispatch
 def dendrite(layer, x):
-    """What comes in through the forward synapses for spikes `x`, integers in float32 [B, K, *shape]. Exact: |a| <= 2**18 < 2**24."""
+    """What comes in through the forward synapses for spikes `x`, integers in float32 [B, K, *shape].
+
+    Exact: |a| <= 2**18 < 2**24.
+    """
     raise TypeError(type(layer).__name__)
 
 
@@ -341,7 +401,7 @@ def _(layer: DenseLayer, x):
         return x @ weight
     total = np.zeros((*x.shape[:2], weight.shape[1]), np.float32)
     for d in np.unique(layer.synapse_delay):
-        total[:, d:] += (x @ np.where(layer.synapse_delay.T == d, weight, 0))[:, :x.shape[1] - d]
+        total[:, d:] += (x @ np.where(layer.synapse_delay.T == d, weight, 0))[:, : x.shape[1] - d]
     return total
 
 
@@ -356,20 +416,34 @@ def _(layer: ConvLayer, x):
     total = np.zeros((len(frames), layer.groups, c_out // layer.groups, height * width), np.float32)
     for y in range(kernels.shape[3]):
         for z in range(kernels.shape[4]):
-            seen = frames[..., y * gap_y:, z * gap_x:][..., :down * (height - 1) + 1:down, :right * (width - 1) + 1:right]
+            seen = frames[..., y * gap_y :, z * gap_x :][
+                ..., : down * (height - 1) + 1 : down, : right * (width - 1) + 1 : right
+            ]
             total += kernels[..., y, z] @ seen.reshape(*seen.shape[:3], -1)
     return total.reshape(batch, steps, c_out, height, width)
 
 
 def neurons(neuron, a):
-    """(spikes uint8, currents) of CUBA neurons from rest for dendritic input, float32 [B, K, *shape], which is overwritten with the currents."""
+    """(spikes uint8, currents) of CUBA neurons from rest for dendritic input, float32 [B, K, *shape], which is
+    overwritten with the currents.
+    """
     shape = a.shape
     a = a.reshape(*shape[:2], -1)
     batch, _, n = a.shape
     keep = np.broadcast_to(keep_share(neuron.i_decay), n).copy()
     bias = np.broadcast_to(neuron.bias, shape[2]).repeat(n // shape[2]).astype(np.float64) * (1 << STATE_SHIFT)
     spikes = np.empty(a.shape, np.uint8)
-    cuba_scan(a, keep, bias, float(keep_share(neuron.v_decay)), float(neuron.v_th << STATE_SHIFT), 0, *np.zeros((2, batch, n)), spikes, np.zeros((batch, 4)))
+    cuba_scan(
+        a,
+        keep,
+        bias,
+        float(keep_share(neuron.v_decay)),
+        float(neuron.v_th << STATE_SHIFT),
+        0,
+        *np.zeros((2, batch, n)),
+        spikes,
+        np.zeros((batch, 4)),
+    )
     return spikes.reshape(shape), a.reshape(shape)
 
 
@@ -379,5 +453,5 @@ def delayed(spikes, delay):
         return spikes
     out = np.zeros_like(spikes)
     for d in np.unique(delay):
-        out[:, d:, delay == d] = spikes[:, :max(spikes.shape[1] - d, 0), delay == d]
+        out[:, d:, delay == d] = spikes[:, : max(spikes.shape[1] - d, 0), delay == d]
     return out

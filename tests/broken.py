@@ -1,4 +1,7 @@
-"""A net that fails inside the simulator on purpose, in a way of one's choice. The worker imports this module when it unpickles one."""
+"""A net that fails inside the simulator on purpose, in a way of one's choice.
+
+The worker imports this module when it unpickles one.
+"""
 
 import os
 import time
@@ -6,15 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
 from sim.chiptime import make_cell
+from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
 
-STEP = 5                # at which it happens
+STEP = 5  # at which it happens
 
 
 @dataclass(frozen=True, eq=False)
 class Broken(Readout):
     """A read-out that fails: `build` while the model is built, else in a step, by `raise`, `die` or `hang`."""
+
     how: str = "raise"
 
 

@@ -19,18 +19,49 @@ def digits_net(classes=None):
     """Untrained, for the embedded digits; has every kind of node."""
     encoder = events.default_encoder("digits")
     r, c = np.random.default_rng(1), encoder.channels
-    stem = Cuba("stem", (Dense(TOKENS, weights(r, 12, c)), Dense(PHASE, weights(r, 12, encoder.tokens))), np.full(12, 4096, np.int32),
-                np.zeros(12, np.int32), 4095, 300)
-    back = Cuba("back", (Dense("backward", weights(r, 12, c)),), np.array([30] * 6 + [2048] * 6, np.int32), np.zeros(12, np.int32), 4095, 2000)
-    nodes = (stem, TokenGate("gate", "stem", 12, 5), Reverse("turned", "gate", 12), back,
-             Readout("out", (Dense("turned", weights(r, 10, 12)), Dense("back", weights(r, 10, 12)))))
-    return Net(nodes, (Input(TOKENS, c), Input("backward", c, backward=True)), encoder.tokens, encoder.frames, asdict(encoder),
-               classes or events.load("digits", "test").classes, {"dataset": "digits"})
+    stem = Cuba(
+        "stem",
+        (Dense(TOKENS, weights(r, 12, c)), Dense(PHASE, weights(r, 12, encoder.tokens))),
+        np.full(12, 4096, np.int32),
+        np.zeros(12, np.int32),
+        4095,
+        300,
+    )
+    back = Cuba(
+        "back",
+        (Dense("backward", weights(r, 12, c)),),
+        np.array([30] * 6 + [2048] * 6, np.int32),
+        np.zeros(12, np.int32),
+        4095,
+        2000,
+    )
+    nodes = (
+        stem,
+        TokenGate("gate", "stem", 12, 5),
+        Reverse("turned", "gate", 12),
+        back,
+        Readout("out", (Dense("turned", weights(r, 10, 12)), Dense("back", weights(r, 10, 12)))),
+    )
+    return Net(
+        nodes,
+        (Input(TOKENS, c), Input("backward", c, backward=True)),
+        encoder.tokens,
+        encoder.frames,
+        asdict(encoder),
+        classes or events.load("digits", "test").classes,
+        {"dataset": "digits"},
+    )
 
 
 def deploy(folder, *args, code=0):
     """(stdout, stderr) of `python -m deploy ...`."""
-    done = subprocess.run([sys.executable, "-m", "deploy", *args], cwd=folder, env=dict(os.environ, PYTHONPATH=ROOT), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy", *args],
+        cwd=folder,
+        env=dict(os.environ, PYTHONPATH=ROOT),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 

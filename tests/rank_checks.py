@@ -1,4 +1,8 @@
-"""Run by torchrun, or alone: `python rank_checks.py FOLDER`. Gradients, norms and thresholds of one batch, written to FOLDER/<rank>.pt for `test_train_distributed`."""
+"""Run by torchrun, or alone:
+
+`python rank_checks.py FOLDER`. Gradients, norms and thresholds of one batch, written to FOLDER/<rank>.pt for
+`test_train_distributed`.
+"""
 
 import dataclasses
 import sys
@@ -18,7 +22,9 @@ from train.model import SmolMamba
 set_threads(1)
 encoder = Encoder(**SMALL.encoder)
 random = torch.Generator().manual_seed(3)
-x = (torch.rand(45, encoder.frames * encoder.tokens, encoder.channels, generator=random) < 0.15).to(torch.uint8).numpy()     # 45: no rank has as many as another
+x = (
+    (torch.rand(45, encoder.frames * encoder.tokens, encoder.channels, generator=random) < 0.15).to(torch.uint8).numpy()
+)  # 45: no rank has as many as another
 y = torch.randint(0, 10, (45,), generator=random)
 
 

@@ -1,4 +1,6 @@
-"""`python -m train`, run by torchrun, whose processes all die at the end of the second epoch, before its state is saved."""
+"""`python -m train`, run by torchrun, whose processes all die at the end of the second epoch, before its state is
+saved.
+"""
 
 from train.__main__ import main
 from train.distributed import Ranks

@@ -30,9 +30,14 @@ def test_loading_rows():
     assert {r.unit for r in found} == {"ms", "clips/s"} and all(r.value > 0 for r in found)
 
 
-@pytest.mark.slow                # compiles what nothing else needs
+@pytest.mark.slow  # compiles what nothing else needs
 def test_command():
-    done = subprocess.run([sys.executable, "-m", "bench", "--quick", "--json", "--only", "roofline"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick", "--json", "--only", "roofline"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["machine"]["cores"] >= 1 and {row["group"] for row in said["rows"]} == {"roofline"}
@@ -40,7 +45,9 @@ def test_command():
 
 
 def test_unknown_group_and_difference(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "bench", "--only", "nothing"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--only", "nothing"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 2 and "nothing" in done.stderr and "Traceback" not in done.stderr
     with pytest.raises(Different, match="a and b differ"):
         require(False, "a and b differ")
@@ -52,11 +59,15 @@ def test_machine_and_groups():
 
 
 def untrained(encoder, tokens, classes, **changes):
-    """(model, net) of preset `small` with random weights, its norms and gates set by a float pass over `tokens`, as training would."""
+    """(model, net) of preset `small` with random weights, its norms and gates set by a float pass over `tokens`, as
+    training would.
+    """
     import torch
+
     from convert.to_net import to_net
     from train.config import preset
     from train.model import SmolMamba
+
     torch.manual_seed(0)
     cfg = preset("small", encoder=encoder.settings(), **changes)
     model = SmolMamba(cfg, encoder, classes)
@@ -65,12 +76,15 @@ def untrained(encoder, tokens, classes, **changes):
     with torch.no_grad():
         model.train()(torch.from_numpy(tokens).float().transpose(1, 2))
     model.eval().fold()
-    model.thresholds.fill_(encoder.frames * cfg.width // 20)       # opens about half of the tokens on their way through the sample
+    model.thresholds.fill_(
+        encoder.frames * cfg.width // 20
+    )  # opens about half of the tokens on their way through the sample
     return model, to_net(model, [str(i) for i in range(classes)], {})
 
 
 def subject():
     from events import Encoder
+
     encoder = Encoder(height=8, width=8, window=4, stride=4, frames=3, frame_us=1000)
     x = (np.random.default_rng(0).random((4, encoder.tokens * encoder.frames, encoder.channels)) < 0.3).astype(np.uint8)
     model, net = untrained(encoder, x, 3, stem=(12,), width=8, bank=8, keep=(0.6, 0.5))

@@ -8,8 +8,7 @@ import pytest
 import events
 from convert import parity
 from convert.to_net import to_net
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from train import checkpoint
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -43,11 +42,19 @@ def test_the_checkpoint_beside_it_is_the_same_net(path):
     assert parity.compare(model, net, edges)["differences"] == 0
 
 
-@pytest.mark.skipif(not (REAL / "DVSGesture").is_dir(), reason="the five DVS128 clips are not here (../shared/data/DVSGesture)")
+@pytest.mark.skipif(
+    not (REAL / "DVSGesture").is_dir(), reason="the five DVS128 clips are not here (../shared/data/DVSGesture)"
+)
 def test_real_gestures():
     """A net that has only seen synthetic people, on recordings of a real one: what the README says."""
     net, clips = netx.read(MODELS / "gestures-medium.net"), events.load("dvs128", "test", REAL)
-    assert engine.run(net, events.Encoder(**net.encoder).encode_all(clips.events)).predictions.tolist() == [7, 1, 2, 3, 4]
+    assert engine.run(net, events.Encoder(**net.encoder).encode_all(clips.events)).predictions.tolist() == [
+        7,
+        1,
+        2,
+        3,
+        4,
+    ]
     assert clips.labels.tolist() == [0, 1, 2, 3, 4] and "4 of 5" in (MODELS / "README.md").read_text()
 
 

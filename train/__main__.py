@@ -21,21 +21,91 @@ from .config import PRESETS, Config, preset
 @click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
 @click.option("--name", default=None, help="Run folder under runs/; default: DATASET-PRESET.")
 @click.option("--seed", type=int, default=None, help="Seed of weights, order and augmentation.")
-@click.option("--epochs", type=click.IntRange(0), default=None, help="Epochs of both phases, in the preset's proportion; 0 trains nothing and evaluates the run's model.pt.")
-@click.option("--accumulate", type=int, default=None, help="Parts that a batch is cut into to save memory; the optimiser's steps stay the same.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(0),
+    default=None,
+    help="Epochs of both phases, in the preset's proportion; 0 trains nothing and evaluates the run's model.pt.",
+)
+@click.option(
+    "--accumulate",
+    type=int,
+    default=None,
+    help="Parts that a batch is cut into to save memory; the optimiser's steps stay the same.",
+)
 @click.option("--amp", is_flag=True, help="Mixed precision; the integer phase's forward pass stays exact.")
-@click.option("--patience", type=int, default=None, help="End after so many integer epochs without a better validation accuracy; 0, the default: never.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Changes an entry of the configuration; VALUE is JSON. May be repeated.")
-@click.option("--fresh", is_flag=True, help="Start anew although the run folder holds a checkpoint (which is kept until overwritten).")
-@click.option("--save-minutes", type=click.FloatRange(0), default=None, help="Save the state within an epoch, too, every so many minutes.")
-@click.option("--tensorboard", is_flag=True, help="Log for TensorBoard, too, into the run folder (needs the package tensorboard).")
-@click.option("--skip-bad", is_flag=True, help="Leave out recordings whose files are broken, instead of ending with their name.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="With --epochs 0: the part to evaluate on.")
-@click.option("--loaders", type=click.IntRange(1), default=None, help="Threads that read and augment batches ahead; default: 2, on a GPU the process's cores, 16 at most.")
+@click.option(
+    "--patience",
+    type=int,
+    default=None,
+    help="End after so many integer epochs without a better validation accuracy; 0, the default: never.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Changes an entry of the configuration; VALUE is JSON. May be repeated.",
+)
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Start anew although the run folder holds a checkpoint (which is kept until overwritten).",
+)
+@click.option(
+    "--save-minutes",
+    type=click.FloatRange(0),
+    default=None,
+    help="Save the state within an epoch, too, every so many minutes.",
+)
+@click.option(
+    "--tensorboard", is_flag=True, help="Log for TensorBoard, too, into the run folder (needs the package tensorboard)."
+)
+@click.option(
+    "--skip-bad", is_flag=True, help="Leave out recordings whose files are broken, instead of ending with their name."
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="val",
+    show_default=True,
+    help="With --epochs 0: the part to evaluate on.",
+)
+@click.option(
+    "--loaders",
+    type=click.IntRange(1),
+    default=None,
+    help="Threads that read and augment batches ahead; default: 2, on a GPU the process's cores, 16 at most.",
+)
 @click.option("--threads", type=int, default=None, help="Torch and kernel threads; default: the number of cores.")
-@click.option("--graph/--no-graph", default=True, show_default=True, help="On a GPU, record a step as a CUDA graph and replay it: the same numbers, sooner.")
+@click.option(
+    "--graph/--no-graph",
+    default=True,
+    show_default=True,
+    help="On a GPU, record a step as a CUDA graph and replay it: the same numbers, sooner.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
-def main(dataset, preset_name, data_root, name, seed, epochs, accumulate, amp, patience, changes, fresh, save_minutes, tensorboard, skip_bad, split, loaders, threads, graph, as_json):
+def main(
+    dataset,
+    preset_name,
+    data_root,
+    name,
+    seed,
+    epochs,
+    accumulate,
+    amp,
+    patience,
+    changes,
+    fresh,
+    save_minutes,
+    tensorboard,
+    skip_bad,
+    split,
+    loaders,
+    threads,
+    graph,
+    as_json,
+):
     """Train Vision SmolMamba on DATASET; resumes where runs/NAME holds a checkpoint. Writes runs/NAME/model.pt.
 
     Several processes: torchrun --nproc-per-node 2 -m train, with the same options (docs/training.md).
@@ -44,28 +114,54 @@ def main(dataset, preset_name, data_root, name, seed, epochs, accumulate, amp, p
     """
     run_dir = f"runs/{name or f'{dataset}-{preset_name}'}"
     try:
-        values = {key: value for key, value in dict(seed=seed, accumulate=accumulate, amp=amp or None, patience=patience).items() if value is not None}
+        values = {
+            key: value
+            for key, value in dict(seed=seed, accumulate=accumulate, amp=amp or None, patience=patience).items()
+            if value is not None
+        }
         cfg = _config(preset(preset_name, dataset=dataset), _changes(changes), values, epochs, dataset, data_root)
     except UserError:
         if _first():
             raise
-        time.sleep(60)      # the first process says so, and when it has ended torchrun ends this one
+        time.sleep(60)  # the first process says so, and when it has ended torchrun ends this one
         raise
     if cfg.float_epochs + cfg.exact_epochs == 0:
         if _first():
             _evaluate(run_dir, dataset, split, data_root, skip_bad, as_json)
         return
     from .loop import train
-    facts = train(cfg, run_dir, data_root, resume=not fresh, threads=threads, loaders=loaders, save_minutes=save_minutes, tensorboard=tensorboard, skip_bad=skip_bad, graph=graph)
+
+    facts = train(
+        cfg,
+        run_dir,
+        data_root,
+        resume=not fresh,
+        threads=threads,
+        loaders=loaders,
+        save_minutes=save_minutes,
+        tensorboard=tensorboard,
+        skip_bad=skip_bad,
+        graph=graph,
+    )
     if not _first():
         return
     if as_json:
         print(json.dumps(facts | {"run": run_dir}))
         return
-    integer = f", integer {facts['best_val']:.3f} (epoch {facts['best_epoch']}), kept share {facts['kept']:.2f}" if facts["best_epoch"] >= 0 else ""
-    print(f"{run_dir}/model.pt: validation accuracy" + (f" float {facts['float_val']:.3f}" if "float_val" in facts else "") + integer)
+    integer = (
+        f", integer {facts['best_val']:.3f} (epoch {facts['best_epoch']}), kept share {facts['kept']:.2f}"
+        if facts["best_epoch"] >= 0
+        else ""
+    )
+    print(
+        f"{run_dir}/model.pt: validation accuracy"
+        + (f" float {facts['float_val']:.3f}" if "float_val" in facts else "")
+        + integer
+    )
     if "stopped_early" in facts:
-        print(f"stopped after epoch {facts['stopped_early']}: {cfg.patience} epochs without a better validation accuracy")
+        print(
+            f"stopped after epoch {facts['stopped_early']}: {cfg.patience} epochs without a better validation accuracy"
+        )
     if skip_bad:
         print(f"{facts['skipped']} broken recordings left out")
 
@@ -77,7 +173,9 @@ def _first():
 
 def _config(base, changes, values, epochs, dataset, data_root):
     """The preset with `values` (options of their own), `changes` (--set) and the number of epochs put in."""
-    twice = sorted(set(changes) & set(values)) + [key for key in ("float_epochs", "exact_epochs") if key in changes and epochs]
+    twice = sorted(set(changes) & set(values)) + [
+        key for key in ("float_epochs", "exact_epochs") if key in changes and epochs
+    ]
     if twice:
         raise UserError(f"--set {twice[0]}: given by another option, too; leave one of them out")
     if epochs is not None:
@@ -96,6 +194,7 @@ def _share_epochs(epochs, base):
 
 def _evaluate(run_dir, dataset, split, data_root, skip_bad, as_json):
     from .evaluate import evaluate
+
     out = evaluate(run_dir, dataset, split, data_root, skip_bad)
     if as_json:
         print(json.dumps(out))
@@ -103,7 +202,10 @@ def _evaluate(run_dir, dataset, split, data_root, skip_bad, as_json):
     for name in ("integer", "float"):
         if out[name]:
             low, high = out[name]["interval"]
-            print(f"{out['model']} on {dataset}, {split}: {name} {out[name]['value']:.1%}, {out[name]['hits']} of {out['n']}, interval {low:.1%} to {high:.1%}")
+            print(
+                f"{out['model']} on {dataset}, {split}: {name} {out[name]['value']:.1%}, {out[name]['hits']} of"
+                f" {out['n']}, interval {low:.1%} to {high:.1%}"
+            )
         else:
             print(f"{out['model']}: a model of the float phase, without integers yet")
     if skip_bad:
@@ -125,7 +227,11 @@ def _changes(items):
     return out
 
 
-COMMANDS = {"ablate": "train.studies.ablate", "energy": "train.studies.energy", "spikformer": "train.studies.spikformer_train"}
+COMMANDS = {
+    "ablate": "train.studies.ablate",
+    "energy": "train.studies.energy",
+    "spikformer": "train.studies.spikformer_train",
+}
 
 if __name__ == "__main__":
     word = sys.argv[1] if len(sys.argv) > 1 else None

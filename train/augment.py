@@ -1,4 +1,5 @@
-"""Augmentation of recordings as events: one random shift, rotation and zoom about the sensor's centre, a random loss of events, and, where asked for, a
+"""Augmentation of recordings as events: one random shift, rotation and zoom about the sensor's centre, a random loss of
+events, and, where asked for, a
 shift and a stretch in time and an exchange of the polarities.
 
 Never a mirror image: digits and gestures have a left and a right.
@@ -15,16 +16,21 @@ def is_off(cfg):
 
 def augment(events, height, width, cfg, rng):
     """A changed copy of one recording; events that leave the sensor are dropped. `cfg` is a `train.config.Config`."""
-    lost = rng.random(len(events), np.float32) < rng.uniform(0, cfg.drop) if cfg.drop > 0 else np.zeros(len(events), np.bool_)
+    lost = (
+        rng.random(len(events), np.float32) < rng.uniform(0, cfg.drop)
+        if cfg.drop > 0
+        else np.zeros(len(events), np.bool_)
+    )
     angle = np.deg2rad(rng.uniform(-cfg.rotate, cfg.rotate))
     zoom_x, zoom_y = 1 + rng.uniform(-cfg.zoom, cfg.zoom, 2)
     dx, dy = rng.uniform(-cfg.shift, cfg.shift, 2)
-    # These draw only if they are on, so that older runs can be repeated. Events that get a negative time are for the encoder to leave out.
+    # These draw only if they are on, so that older runs can be repeated. Events that get a negative time are for the
+    # encoder to leave out.
     later = round(rng.uniform(-cfg.jitter_us, cfg.jitter_us)) if cfg.jitter_us > 0 else 0
     slower = rng.uniform(1 - cfg.stretch, 1 + cfg.stretch) if cfg.stretch > 0 else 1
     flip = cfg.flip_polarity > 0 and rng.random() < cfg.flip_polarity
     out = np.empty_like(events)
-    out = out[:_move(events, lost, np.cos(angle), np.sin(angle), zoom_x, zoom_y, dx, dy, height, width, out)]
+    out = out[: _move(events, lost, np.cos(angle), np.sin(angle), zoom_x, zoom_y, dx, dy, height, width, out)]
     if slower != 1 or later:
         out["t"] = out["t"] * slower + later
     if flip:
@@ -34,13 +40,21 @@ def augment(events, height, width, cfg, rng):
 
 @numba.njit(cache=True, nogil=True)
 def _move(events, lost, c, s, zoom_x, zoom_y, dx, dy, height, width, out):
-    """Writes what stays into `out`; returns how many. One pass: the columns of packed records are slow to compute on one by one."""
+    """Writes what stays into `out`; returns how many.
+
+    One pass: the columns of packed records are slow to compute on one by one.
+    """
     cx, cy, n = (width - 1) / 2, (height - 1) / 2, 0
     for i in range(len(events)):
         x, y = events[i]["x"] - cx, events[i]["y"] - cy
         new_x = np.rint((c * x - s * y) * zoom_x + cx + dx)
         new_y = np.rint((s * x + c * y) * zoom_y + cy + dy)
         if not lost[i] and 0 <= new_x < width and 0 <= new_y < height:
-            out[n]["x"], out[n]["y"], out[n]["p"], out[n]["t"] = np.int16(new_x), np.int16(new_y), events[i]["p"], events[i]["t"]
+            out[n]["x"], out[n]["y"], out[n]["p"], out[n]["t"] = (
+                np.int16(new_x),
+                np.int16(new_y),
+                events[i]["p"],
+                events[i]["t"],
+            )
             n += 1
     return n

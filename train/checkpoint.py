@@ -13,7 +13,13 @@ from .config import VERSION, Config
 
 def save(path, model, classes, facts, loop=None):
     """Writes a checkpoint: the model's state, its configuration, and, where given, the state of the training loop."""
-    content = {"version": VERSION, "config": model.cfg.to_dict(), "classes": list(classes), "facts": facts, "model": model.state_dict()}
+    content = {
+        "version": VERSION,
+        "config": model.cfg.to_dict(),
+        "classes": list(classes),
+        "facts": facts,
+        "model": model.state_dict(),
+    }
     if loop is not None:
         content["loop"] = loop
     write(Path(path), content)
@@ -37,8 +43,12 @@ def remove_unfinished(folder):
 
 
 def load(path):
-    """(model, content) of a checkpoint. Raises `UserError` for anything that is not one of this version, complete and finite."""
+    """(model, content) of a checkpoint.
+
+    Raises `UserError` for anything that is not one of this version, complete and finite.
+    """
     from .model import SmolMamba
+
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -49,7 +59,10 @@ def load(path):
     if not isinstance(content, dict) or "version" not in content:
         raise UserError(f"{path}: not a checkpoint of this project (no version entry)")
     if content["version"] != VERSION:
-        raise UserError(f"{path}: checkpoint version {content['version']}, this program reads version {VERSION}; train again or use the release that wrote it")
+        raise UserError(
+            f"{path}: checkpoint version {content['version']}, this program reads version {VERSION}; train again or use"
+            " the release that wrote it"
+        )
     missing = {"config", "classes", "facts", "model"} - set(content)
     if missing:
         raise UserError(f"{path}: checkpoint lacks {', '.join(sorted(missing))}")
@@ -64,7 +77,9 @@ def load(path):
         model.load_state_dict(content["model"])
     except (RuntimeError, AttributeError, TypeError) as e:
         lines = str(e).splitlines()
-        raise UserError(f"{path}: weights do not fit the configuration ({lines[min(1, len(lines) - 1)].strip()[:120]})") from None
+        raise UserError(
+            f"{path}: weights do not fit the configuration ({lines[min(1, len(lines) - 1)].strip()[:120]})"
+        ) from None
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {name} holds NaN or infinite values; train again with a smaller learning rate")

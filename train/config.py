@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from sim.base.errors import UserError
 
-VERSION = 1                       # of the checkpoint's layout
+VERSION = 1  # of the checkpoint's layout
 
 
 @dataclass(frozen=True)
@@ -17,24 +17,33 @@ class Config:
         stem: widths of the hidden layers of the patch embedding. width: channels C of the stream.
         blocks: number of Vision SmolMamba blocks. bank: neurons of a block's state bank, a multiple of len(decays).
         decays: time constants of the bank's modes in stream steps; `i_decay = 4096 / tau`.
-        scan: "twin" (one tower in reading order, one reversed, joined at the read-out), "reversal" (the stream is reversed between blocks), "forward".
+        scan: "twin" (one tower in reading order, one reversed, joined at the read-out), "reversal" (the stream is
+            reversed between blocks), "forward".
         gate: "read" (state spikes pass where a memoryless gate spikes too) or "none".
         keep: SST-TP's target share of open tokens before each block; empty for no pruning.
-        pruner: what a token is kept for: "count+latency", "count", "latency" or "random" (`train.pruning`). Only the first two have a gate on the chip.
-        gate_from: share of the float epochs after which the fixed gates take the place of top-k, their thresholds following the weights.
-        latency_bonus: what a first spike in the first frame adds to a token's score, in spikes per frame seen; falls linearly to 0 at the last frame.
+        pruner: what a token is kept for: "count+latency", "count", "latency" or "random" (`train.pruning`). Only the
+            first two have a gate on the chip.
+        gate_from: share of the float epochs after which the fixed gates take the place of top-k, their thresholds
+            following the weights.
+        latency_bonus: what a first spike in the first frame adds to a token's score, in spikes per frame seen; falls
+            linearly to 0 at the last frame.
         state: "sample" (the bank's state runs on across frames) or "frame".
         mix_decay: membrane decay of a block's output, 4095 for memoryless; smaller leaks into the next tokens.
         float_epochs, exact_epochs: epochs with float dynamics, then with the chip's integers.
-        lr, exact_lr, weight_decay, batch, warmup (share of the float epochs), label_smoothing: of the optimiser. The batch is that of all processes together.
-        accumulate: parts that a process cuts its share of a batch into, to save memory; the optimiser's steps stay the same.
-        amp: 16-bit matrix products in the float phase; on CUDA TF32 ones in the integer phase, whose forward pass stays exact.
+        lr, exact_lr, weight_decay, batch, warmup (share of the float epochs), label_smoothing: of the optimiser. The
+            batch is that of all processes together.
+        accumulate: parts that a process cuts its share of a batch into, to save memory; the optimiser's steps stay the
+            same.
+        amp: 16-bit matrix products in the float phase; on CUDA TF32 ones in the integer phase, whose forward pass stays
+            exact.
         patience: integer epochs without a better validation accuracy after which training ends; 0: never.
         tau, scale: of the surrogate derivative, in thresholds.
         shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
-        jitter_us: all times of a recording move by up to so many microseconds. stretch: times are multiplied by a factor in 1 +- stretch. flip_polarity: share of recordings whose ON and OFF change places.
+        jitter_us: all times of a recording move by up to so many microseconds. stretch: times are multiplied by a
+            factor in 1 +- stretch. flip_polarity: share of recordings whose ON and OFF change places.
         seed: of everything.
     """
+
     dataset: str = "digits"
     encoder: dict = field(default_factory=dict)
     stem: tuple = (64,)
@@ -73,26 +82,59 @@ class Config:
     seed: int = 1
 
     def __post_init__(self):
-        choices = {"scan": ("twin", "reversal", "forward"), "gate": ("read", "none"), "state": ("sample", "frame"),
-                   "pruner": ("count+latency", "count", "latency", "random")}
+        choices = {
+            "scan": ("twin", "reversal", "forward"),
+            "gate": ("read", "none"),
+            "state": ("sample", "frame"),
+            "pruner": ("count+latency", "count", "latency", "random"),
+        }
         for name, allowed in choices.items():
-            _require(getattr(self, name) in allowed, f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+            _require(
+                getattr(self, name) in allowed,
+                f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}",
+            )
         for name in ("width", "blocks", "bank", "batch", "accumulate"):
-            _require(type(getattr(self, name)) is int and 1 <= getattr(self, name) <= 65536, f"{name} is {getattr(self, name)!r}, expected an integer of at least 1")
+            _require(
+                type(getattr(self, name)) is int and 1 <= getattr(self, name) <= 65536,
+                f"{name} is {getattr(self, name)!r}, expected an integer of at least 1",
+            )
         _require(all(type(n) is int and 1 <= n <= 65536 for n in self.stem), f"stem is {self.stem!r}, expected widths")
-        _require(len(self.decays) > 0 and all(1 <= d <= 4096 for d in self.decays), f"decays is {self.decays!r}, expected time constants in 1..4096 steps")
-        _require(self.bank % len(self.decays) == 0, f"bank is {self.bank}, expected a multiple of the {len(self.decays)} decays")
-        _require(len(self.keep) in (0, self.blocks), f"keep has {len(self.keep)} shares, expected none or one for each of the {self.blocks} blocks")
+        _require(
+            len(self.decays) > 0 and all(1 <= d <= 4096 for d in self.decays),
+            f"decays is {self.decays!r}, expected time constants in 1..4096 steps",
+        )
+        _require(
+            self.bank % len(self.decays) == 0,
+            f"bank is {self.bank}, expected a multiple of the {len(self.decays)} decays",
+        )
+        _require(
+            len(self.keep) in (0, self.blocks),
+            f"keep has {len(self.keep)} shares, expected none or one for each of the {self.blocks} blocks",
+        )
         _require(all(0 < k <= 1 for k in self.keep), f"keep is {self.keep!r}, expected shares in (0, 1]")
-        _require(type(self.mix_decay) is int and 0 <= self.mix_decay <= 4095, f"mix_decay is {self.mix_decay!r}, expected 0..4095")
-        _require(self.accumulate <= self.batch, f"accumulate is {self.accumulate}, expected no more than the batch, {self.batch}")
+        _require(
+            type(self.mix_decay) is int and 0 <= self.mix_decay <= 4095,
+            f"mix_decay is {self.mix_decay!r}, expected 0..4095",
+        )
+        _require(
+            self.accumulate <= self.batch,
+            f"accumulate is {self.accumulate}, expected no more than the batch, {self.batch}",
+        )
         _require(type(self.amp) is bool, f"amp is {self.amp!r}, expected true or false")
-        _require(type(self.patience) is int and self.patience >= 0, f"patience is {self.patience!r}, expected a number of epochs")
-        _require(type(self.seed) is int and 0 <= self.seed < 2**63, f"seed is {self.seed!r}, expected an integer of at least 0")
+        _require(
+            type(self.patience) is int and self.patience >= 0,
+            f"patience is {self.patience!r}, expected a number of epochs",
+        )
+        _require(
+            type(self.seed) is int and 0 <= self.seed < 2**63,
+            f"seed is {self.seed!r}, expected an integer of at least 0",
+        )
         for name in ("lr", "exact_lr", "tau", "scale"):
             _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)!r}, expected a number above 0")
         _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay!r}, expected a number of at least 0")
-        _require(0 <= self.label_smoothing <= 1, f"label_smoothing is {self.label_smoothing!r}, expected a share in 0..1")
+        _require(
+            0 <= self.label_smoothing <= 1, f"label_smoothing is {self.label_smoothing!r}, expected a share in 0..1"
+        )
         _require(0 <= self.jitter_us <= 1e9, f"jitter_us is {self.jitter_us!r}, expected microseconds")
         _require(0 <= self.stretch < 1, f"stretch is {self.stretch!r}, expected a share in 0..1")
         _require(0 <= self.flip_polarity <= 1, f"flip_polarity is {self.flip_polarity!r}, expected a share in 0..1")
@@ -115,13 +157,25 @@ class Config:
 
 
 _LARGEST = sys.float_info.max
-_KINDS = {str: "a word", int: "an integer", float: "a number", bool: "true or false", tuple: "a list of numbers, such as [2, 8]", dict: "a table of names and values"}
+_KINDS = {
+    str: "a word",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list of numbers, such as [2, 8]",
+    dict: "a table of names and values",
+}
 
 
 def _fits(value, default):
-    """Whether a value from outside has the type of an entry's default: any finite number where that is a float, a sequence of numbers where it is a tuple."""
+    """Whether a value from outside has the type of an entry's default:
+
+    any finite number where that is a float, a sequence of numbers where it is a tuple.
+    """
     if isinstance(default, float):
-        return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST          # NaN is not; an integer may be too long for a float
+        return (
+            type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
+        )  # NaN is not; an integer may be too long for a float
     if isinstance(default, tuple):
         return type(value) is tuple and all(_fits(v, 0.0) for v in value)
     return type(value) is type(default)
@@ -134,18 +188,53 @@ def _require(ok, text):
 
 PRESETS = {
     "tiny": Config(stem=(96,), width=48, bank=96, float_epochs=40, exact_epochs=15, lr=6e-3, shift=0.7),
-    "small": Config(stem=(128,), width=64, bank=128, float_epochs=60, exact_epochs=20, shift=2.0, rotate=10.0, zoom=0.1, weight_decay=2e-2),
-    "medium": Config(stem=(160,), width=80, bank=160, float_epochs=40, exact_epochs=8, exact_lr=2e-4, shift=2.0, rotate=10.0, zoom=0.1, weight_decay=2e-2),
-    "base": Config(stem=(192,), width=96, bank=256, blocks=3, keep=(0.65, 0.5, 0.45), float_epochs=100, exact_epochs=30, shift=2.0, rotate=10.0, zoom=0.1),
+    "small": Config(
+        stem=(128,),
+        width=64,
+        bank=128,
+        float_epochs=60,
+        exact_epochs=20,
+        shift=2.0,
+        rotate=10.0,
+        zoom=0.1,
+        weight_decay=2e-2,
+    ),
+    "medium": Config(
+        stem=(160,),
+        width=80,
+        bank=160,
+        float_epochs=40,
+        exact_epochs=8,
+        exact_lr=2e-4,
+        shift=2.0,
+        rotate=10.0,
+        zoom=0.1,
+        weight_decay=2e-2,
+    ),
+    "base": Config(
+        stem=(192,),
+        width=96,
+        bank=256,
+        blocks=3,
+        keep=(0.65, 0.5, 0.45),
+        float_epochs=100,
+        exact_epochs=30,
+        shift=2.0,
+        rotate=10.0,
+        zoom=0.1,
+    ),
 }
 
-# Whole people on a larger sensor: more of every augmentation, and smaller batches. Found on validation subjects of `gestures`.
+# Whole people on a larger sensor: more of every augmentation, and smaller batches. Found on validation subjects of
+# `gestures`.
 _GESTURES = dict(batch=16, shift=8.0, zoom=0.15, stretch=0.2, flip_polarity=0.5, drop=0.2)
 FOR_DATASET = {"gestures": _GESTURES, "dvs128": _GESTURES}
 
 
 def preset(name, **changes):
-    """The preset of that name, with what `FOR_DATASET` says of `changes["dataset"]`, and then some entries changed; `UserError` for a name there is not."""
+    """The preset of that name, with what `FOR_DATASET` says of `changes["dataset"]`, and then some entries changed;
+    `UserError` for a name there is not.
+    """
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
     return replace(PRESETS[name], **(FOR_DATASET.get(changes.get("dataset"), {}) | changes))

@@ -21,13 +21,14 @@ def chunks(items, size, least=1):
 
 
 def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, streams=None):
-    """This process's share of the epoch's shuffled, augmented batches from number `first` on, prepared ahead by `loaders` threads.
+    """This process's share of the epoch's shuffled, augmented batches from number `first` on, prepared ahead by
+    `loaders` threads.
 
-    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, so that no file is read again.
+    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, so that no file
+    is read again.
 
-    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (token spikes uint8 [b, T*N, C], labels [b], samples of the
-    whole batch, seconds waited for it).
-    """
+    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (token spikes uint8 [b, T*N,
+    C], labels [b], samples of the whole batch, seconds waited for it)."""
     order = np.random.default_rng((cfg.seed, epoch)).permutation(len(recordings))
     parts = chunks(order, cfg.batch, ranks.size * cfg.accumulate)
     unchanged = streams if is_off(cfg) else None

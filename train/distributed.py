@@ -1,11 +1,14 @@
-"""One run on several processes (torchrun): each takes its share of every batch, and all hold the same weights at every step.
+"""One run on several processes (torchrun): each takes its share of every batch, and all hold the same weights at every
+step.
 
-What is added up between the processes: the gradients (one sum of one flat vector a step), the statistics of the norms, the counts that gates are
-calibrated with, and the numbers that are shown. The first process alone reads checkpoints and writes files. Without torchrun all of this does nothing.
+What is added up between the processes: the gradients (one sum of one flat vector a step), the statistics of the norms,
+the counts that gates are
+calibrated with, and the numbers that are shown. The first process alone reads checkpoints and writes files. Without
+torchrun all of this does nothing.
 
-The gradient is added up here rather than by torch's `DistributedDataParallel`, because which parameters train changes with the phase (norms, then biases), which
-that wrapper does not take, and for a net of some hundred thousand weights there is nothing to gain from sending parts early.
-"""
+The gradient is added up here rather than by torch's `DistributedDataParallel`, because which parameters train changes
+with the phase (norms, then biases), which that wrapper does not take, and for a net of some hundred thousand weights
+there is nothing to gain from sending parts early."""
 
 import os
 import sys
@@ -28,6 +31,7 @@ class Ranks:
         rank, size: its number and how many there are. local_size: how many of them share this machine.
         device: where it computes.
     """
+
     rank: int = 0
     size: int = 1
     local_size: int = 1
@@ -41,7 +45,7 @@ class Ranks:
         """This process's part of a sequence; the first processes have one more where it does not divide."""
         n, more = divmod(len(items), self.size)
         start = self.rank * n + min(self.rank, more)
-        return items[start:start + n + (self.rank < more)]
+        return items[start : start + n + (self.rank < more)]
 
     def add(self, tensor):
         """The sum over all processes, in place and returned; bit for bit the same on all of them."""
@@ -78,7 +82,10 @@ class Ranks:
             self._leave()
 
     def _leave(self):
-        """Ends this process after the first: torchrun ends all as soon as one has, and the first has something to say."""
+        """Ends this process after the first:
+
+        torchrun ends all as soon as one has, and the first has something to say.
+        """
         try:
             dist.barrier()
         except RuntimeError:
@@ -89,7 +96,9 @@ class Ranks:
         """Sums the gradients over the processes; a parameter that had none here counts as zero."""
         if self.size == 1:
             return
-        flat = self.add(torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]))
+        flat = self.add(
+            torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters])
+        )
         for p, g in zip(parameters, flat.split([p.numel() for p in parameters])):
             p.grad = g.view_as(p)
 
@@ -103,7 +112,9 @@ class Ranks:
         dist.all_reduce(low, dist.ReduceOp.MIN)
         dist.all_reduce(high, dist.ReduceOp.MAX)
         if not torch.equal(low, high):
-            raise RuntimeError("the processes of this run no longer hold the same weights, which is a defect of this program")
+            raise RuntimeError(
+                "the processes of this run no longer hold the same weights, which is a defect of this program"
+            )
 
 
 ALONE = Ranks()
@@ -120,18 +131,23 @@ def ranks():
     local = int(os.environ["LOCAL_RANK"])
     if cuda:
         if local >= torch.cuda.device_count():
-            raise UserError(f"process {local} of this machine has no GPU of its own ({torch.cuda.device_count()} found); lower torchrun's --nproc-per-node")
+            raise UserError(
+                f"process {local} of this machine has no GPU of its own ({torch.cuda.device_count()} found); lower"
+                " torchrun's --nproc-per-node"
+            )
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Ranks(dist.get_rank(), size, int(os.environ.get("LOCAL_WORLD_SIZE", size)), f"cuda:{local}" if cuda else "cpu")
+        yield Ranks(
+            dist.get_rank(), size, int(os.environ.get("LOCAL_WORLD_SIZE", size)), f"cuda:{local}" if cuda else "cpu"
+        )
     finally:
         dist.destroy_process_group()
 
 
 class SharedNorm(nn.BatchNorm1d):
-    """`BatchNorm1d` whose statistics are those of all processes' rows together. torch's `SyncBatchNorm` does the same, but on GPUs only; here
-    both run the same code. Parameters and buffers are a `BatchNorm1d`'s."""
+    """`BatchNorm1d` whose statistics are those of all processes' rows together. torch's `SyncBatchNorm` does the same,
+    but on GPUs only; here both run the same code. Parameters and buffers are a `BatchNorm1d`'s."""
 
     def forward(self, rows):
         if not self.training:
@@ -143,7 +159,7 @@ class SharedNorm(nn.BatchNorm1d):
         sums = dist.nn.functional.all_reduce(sums)
         n = sums[2 * c].detach()
         mean = sums[:c] / n
-        var = (sums[c:2 * c] / n - mean.square()).clamp(min=0)
+        var = (sums[c : 2 * c] / n - mean.square()).clamp(min=0)
         with torch.no_grad():
             self.num_batches_tracked += 1
             momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum

@@ -18,33 +18,45 @@ from .distributed import ALONE
 def predict(model, x, exact, batch=64, device="cpu"):
     """Class scores for token spikes uint8 [n, K, C]."""
     model.eval()
-    return torch.cat([model(to_stream(x[i:i + batch], device), exact=exact).cpu() for i in range(0, len(x), batch)])
+    return torch.cat([model(to_stream(x[i : i + batch], device), exact=exact).cpu() for i in range(0, len(x), batch)])
 
 
 def accuracy(model, x, y, exact, batch=64, device="cpu", ranks=ALONE):
-    """Share of right predictions; with several processes of all of them, each with its own samples (one may have none)."""
+    """Share of right predictions; with several processes of all of them, each with its own samples (one may have none)."""  # noqa: E501
     hits = int((predict(model, x, exact, batch, device).argmax(1) == y).sum()) if len(y) else 0
     hits, n = ranks.add(torch.tensor([hits, len(y)])).tolist()
     return hits / n
 
 
 def evaluate(run_dir, dataset, split, data_root=None, skip_bad=False):
-    """Accuracy of a run folder's `model.pt` on one part of a data set: in the chip's integers, and with rounding switched off.
+    """Accuracy of a run folder's `model.pt` on one part of a data set: in the chip's integers, and with rounding
+    switched off.
 
-    Returns dict(model, dataset, split, n, skipped, float={value, interval, hits}, integer={...}), the intervals Wilson's of 95 %; integer is None for a
-    model of the float phase, which has no integers yet. Raises `UserError`: no model, or one of other classes.
-    """
+    Returns dict(model, dataset, split, n, skipped, float={value, interval, hits}, integer={...}), the intervals
+    Wilson's of 95 %; integer is None for a model of the float phase, which has no integers yet. Raises `UserError`: no
+    model, or one of other classes."""
     path = Path(run_dir, "model.pt")
     if not path.exists():
         raise UserError(f"{path}: no such file; train first (without --epochs 0), or name another run with --name")
     model, content = checkpoint.load(path)
     part = events.load(dataset, split, data_root, skip_bad)
     if list(part.classes) != list(content["classes"]):
-        raise UserError(f"data set {dataset!r} has classes {', '.join(part.classes)}; the model was trained on {', '.join(content['classes'])}")
+        raise UserError(
+            f"data set {dataset!r} has classes {', '.join(part.classes)}; the model was trained on"
+            f" {', '.join(content['classes'])}"
+        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     x, y = token_streams(part, model.encoder), torch.from_numpy(part.labels)
-    out = {"model": str(path), "dataset": dataset, "split": split, "n": len(part), "skipped": list(part.skipped), "float": None, "integer": None}
+    out = {
+        "model": str(path),
+        "dataset": dataset,
+        "split": split,
+        "n": len(part),
+        "skipped": list(part.skipped),
+        "float": None,
+        "integer": None,
+    }
     for name, exact in (("float", False), ("integer", True)):
         if model.folded or not exact:
             hits = int((predict(model, x, exact, device=device).argmax(1) == y).sum())

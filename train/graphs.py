@@ -1,9 +1,9 @@
 """A training step's forward and backward pass as one CUDA graph.
 
-A step of these nets is hundreds of kernels, each so short that a GPU does it sooner than Python asks for the next. A graph is recorded once, and its replay asks
-for all of them at once, on new numbers in the same memory. What Python decides on the way is part of the recording: when one of these things changes
-(the phase, the thresholds of the gates, the size of the batch), it is made anew.
-"""
+A step of these nets is hundreds of kernels, each so short that a GPU does it sooner than Python asks for the next. A
+graph is recorded once, and its replay asks for all of them at once, on new numbers in the same memory. What Python
+decides on the way is part of the recording: when one of these things changes (the phase, the thresholds of the gates,
+the size of the batch), it is made anew."""
 
 import gc
 
@@ -11,14 +11,17 @@ import torch
 
 from sim.base.errors import UserError
 
-WARM_UP = 3            # passes before a recording, as torch asks for: kernels are compiled and libraries set up, which a recording must not contain
+# passes before a recording, as torch asks for: kernels are compiled and libraries set up, which a recording must not
+# contain
+WARM_UP = 3
 
 
 class Recorded:
     """`passes(model, x, y, exact)` by replay.
 
     Args:
-        model: a `SmolMamba` on a GPU, in training mode whenever this is called, and of no earlier pass of which a tensor with a gradient's history is still held.
+        model: a `SmolMamba` on a GPU, in training mode whenever this is called, and of no earlier pass of which a
+            tensor with a gradient's history is still held.
         passes: forward and backward; leaves gradients in the parameters and returns tensors.
     """
 
@@ -26,7 +29,8 @@ class Recorded:
         self.model, self.passes, self.key = model, passes, None
 
     def __call__(self, x, y, exact):
-        """Leaves in the model's parameters, `kept`, `gate_inputs` and `rate`s what `passes` leaves there, until the next call. Returns what it returns.
+        """Leaves in the model's parameters, `kept`, `gate_inputs` and `rate`s what `passes` leaves there, until the
+        next call. Returns what it returns.
 
         Raises:
             UserError: CUDA refuses to record the passes.
@@ -48,8 +52,11 @@ class Recorded:
     def _record(self, x, y, exact):
         model, self.graph = self.model, None
         self.x, self.y = x.clone(), y.clone()
-        gc.collect()           # what is left of a pass on another stream would draw that stream into the recording, which CUDA refuses
-        before = [buffer.clone() for buffer in model.buffers()]           # the norms' statistics, which the warm-up must not count in
+        # what is left of a pass on another stream would draw that stream into the recording, which CUDA refuses
+        gc.collect()
+        before = [
+            buffer.clone() for buffer in model.buffers()
+        ]  # the norms' statistics, which the warm-up must not count in
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -58,12 +65,15 @@ class Recorded:
         torch.cuda.current_stream().wait_stream(side)
         model.kept, model.gate_inputs, graph = {}, {}, torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):     # threads that load data may go on
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # threads that load data may go on
                 self.out = self._passes(exact)
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            raise UserError(f"a step could not be recorded as a CUDA graph ({str(error).splitlines()[0][:200]}); go on with --no-graph, which is slower") from error
+            raise UserError(
+                f"a step could not be recorded as a CUDA graph ({str(error).splitlines()[0][:200]}); go on with"
+                " --no-graph, which is slower"
+            ) from error
         for buffer, was in zip(model.buffers(), before):
             buffer.copy_(was)
         self.graph = graph

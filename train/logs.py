@@ -14,7 +14,8 @@ class Log:
     """One row, a dict of `COLUMNS`, an epoch.
 
     Args:
-        run_dir: folder. epochs: rows to keep: what a killed run has logged but not saved comes again. tensorboard: write for TensorBoard, too.
+        run_dir: folder. epochs: rows to keep: what a killed run has logged but not saved comes again. tensorboard:
+            write for TensorBoard, too.
     """
 
     def __init__(self, run_dir, epochs, tensorboard=False):

@@ -10,8 +10,8 @@ Tensors are `[batch, channels, steps]`, step `k = t*N + n` is token `n` of frame
     read-out: W @ (number of spikes of each channel)
 
 Every layer is one `CubaLayer`: SLAYER synapses and neurons, run by `train.dynamics`. A model is first trained in float
-with a norm on each current; `fold` takes the norms into weights and biases, and from then on the forward pass is the chip's.
-"""
+with a norm on each current; `fold` takes the norms into weights and biases, and from then on the forward pass is the
+chip's."""
 
 import math
 
@@ -21,13 +21,12 @@ from torch.nn import functional as F
 
 from sim.integer import BIAS_MAX, DECAY_ONE, STATE_SHIFT, WEIGHT_MAX
 
-from . import dynamics
-from . import pruning
+from . import dynamics, pruning
 from .config import Config
 from .slayer import slayer
 
-MEMORYLESS = 4095           # the chip's membrane decay has 12 bits; the 1/4096 that stays is part of the semantics
-GAIN_MAX = 64.0             # keeps 64 * gain * threshold far below the 24-bit edge
+MEMORYLESS = 4095  # the chip's membrane decay has 12 bits; the 1/4096 that stays is part of the semantics
+GAIN_MAX = 64.0  # keeps 64 * gain * threshold far below the 24-bit edge
 
 
 class CubaLayer(nn.Module):
@@ -59,19 +58,29 @@ class CubaLayer(nn.Module):
         self.rate = torch.zeros(())
 
     def _apply(self, fn, recurse=True):
-        """Moves to a device all but `folded`: Python branches on it, and to ask a GPU for it would mean to wait until it has done all it was given."""
+        """Moves to a device all but `folded`:
+
+        Python branches on it, and to ask a GPU for it would mean to wait until it has done all it was given.
+        """
         folded = self.folded
         super()._apply(fn, recurse)
         self.folded = folded
         return self
 
     def neurons(self):
-        """SLAYER's own neurons for this layer, one per decay: what the forward pass stands for, and is tested against."""
+        """SLAYER's own neurons for this layer, one per decay:
+
+        what the forward pass stands for, and is tested against.
+        """
         out = []
         for g in range(0, self.n, self.group):
             neuron = slayer.neuron.cuba.Neuron(
-                threshold=float(self.gain[g]), current_decay=int(self.i_decay[g]) / DECAY_ONE, voltage_decay=self.v_decay / DECAY_ONE,
-                tau_grad=self.tau / 100, scale_grad=self.scale * 10)
+                threshold=float(self.gain[g]),
+                current_decay=int(self.i_decay[g]) / DECAY_ONE,
+                voltage_decay=self.v_decay / DECAY_ONE,
+                tau_grad=self.tau / 100,
+                scale_grad=self.scale * 10,
+            )
             out.append(neuron)
         return out
 
@@ -98,7 +107,10 @@ class CubaLayer(nn.Module):
         return total
 
     def forward(self, inputs, exact=False):
-        """inputs: source -> spikes [B, C, K]. Returns spikes [B, n, K]; exact: in the chip's integers (folded layers only)."""
+        """inputs:
+
+        source -> spikes [B, C, K]. Returns spikes [B, n, K]; exact: in the chip's integers (folded layers only).
+        """
         x = self.dendrite(inputs, exact)
         i_decay = self.i_decay
         if not self.folded:
@@ -107,12 +119,25 @@ class CubaLayer(nn.Module):
                 i_decay = torch.full_like(i_decay, DECAY_ONE)
             rows = x.transpose(1, 2).reshape(-1, self.n)
             x = self.norm(rows).view(x.shape[0], -1, self.n).transpose(1, 2)
-        s = dynamics.cuba(x, self.quantized_bias(exact), i_decay, self.v_decay, self.gain, self.tau, self.scale, self.frame_steps, exact)
+        s = dynamics.cuba(
+            x,
+            self.quantized_bias(exact),
+            i_decay,
+            self.v_decay,
+            self.gain,
+            self.tau,
+            self.scale,
+            self.frame_steps,
+            exact,
+        )
         self.rate = s.detach().mean()
         return s
 
     def fold(self):
-        """Takes the norm into weights and bias, and chooses gains: `gamma (u - mu) / sigma + beta = (gamma / sigma) u + (beta - gamma mu / sigma)`."""
+        """Takes the norm into weights and bias, and chooses gains:
+
+        `gamma (u - mu) / sigma + beta = (gamma / sigma) u + (beta - gamma mu / sigma)`.
+        """
         if self.folded:
             return
         with torch.no_grad():
@@ -122,11 +147,17 @@ class CubaLayer(nn.Module):
                 s.weight.mul_(factor.view(-1, 1, 1, 1, 1))
             for w in self.skips.values():
                 w.mul_(factor)
-            weights = torch.cat([s.weight.flatten(1) for s in self.synapses.values()] + [w[:, None] for w in self.skips.values()], 1).abs()
+            weights = torch.cat(
+                [s.weight.flatten(1) for s in self.synapses.values()] + [w[:, None] for w in self.skips.values()], 1
+            ).abs()
             for g in range(0, self.n, self.group):
                 rows = slice(g, g + self.group)
                 top = torch.quantile(weights[rows].flatten()[:: max(1, weights[rows].numel() // 100_000)], 0.999)
-                room = min(WEIGHT_MAX / 64 / float(top), BIAS_MAX / 64 / float(self.bias[rows].abs().max().clamp(min=1e-6)), GAIN_MAX)
+                room = min(
+                    WEIGHT_MAX / 64 / float(top),
+                    BIAS_MAX / 64 / float(self.bias[rows].abs().max().clamp(min=1e-6)),
+                    GAIN_MAX,
+                )
                 self.gain[rows] = 2.0 ** math.floor(math.log2(room))
             self.folded.fill_(True)
             self.train_what_counts()
@@ -138,7 +169,11 @@ class CubaLayer(nn.Module):
 
 
 class SmolMamba(nn.Module):
-    """The whole net. `forward` returns class scores [B, classes]; `self.kept` is the open share of each gate of the last call, tensors of one element."""
+    """The whole net.
+
+    `forward` returns class scores [B, classes]; `self.kept` is the open share of each gate of the last call, tensors of
+    one element.
+    """
 
     def __init__(self, cfg: Config, encoder, n_classes):
         super().__init__()
@@ -156,16 +191,22 @@ class SmolMamba(nn.Module):
         for t in self.towers:
             self.blocks[t] = nn.ModuleList()
             for _ in range(cfg.blocks):
-                layers = {"bank": CubaLayer("bank", {"x": cfg.width}, cfg.bank, cfg, taus=cfg.decays, frame_steps=frame_steps)}
+                layers = {
+                    "bank": CubaLayer("bank", {"x": cfg.width}, cfg.bank, cfg, taus=cfg.decays, frame_steps=frame_steps)
+                }
                 if cfg.gate == "read":
                     layers["gate"] = CubaLayer("gate", {"x": cfg.width}, cfg.bank, cfg)
-                layers["out"] = CubaLayer("out", {"h": cfg.bank, "x": cfg.width}, cfg.width, cfg, v_decay=cfg.mix_decay, diagonal=("x",))
+                layers["out"] = CubaLayer(
+                    "out", {"h": cfg.bank, "x": cfg.width}, cfg.width, cfg, v_decay=cfg.mix_decay, diagonal=("x",)
+                )
                 self.blocks[t].append(nn.ModuleDict(layers))
         self.readout = nn.ModuleDict({t: slayer.synapse.Dense(cfg.width, n_classes) for t in self.towers})
         for s in self.readout.values():
             nn.init.normal_(s.weight, std=1 / math.sqrt(cfg.width))
         self.register_buffer("readout_gain", torch.ones(()))
-        self.register_buffer("thresholds", torch.zeros(len(self.towers), cfg.blocks, dtype=torch.long))     # 0: not calibrated, top-k
+        self.register_buffer(
+            "thresholds", torch.zeros(len(self.towers), cfg.blocks, dtype=torch.long)
+        )  # 0: not calibrated, top-k
         self.kept, self.gate_inputs = {}, {}
 
     def _apply(self, fn, recurse=True):
@@ -210,7 +251,7 @@ class SmolMamba(nn.Module):
 
     def run_stem(self, tokens, exact, backward=False, trace=None):
         inputs = {"tokens": tokens, "phase": self.phase(tokens)}
-        if backward:                       # the same weights, so the phase line of step m means token N-1-m
+        if backward:  # the same weights, so the phase line of step m means token N-1-m
             inputs = {"tokens": self.reverse(tokens), "phase": inputs["phase"].flip(1)}
         x = None
         for layer in self.stem:
@@ -221,7 +262,11 @@ class SmolMamba(nn.Module):
         return x
 
     def select(self, x, tower, block, exact):
-        """SST-TP before a block: top-k of the score while the gates are not calibrated, then the fixed thresholds. Pruners without a gate stay top-k."""
+        """SST-TP before a block:
+
+        top-k of the score while the gates are not calibrated, then the fixed thresholds. Pruners without a gate stay
+        top-k.
+        """
         cfg = self.cfg
         if not cfg.keep:
             return x
@@ -248,7 +293,11 @@ class SmolMamba(nn.Module):
                 m, h_read = None, h
             y = block["out"]({"h": h_read, "x": x}, exact)
             if trace is not None:
-                trace |= {f"{tower}{i}.{k}": v for k, v in dict(sst=x, bank=h, gate=m, read=h_read, out=y).items() if v is not None}
+                trace |= {
+                    f"{tower}{i}.{k}": v
+                    for k, v in dict(sst=x, bank=h, gate=m, read=h_read, out=y).items()
+                    if v is not None
+                }
             x = y
         return x
 
@@ -259,7 +308,10 @@ class SmolMamba(nn.Module):
         return slayer.utils.quantize(w * self.readout_gain, step=2 / 64).clamp(-256 / 64, 254 / 64) / self.readout_gain
 
     def forward(self, tokens, exact=False, trace=None):
-        """tokens: float [B, C, T*N], 0 or 1. exact: in the chip's integers. trace: a dict to be filled with every layer's spikes."""
+        """tokens:
+
+        float [B, C, T*N], 0 or 1. exact: in the chip's integers. trace: a dict to be filled with every layer's spikes.
+        """
         logits = 0
         shared = None if exact else self.run_stem(tokens, False, trace=trace)
         for t in self.towers:
@@ -269,7 +321,7 @@ class SmolMamba(nn.Module):
                 x = shared if t == "f" else self.reverse(shared)
             x = self.run_tower(x, t, exact, trace)
             counts, w = x.sum(2), self.readout_weight(t, exact)
-            if exact and not self.training:         # float32 holds the integer sums of long streams no longer
+            if exact and not self.training:  # float32 holds the integer sums of long streams no longer
                 counts, w = counts.double(), w.double()
             logits = logits + counts @ w.T
         # One spike in eight is the usual rate: brings the scores to the order of 1 for the loss.
@@ -277,5 +329,7 @@ class SmolMamba(nn.Module):
 
 
 def logit_integers(model, logits, steps):
-    """Scores of `SmolMamba.forward(exact=True)` as the chip's integers, the sum over the stream of the weight mantissas."""
+    """Scores of `SmolMamba.forward(exact=True)` as the chip's integers, the sum over the stream of the weight
+    mantissas.
+    """
     return (logits.double() * steps / 8 * float(model.readout_gain) * (1 << STATE_SHIFT)).round().long()

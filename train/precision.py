@@ -1,10 +1,11 @@
 """Mixed precision (`--amp`) that leaves the chip's integers exact.
 
-A weight of the integer phase is an even mantissa in [-256, 254] over a power of two: eight bits, exact in bfloat16, float16 and TF32, as spikes are. Their
-sums are not: they take up to 24 bits and must be added and *kept* in float32. `torch.autocast` rounds every product's result to 16 bits, so it is
-used in the float phase only. In the integer phase TF32 is, on CUDA: it rounds the operands, here without loss, and adds up in and returns float32. That a given GPU
-does so is tried before the run, on the largest mantissas.
-"""
+A weight of the integer phase is an even mantissa in [-256, 254] over a power of two: eight bits, exact in bfloat16,
+float16 and TF32, as spikes are. Their
+sums are not: they take up to 24 bits and must be added and *kept* in float32. `torch.autocast` rounds every product's
+result to 16 bits, so it is
+used in the float phase only. In the integer phase TF32 is, on CUDA: it rounds the operands, here without loss, and adds
+up in and returns float32. That a given GPU does so is tried before the run, on the largest mantissas."""
 
 import torch
 
@@ -27,7 +28,9 @@ def prepare(device, amp, console):
 
 
 def products_are_exact(device, fan_in=512):
-    """Whether float32 matrix products, as set now, of spikes and mantissas at the ends of the range are the exact integers."""
+    """Whether float32 matrix products, as set now, of spikes and mantissas at the ends of the range are the exact
+    integers.
+    """
     generator = torch.Generator().manual_seed(0)
     spikes = (torch.rand(2048, fan_in, generator=generator) < torch.rand(2048, 1, generator=generator)).float()
     weights = torch.randint(-128, 128, (256, fan_in), generator=generator).float() * 2

@@ -1,22 +1,26 @@
 """SST-TP: which tokens go on, from the spikes seen so far.
 
-Score of token `n` at frame `t`, with `c[n, t]` its spikes in frame `t` and `f[n]` the frame of its first spike, by `Config.pruner`:
+Score of token `n` at frame `t`, with `c[n, t]` its spikes in frame `t` and `f[n]` the frame of its first spike, by
+`Config.pruner`:
 
     count           sum_{t' <= t} c[n, t']
     latency         (T - f[n]) / T
     count+latency   count + bonus * (t + 1) * latency
     random          a hash of the seed, of the spike counts of the sample so far, of t and of n
 
-and 0 for a token that has not fired by frame t. The bonus grows with the frames seen so that it keeps its weight against the count. The best
-`round(share * N)` tokens of a frame are kept; ties go to the lower token index (frequent for the latency, which only has T values); a token that
-never fired is never kept, so all pruners keep the same number of tokens. A random score is the same for the same sample wherever it stands in
-the data set or in a batch, and new in each frame. (The paper's formula is not public here: count+latency is our reading of "spike count and
-first-spike latency".)
-"""
+and 0 for a token that has not fired by frame t. The bonus grows with the frames seen so that it keeps its weight
+against the count. The best `round(share * N)` tokens of a frame are kept; ties go to the lower token index (frequent
+for the latency, which only has T values); a token that never fired is never kept, so all pruners keep the same number
+of tokens. A random score is the same for the same sample wherever it stands in the data set or in a batch, and new in
+each frame. (The paper's formula is not public here: count+latency is our reading of "spike count and first-spike
+latency".)"""
 
 import torch
 
-FIXED_GATE = ("count+latency", "count")     # pruners whose place on the chip is taken by the fixed gate on the spike count; the others are top-k for ever
+FIXED_GATE = (
+    "count+latency",
+    "count",
+)  # pruners whose place on the chip is taken by the fixed gate on the spike count; the others are top-k for ever
 
 
 def has_gate(cfg):
@@ -88,14 +92,20 @@ def fixed_gate(x, threshold, tokens):
 
 
 def histogram(c):
-    """How many entries of the running spike counts are 0, 1, 2, ...: what `calibrate` needs of c [samples, T, N], the spikes per token and frame; adds up over parts."""
+    """How many entries of the running spike counts are 0, 1, 2, ...:
+
+    what `calibrate` needs of c [samples, T, N], the spikes per token and frame; adds up over parts.
+    """
     return torch.bincount(c.cumsum(1).flatten().long())
 
 
 def calibrate(histogram, share):
-    """The threshold whose mean open share is closest to `share`, the higher on ties. histogram: see there; on the CPU."""
-    histogram = histogram[:int(histogram.nonzero().max()) + 1]
-    at_least = histogram.flip(0).cumsum(0).flip(0).double() / histogram.sum()        # share of entries >= index
+    """The threshold whose mean open share is closest to `share`, the higher on ties.
+
+    histogram: see there; on the CPU.
+    """
+    histogram = histogram[: int(histogram.nonzero().max()) + 1]
+    at_least = histogram.flip(0).cumsum(0).flip(0).double() / histogram.sum()  # share of entries >= index
     at_least = torch.cat([at_least, torch.zeros(1, dtype=torch.float64)])
     error = (at_least[1:] - share).abs()
     best = torch.nonzero(error == error.min()).max()

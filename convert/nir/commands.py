@@ -13,11 +13,15 @@ from rich.table import Table
 @click.argument("out")
 @click.option("--dt", type=float, default=1e-4, show_default=True, help="Seconds that a time step stands for.")
 def nir_export(net, out, dt):
-    """Write NET, a chain of CUBA layers (ours or SLAYER's), as the NIR graph OUT. What NIR cannot say is refused by name."""
+    """Write NET, a chain of CUBA layers (ours or SLAYER's), as the NIR graph OUT.
+
+    What NIR cannot say is refused by name.
+    """
     from sim import netx
 
-    from .to_graph import to_graph
     from .files import save
+    from .to_graph import to_graph
+
     graph = to_graph(netx.load(net), dt)
     save(graph, out)
     print(f"wrote {out}: {len(graph.nodes)} nodes, dt {dt:g} s")
@@ -26,17 +30,22 @@ def nir_export(net, out, dt):
 @click.command("nir-import", epilog="Example: python -m convert nir-import chain.nir chain.net --dt 0.001")
 @click.argument("graph")
 @click.argument("out")
-@click.option("--dt", type=float, default=None, help="Seconds of a time step; default: what the graph says, else 0.0001.")
+@click.option(
+    "--dt", type=float, default=None, help="Seconds of a time step; default: what the graph says, else 0.0001."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report of the rounding as JSON.")
 def nir_import(graph, out, dt, as_json):
-    """Write the NIR graph GRAPH, a chain of Linear, Affine or Conv2d and CubaLIF, LIF or IF, as the integer net OUT, and say what was rounded."""
+    """Write the NIR graph GRAPH, a chain of Linear, Affine or Conv2d and CubaLIF, LIF or IF, as the integer net OUT,
+    and say what was rounded.
+    """
     from sim import netx
     from sim.base.errors import UserError
     from sim.net import Net
-
     from sim.netx import slayer_writer
-    from .from_graph import from_graph
+
     from .files import load
+    from .from_graph import from_graph
+
     try:
         net, rows = from_graph(load(graph), dt)
     except UserError as e:
@@ -50,6 +59,12 @@ def nir_import(graph, out, dt, as_json):
         table.add_column(column, justify="left" if column == "layer" else "right")
     for r in rows:
         decays = ",".join(map(str, r["i_decay"][:6])) + (" …" if len(r["i_decay"]) > 6 else "")
-        table.add_row(r["layer"], "yes" if r["exact"] else "no", str(r["threshold"]), decays, str(r["v_decay"]),
-                      *(f"{r[key]:.2%}" for key in ("weight_error", "decay_error", "bias_error")))
+        table.add_row(
+            r["layer"],
+            "yes" if r["exact"] else "no",
+            str(r["threshold"]),
+            decays,
+            str(r["v_decay"]),
+            *(f"{r[key]:.2%}" for key in ("weight_error", "decay_error", "bias_error")),
+        )
     Console(width=None if sys.stdout.isatty() else 140).print(table)

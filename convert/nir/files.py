@@ -1,4 +1,8 @@
-"""NIR files: read with care, written atomically. What stands in them is `convert.nir.to_graph`'s and `convert.nir.from_graph`'s business."""
+"""NIR files:
+
+read with care, written atomically. What stands in them is `convert.nir.to_graph`'s and `convert.nir.from_graph`'s
+business.
+"""
 
 import os
 from pathlib import Path
@@ -38,10 +42,12 @@ def save(graph, path):
 
 
 def load(path):
-    """The `nir.NIRGraph` of a file. Sizes, links and storage are checked before the library reads anything; shapes are checked by who uses them.
+    """The `nir.NIRGraph` of a file. Sizes, links and storage are checked before the library reads anything; shapes are
+    checked by who uses them.
 
     Raises:
-        UserError: missing, not HDF5, too large, links to elsewhere, damaged, or no graph that this version of `nir` knows.
+        UserError: missing, not HDF5, too large, links to elsewhere, damaged, or no graph that this version of `nir`
+            knows.
     """
     nir, path = library(), Path(path)
     if not path.is_file():
@@ -50,13 +56,25 @@ def load(path):
         if f.read(len(SIGNATURE)) != SIGNATURE:
             raise UserError(f"{path}: not an HDF5 file, expected a NIR graph")
     import h5py
+
     try:
         with h5py.File(path, "r", locking=False) as f:
             if "node" not in f:
                 raise UserError(f"{path}: has no group 'node', expected a NIR graph")
             _check(f, "", path, [0, 0])
         graph = nir.read(path, type_check=False)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, AssertionError, IndexError, OverflowError, MemoryError) as e:
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        IndexError,
+        OverflowError,
+        MemoryError,
+    ) as e:
         reason = " ".join(str(e).strip("'\"").split())[:160] or type(e).__name__
         raise UserError(f"{path}: nir {nir.version} cannot read it ({reason})") from e
     if not isinstance(graph, nir.NIRGraph):
@@ -67,6 +85,7 @@ def load(path):
 def _check(group, prefix, path, sums):
     """Walks a file; sums: [datasets, bytes] so far."""
     import h5py
+
     if prefix.count("/") > DEPTH_LIMIT:
         raise UserError(f"{path}: {prefix}: nested too deeply")
     for name in group:
@@ -82,4 +101,6 @@ def _check(group, prefix, path, sums):
         sums[0] += 1
         sums[1] += item.size * item.dtype.itemsize
         if sums[0] > OBJECT_LIMIT or sums[1] > FILE_LIMIT:
-            raise UserError(f"{path}: {where}: the file holds more than {OBJECT_LIMIT} datasets or {FILE_LIMIT >> 20} MiB")
+            raise UserError(
+                f"{path}: {where}: the file holds more than {OBJECT_LIMIT} datasets or {FILE_LIMIT >> 20} MiB"
+            )

@@ -1,4 +1,7 @@
-"""NIR graphs as integer nets: chains of weights and neurons, quantized where they are not integers already. The equations are in docs/nir.md."""
+"""NIR graphs as integer nets:
+
+chains of weights and neurons, quantized where they are not integers already. The equations are in docs/nir.md.
+"""
 
 import json
 from dataclasses import dataclass
@@ -7,14 +10,14 @@ import numpy as np
 
 from sim.base.errors import UserError
 from sim.integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, THRESHOLD_MAX, WEIGHT_MAX, WEIGHT_MIN, WEIGHT_STEP
-from sim.sequential import THRESHOLD_NEVER, ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
 from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
+from sim.sequential import THRESHOLD_NEVER, ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
 
-from .to_graph import DT, KEY, TRANSFORM, VERSION
 from .files import library
+from .to_graph import DT, KEY, TRANSFORM, VERSION
 
-CLOSE = 1e-6                       # relative difference that counts as rounding of the file's own floats
-SIZE_LIMIT = 1 << 24               # neurons of a layer
+CLOSE = 1e-6  # relative difference that counts as rounding of the file's own floats
+SIZE_LIMIT = 1 << 24  # neurons of a layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,7 @@ class Dynamics:
         u <- (1 - du) u + gain * W x
         v <- (1 - dv) v + u + bias,    a spike and v = 0 where v > threshold
     """
+
     du: np.ndarray
     dv: np.ndarray
     gain: np.ndarray
@@ -40,9 +44,10 @@ def from_graph(graph, dt=None):
         dt: seconds of a time step; by default what the graph's metadata say, else 1e-4.
 
     Returns:
-        A `Net` if the graph carries what `convert.nir.to_graph` adds for one, else a `Sequential`; and a list of one dict a layer: `layer`, `exact`
-        (nothing was rounded), `threshold`, `i_decay`, `v_decay`, and the rounding: `weight_error` (RMS of the difference over RMS),
-        `decay_error` (largest relative one of the two decays), `bias_error` (largest, in thresholds).
+        A `Net` if the graph carries what `convert.nir.to_graph` adds for one, else a `Sequential`; and a list of one
+        dict a layer: `layer`, `exact` (nothing was rounded), `threshold`, `i_decay`, `v_decay`, and the rounding:
+        `weight_error` (RMS of the difference over RMS), `decay_error` (largest relative one of the two decays),
+        `bias_error` (largest, in thresholds).
 
     Raises:
         UserError: naming the node, and what about it the chip or this converter cannot do.
@@ -53,7 +58,7 @@ def from_graph(graph, dt=None):
     ours = KEY in metadata
     shape = _shape(chain[0][1].output_type["output"], chain[0][0])
     layers, rows, k = [InputLayer("layer/0", shape)], [], 1
-    last = len(chain) - 1                                        # the output
+    last = len(chain) - 1  # the output
     names = []
     if type(chain[1][1]).__name__ in NEURONS and not ours:
         layers, k = [_driven(*chain[1], shape, metadata.get(TRANSFORM), dt)], 2
@@ -63,17 +68,23 @@ def from_graph(graph, dt=None):
         if _is(node, "Flatten"):
             size = (int(np.prod(layers[-1].shape)),)
             if node.output_type["output"] is not None and _shape(node.output_type["output"], name) != size:
-                raise UserError(f"node {name!r}: flattens to {_shape(node.output_type['output'], name)}; only to one vector is supported")
+                raise UserError(
+                    f"node {name!r}: flattens to {_shape(node.output_type['output'], name)}; only to one vector is"
+                    " supported"
+                )
             layers.append(FlattenLayer(at, size))
             k += 1
             continue
         if ours and k == last - 1 and _is(node, "Linear"):
-            break                                                # the read-out
+            break  # the read-out
         if type(node).__name__ not in WEIGHTS:
             raise UserError(f"node {name!r}: {_what(node)} where weights were expected ({', '.join(WEIGHTS)}, Flatten)")
         follower_name, follower = chain[k + 1]
         if type(follower).__name__ not in NEURONS:
-            raise UserError(f"node {follower_name!r}: {_what(follower)} after the weights {name!r}, expected neurons ({', '.join(NEURONS)})")
+            raise UserError(
+                f"node {follower_name!r}: {_what(follower)} after the weights {name!r}, expected neurons"
+                f" ({', '.join(NEURONS)})"
+            )
         layer, row = _layer(at, name, node, follower_name, follower, layers[-1], dt)
         layers.append(layer)
         rows.append(row)
@@ -85,7 +96,9 @@ def from_graph(graph, dt=None):
         raise UserError("graph: has no neurons")
     name, node = chain[-1]
     if _shape(node.output_type["output"], name) != layers[-1].shape:
-        raise UserError(f"node {name!r}: says {_shape(node.output_type['output'], name)}, the node before gives {layers[-1].shape}")
+        raise UserError(
+            f"node {name!r}: says {_shape(node.output_type['output'], name)}, the node before gives {layers[-1].shape}"
+        )
     return Sequential(tuple(layers)), rows
 
 
@@ -109,7 +122,10 @@ def _chain(graph):
                 raise UserError(f"graph: an edge leads to {name!r}, which is not there")
         if a in after or b in before:
             name = a if a in after else b
-            raise UserError(f"node {name!r}: has several edges {'out' if a in after else 'in'}; only chains are supported, without branches, sums and recurrence")
+            raise UserError(
+                f"node {name!r}: has several edges {'out' if a in after else 'in'}; only chains are supported, without"
+                " branches, sums and recurrence"
+            )
         after[a], before[b] = b, a
     ends = {kind: [name for name, node in graph.nodes.items() if _is(node, kind)] for kind in ("Input", "Output")}
     for kind, names in ends.items():
@@ -154,7 +170,9 @@ def _numbers(node, name, key, ndim=None):
 
 def _layer(at, name, node, neuron_name, neuron, before, dt):
     weight, drive, make = WEIGHTS[type(node).__name__](at, name, node, before)
-    shape = _made(make, name, np.zeros(weight.shape, np.int16), _blank(weight.shape[0])).shape        # also checks the geometry
+    shape = _made(
+        make, name, np.zeros(weight.shape, np.int16), _blank(weight.shape[0])
+    ).shape  # also checks the geometry
     d = NEURONS[type(neuron).__name__](neuron, neuron_name, dt)
     if d.threshold.shape != shape:
         raise UserError(f"node {neuron_name!r}: has shape {d.threshold.shape}, the weights {name!r} make {shape}")
@@ -163,14 +181,19 @@ def _layer(at, name, node, neuron_name, neuron, before, dt):
 
 
 def _driven(name, node, shape, transform, dt):
-    """Neurons that the input drives without weights: integers in weight units, so that nothing may have to be rounded."""
+    """Neurons that the input drives without weights:
+
+    integers in weight units, so that nothing may have to be rounded.
+    """
     d = NEURONS[type(node).__name__](node, name, dt)
     if d.threshold.shape != shape:
         raise UserError(f"node {name!r}: has shape {d.threshold.shape}, the input {shape}")
     neuron, row = quantize(np.full((shape[0], 1), float(WEIGHT_STEP)), np.zeros(shape[0]), d, name, name)[1:]
     if not row["exact"] or (np.abs(d.gain - 1) > CLOSE).any() or neuron.bias.any():
-        raise UserError(f"node {name!r}: is driven by the input without weights, which needs integers: gain (w_in dt/tau_syn r dt/tau_mem) 1, v_leak 0 and one "
-                        "integer threshold; or put a Linear before it")
+        raise UserError(
+            f"node {name!r}: is driven by the input without weights, which needs integers: gain (w_in dt/tau_syn r"
+            " dt/tau_mem) 1, v_leak 0 and one integer threshold; or put a Linear before it"
+        )
     if transform is not None:
         transform = np.asarray(transform)
         if transform.shape != (2,) or transform.dtype.kind not in "iu" or (np.abs(transform) > 1 << 31).any():
@@ -209,13 +232,17 @@ def _conv(at, name, node, before):
         padding = padding.decode() if isinstance(padding, bytes) else padding
         spans = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:])]
         if padding == "same" and (stride != (1, 1) or any(s % 2 for s in spans)):
-            raise UserError(f"node {name!r}: padding 'same' with strides or an even kernel is uneven, which is not supported")
+            raise UserError(
+                f"node {name!r}: padding 'same' with strides or an even kernel is uneven, which is not supported"
+            )
         padding = tuple(s // 2 for s in spans) if padding == "same" else (0, 0)
     else:
         padding = _pair(node, name, "padding")
     # A stated input shape that contradicts the chain is a broken graph, not a matter of taste.
     if node.input_shape is not None and _shape(node.input_shape, name) != before.shape[1:]:
-        raise UserError(f"node {name!r}: input_shape is {_shape(node.input_shape, name)}, the node before gives {before.shape[1:]}")
+        raise UserError(
+            f"node {name!r}: input_shape is {_shape(node.input_shape, name)}, the node before gives {before.shape[1:]}"
+        )
     drive = _drive(_numbers(node, name, "bias").ravel(), weight, name)
     return weight, drive, lambda w, neuron: ConvLayer(at, w, neuron, stride, padding, dilation, groups, before.shape)
 
@@ -241,10 +268,14 @@ def _decay(tau, dt, name, key):
     if (tau <= 0).any():
         raise UserError(f"node {name!r}: {key} must be positive")
     if (tau < dt * (1 - CLOSE)).any():
-        raise UserError(f"node {name!r}: {key} is {tau.min():g} s, shorter than a step of {dt:g} s; import with a smaller --dt")
+        raise UserError(
+            f"node {name!r}: {key} is {tau.min():g} s, shorter than a step of {dt:g} s; import with a smaller --dt"
+        )
     if (DECAY_ONE * dt / tau < 0.5).any():
-        raise UserError(f"node {name!r}: {key} is {tau.max():g} s, more than {2 * DECAY_ONE} steps of {dt:g} s, the longest that 12 bits of decay hold; "
-                        "import with a larger --dt")
+        raise UserError(
+            f"node {name!r}: {key} is {tau.max():g} s, more than {2 * DECAY_ONE} steps of {dt:g} s, the longest that 12"
+            " bits of decay hold; import with a larger --dt"
+        )
     return np.minimum(dt / tau, 1.0)
 
 
@@ -255,14 +286,14 @@ def _require_reset(node, name):
 
 def _cuba_lif(node, name, dt):
     _require_reset(node, name)
-    get = lambda key: _numbers(node, name, key)                                                                         # noqa: E731
+    get = lambda key: _numbers(node, name, key)  # noqa: E731
     du, dv = _decay(get("tau_syn"), dt, name, "tau_syn"), _decay(get("tau_mem"), dt, name, "tau_mem")
     return Dynamics(du, dv, du * get("w_in") * dv * get("r"), dv * get("v_leak"), get("v_threshold"))
 
 
 def _lif(node, name, dt):
     _require_reset(node, name)
-    get = lambda key: _numbers(node, name, key)                                                                         # noqa: E731
+    get = lambda key: _numbers(node, name, key)  # noqa: E731
     dv = _decay(get("tau"), dt, name, "tau")
     return Dynamics(np.ones_like(dv), dv, dv * get("r"), dv * get("v_leak"), get("v_threshold"))
 
@@ -283,29 +314,48 @@ def quantize(weight, drive, d: Dynamics, name, neuron_name):
         weight: real, [channels, ...]; drive: real [channels], added to the weighted input at every step.
         name, neuron_name: for messages.
 
-    If weights (even), biases and one threshold are integers in range already, they stay. Otherwise each channel is scaled so that its threshold becomes
-    the layer's, which is the largest integer at which no weight, bias and sum of weights leaves its range; then weights are rounded to even
-    integers, biases to integers.
-    """
+    If weights (even), biases and one threshold are integers in range already, they stay. Otherwise each channel is
+    scaled so that its threshold becomes the layer's, which is the largest integer at which no weight, bias and sum of
+    weights leaves its range; then weights are rounded to even integers, biases to integers."""
     i_decay, v_decay = np.rint(DECAY_ONE * d.du).astype(np.int32), np.rint(DECAY_ONE * d.dv).astype(np.int32)
     if len(np.unique(v_decay)) > 1:
-        raise UserError(f"node {neuron_name!r}: has several membrane time constants, a layer of the chip has one; split it")
+        raise UserError(
+            f"node {neuron_name!r}: has several membrane time constants, a layer of the chip has one; split it"
+        )
     if (drive != 0).any() and (i_decay != DECAY_ONE).any():
-        raise UserError(f"node {name!r}: its bias enters the current, which leaks (tau_syn longer than a step); the chip adds biases to the membrane; use v_leak")
-    gain, bias, threshold = (_of_channel(x, neuron_name, what) for x, what in ((d.gain, "gains (w_in, r)"), (d.bias, "v_leak"), (d.threshold, "v_threshold")))
-    rows = (gain[:, None] * weight.reshape(len(weight), -1))
+        raise UserError(
+            f"node {name!r}: its bias enters the current, which leaks (tau_syn longer than a step); the chip adds"
+            " biases to the membrane; use v_leak"
+        )
+    gain, bias, threshold = (
+        _of_channel(x, neuron_name, what)
+        for x, what in ((d.gain, "gains (w_in, r)"), (d.bias, "v_leak"), (d.threshold, "v_threshold"))
+    )
+    rows = gain[:, None] * weight.reshape(len(weight), -1)
     bias = bias + gain * drive
-    exact = _integers(rows, WEIGHT_MIN, WEIGHT_MAX, WEIGHT_STEP) and _integers(bias, BIAS_MIN, BIAS_MAX) and _integers(threshold, 0, THRESHOLD_NEVER) \
+    exact = (
+        _integers(rows, WEIGHT_MIN, WEIGHT_MAX, WEIGHT_STEP)
+        and _integers(bias, BIAS_MIN, BIAS_MAX)
+        and _integers(threshold, 0, THRESHOLD_NEVER)
         and len(np.unique(np.rint(threshold))) == 1
+    )
     v_th = int(np.rint(threshold[0])) if exact else _threshold(rows, bias, threshold, neuron_name)
     scale = np.ones(len(rows)) if exact else v_th / threshold
     scaled, scaled_bias = rows * scale[:, None], bias * scale
     w = np.clip(np.rint(scaled / WEIGHT_STEP) * WEIGHT_STEP, WEIGHT_MIN, WEIGHT_MAX).astype(np.int16)
     b = np.clip(np.rint(scaled_bias), BIAS_MIN, BIAS_MAX).astype(np.int32)
-    decays = [np.abs(q / DECAY_ONE - x).max() / x.min() if x.any() else 0.0 for q, x in ((i_decay, d.du), (v_decay, d.dv))]
-    row = dict(exact=bool(exact), threshold=v_th, i_decay=np.unique(i_decay).tolist(), v_decay=int(v_decay.flat[0]),
-               weight_error=float(np.sqrt(((w - scaled) ** 2).sum() / max((scaled ** 2).sum(), 1e-300))), decay_error=float(max(decays)),
-               bias_error=float(np.abs(b - scaled_bias).max() / max(v_th, 1)))
+    decays = [
+        np.abs(q / DECAY_ONE - x).max() / x.min() if x.any() else 0.0 for q, x in ((i_decay, d.du), (v_decay, d.dv))
+    ]
+    row = dict(
+        exact=bool(exact),
+        threshold=v_th,
+        i_decay=np.unique(i_decay).tolist(),
+        v_decay=int(v_decay.flat[0]),
+        weight_error=float(np.sqrt(((w - scaled) ** 2).sum() / max((scaled**2).sum(), 1e-300))),
+        decay_error=float(max(decays)),
+        bias_error=float(np.abs(b - scaled_bias).max() / max(v_th, 1)),
+    )
     neuron = Neuron(_one(i_decay.ravel()), row["v_decay"], v_th, _one(b))
     return w.reshape(weight.shape), neuron, row
 
@@ -319,7 +369,11 @@ def _of_channel(x, name, what):
 
 
 def _integers(x, low, high, step=1):
-    return bool((np.abs(x / step - np.rint(x / step)) <= CLOSE * np.maximum(np.abs(x), 1)).all() and np.rint(x.min()) >= low and np.rint(x.max()) <= high)
+    return bool(
+        (np.abs(x / step - np.rint(x / step)) <= CLOSE * np.maximum(np.abs(x), 1)).all()
+        and np.rint(x.min()) >= low
+        and np.rint(x.max()) <= high
+    )
 
 
 def _threshold(rows, bias, threshold, name):
@@ -327,13 +381,20 @@ def _threshold(rows, bias, threshold, name):
     if (threshold <= 0).any():
         raise UserError(f"node {name!r}: v_threshold must be positive")
     # Rounding to even adds at most one to each weight of a sum.
-    room = ((WEIGHT_MAX, rows.max(1, initial=0)), (-WEIGHT_MIN, (-rows).max(1, initial=0)), (BIAS_MAX, np.abs(bias)),
-            (INPUT_LIMIT - rows.shape[1], np.abs(rows).sum(1)))
+    room = (
+        (WEIGHT_MAX, rows.max(1, initial=0)),
+        (-WEIGHT_MIN, (-rows).max(1, initial=0)),
+        (BIAS_MAX, np.abs(bias)),
+        (INPUT_LIMIT - rows.shape[1], np.abs(rows).sum(1)),
+    )
     with np.errstate(divide="ignore"):
         scale = np.min([np.where(value > 0, limit / np.where(value > 0, value, 1), np.inf) for limit, value in room], 0)
     v_th = int(np.floor(min(float((threshold * scale).min()), THRESHOLD_MAX)))
     if v_th < 1:
-        raise UserError(f"node {name!r}: its threshold is less than 1/{WEIGHT_MAX} of a weight or 1/{BIAS_MAX} of a bias, which the chip's integers do not reach")
+        raise UserError(
+            f"node {name!r}: its threshold is less than 1/{WEIGHT_MAX} of a weight or 1/{BIAS_MAX} of a bias, which the"
+            " chip's integers do not reach"
+        )
     return v_th
 
 
@@ -348,7 +409,9 @@ def _net(text, layers, names, rest, rows):
         says = json.loads(text)
         if says["version"] != VERSION:
             raise UserError(f"graph: its metadata {KEY!r} are of version {says['version']!r}, expected {VERSION}")
-        tokens, frames, encoder, classes, facts = (says[key] for key in ("tokens", "frames", "encoder", "classes", "facts"))
+        tokens, frames, encoder, classes, facts = (
+            says[key] for key in ("tokens", "frames", "encoder", "classes", "facts")
+        )
     except (ValueError, TypeError, KeyError) as e:
         raise UserError(f"graph: its metadata {KEY!r} are not what convert wrote ({e})") from None
     kinds = ((tokens, int), (frames, int), (encoder, dict), (classes, list), (facts, dict))
@@ -357,7 +420,9 @@ def _net(text, layers, names, rest, rows):
     if len(rest) != 2:
         raise UserError("graph: has no read-out, a Linear before the output")
     if not all(isinstance(layer, DenseLayer) for layer in layers[1:]):
-        raise UserError("graph: a net on tokens is a chain of Linear and neurons only; take the metadata out to import it as it is")
+        raise UserError(
+            "graph: a net on tokens is a chain of Linear and neurons only; take the metadata out to import it as it is"
+        )
     nodes, before = [], TOKENS
     for name, layer in zip(names, layers[1:]):
         n = layer.shape[0]

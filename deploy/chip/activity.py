@@ -1,9 +1,9 @@
-"""What happens on the chip while samples run: spikes, synaptic operations, neuron updates and messages, counted on the placed expansion.
+"""What happens on the chip while samples run: spikes, synaptic operations, neuron updates and messages, counted on the
+placed expansion.
 
-The engine gives every layer's spikes; those of the neurons inside gates and reversals, and of relays, follow from them. Samples come one after the other
-without a gap, so that every neuron is updated at every step of a sample. Times are stream times: a spike and the update that it causes
-count for the same step.
-"""
+The engine gives every layer's spikes; those of the neurons inside gates and reversals, and of relays, follow from them.
+Samples come one after the other without a gap, so that every neuron is updated at every step of a sample. Times are
+stream times: a spike and the update that it causes count for the same step."""
 
 from dataclasses import dataclass, replace
 from functools import singledispatch
@@ -11,8 +11,8 @@ from functools import singledispatch
 import numpy as np
 
 from sim import engine
-from sim.sequential import dendrite
 from sim.net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
+from sim.sequential import dendrite
 
 from .synapses import Kernel
 
@@ -27,15 +27,17 @@ class Activity:
 
     Attributes:
         samples, steps: how many, and steps of each.
-        counts: name -> number per sample. `synops`: entries of synapse lists that binary spikes made the cores work through; `graded_synops`: the
-            same for graded spikes; `zero_synops`: how many of these entries were zeros, which dense lists hold; `active_updates`: updates of neurons
-            that a spike reaches in that step, or that have a bias or a lasting state, `inactive_updates`: the others; `messages`: spikes sent to
-            cores, one for each list; `hops_ew`, `hops_ns`: tiles crossed within a chip; `spikes`: of all neurons, graded ones included.
+        counts: name -> number per sample. `synops`: entries of synapse lists that binary spikes made the cores work
+            through; `graded_synops`: the same for graded spikes; `zero_synops`: how many of these entries were zeros,
+            which dense lists hold; `active_updates`: updates of neurons that a spike reaches in that step, or that have
+            a bias or a lasting state, `inactive_updates`: the others; `messages`: spikes sent to cores, one for each
+            list; `hops_ew`, `hops_ns`: tiles crossed within a chip; `spikes`: of all neurons, graded ones included.
         layer_synops: layer -> operations on non-zero synapses, per sample.
         work: float32 [samples * steps, cores, 4], what each core does in each step, in the order of `WORK`.
         host: host line -> dict(process, lines, spikes_per_sample, peak_per_step, messages_per_sample).
         answers: messages to the host per sample.
     """
+
     samples: int
     steps: int
     counts: dict
@@ -56,7 +58,7 @@ def measure(net, expansion, placement, board, x) -> Activity:
     """
     counter = _Counter(expansion, placement, board)
     for i in range(0, len(x), BATCH):
-        counter.add(rasters(net, x[i:i + BATCH]), _reached(net, x[i:i + BATCH]))
+        counter.add(rasters(net, x[i : i + BATCH]), _reached(net, x[i : i + BATCH]))
     return counter.result(len(x))
 
 
@@ -67,7 +69,7 @@ def rasters(net, x) -> dict:
     traces = engine.run(net, x, trace="all").traces
     out = {name: traces[name] for name in (*(i.name for i in net.inputs), PHASE)}
     for node in net.nodes:
-        out |= inside(node, net, traces)             # also of nodes that the expansion leaves out, which nobody asks for
+        out |= inside(node, net, traces)  # also of nodes that the expansion leaves out, which nobody asks for
     return out
 
 
@@ -96,8 +98,14 @@ def _(node: TokenGate, net, traces):
     closed = 1 - engine.token_gate(x, node.threshold, net.tokens)[..., None]
     frame = np.arange(net.steps)[:, None] // net.tokens
     first, last = (np.broadcast_to(frame == f, closed.shape).astype(np.uint8) for f in (0, net.frames - 1))
-    at = node.name                                   # what is left at the end is wiped
-    return {f"{at}.first": first, f"{at}.last": last, f"{at}.closed": closed, f"{at}.left": closed * (1 - last), f"{at}.out": traces[at]}
+    at = node.name  # what is left at the end is wiped
+    return {
+        f"{at}.first": first,
+        f"{at}.last": last,
+        f"{at}.closed": closed,
+        f"{at}.left": closed * (1 - last),
+        f"{at}.out": traces[at],
+    }
 
 
 @inside.register
@@ -128,7 +136,9 @@ def _sequential_rasters(net, x):
 
 
 def _reached(net, x):
-    """Layer -> bool [B, K, n], which neurons of a convolution a spike reaches; the others are found from their matrices."""
+    """Layer -> bool [B, K, n], which neurons of a convolution a spike reaches; the others are found from their
+    matrices.
+    """
     if isinstance(net, Net):
         return {}
     spikes, before, out = net.run(x), None, {}
@@ -156,20 +166,25 @@ class _Counter:
         self.row, self.column = np.divmod(tile, board["tile_columns"])
         self.counts = dict.fromkeys(COUNTS, 0)
         self.layers = dict.fromkeys((p.layer for p in expansion.populations), 0)
-        self.host = {h.name: dict(process=h.process, lines=h.n, spikes_per_sample=0, peak_per_step=0, messages_per_sample=0) for h in expansion.host}
+        self.host = {
+            h.name: dict(process=h.process, lines=h.n, spikes_per_sample=0, peak_per_step=0, messages_per_sample=0)
+            for h in expansion.host
+        }
         self.work, self.answers, self.steps = [], 0, 0
 
     def add(self, spikes, reached):
         batch, self.steps = next(iter(spikes.values())).shape[:2]
         work = np.zeros((batch * self.steps, self.cores, len(WORK)), np.float32)
-        for name, p in self.populations.items():                 # relays repeat their source
+        for name, p in self.populations.items():  # relays repeat their source
             if p.role == "relay":
                 source, j = spikes[p.inputs[0].source], p.inputs[0]
                 spikes[name] = source[:, :, j.weight.indices]
         for h in self.expansion.host:
             line = self.host[h.name]
             line["spikes_per_sample"] += int(spikes[h.name].sum(dtype=np.int64))
-            line["peak_per_step"] = max(line["peak_per_step"], int(spikes[h.name].sum(2, dtype=np.int64).max(initial=0)))
+            line["peak_per_step"] = max(
+                line["peak_per_step"], int(spikes[h.name].sum(2, dtype=np.int64).max(initial=0))
+            )
         for name, p in self.populations.items():
             self._population(p, spikes, reached.get(p.layer), work)
             self.counts["spikes"] += int(spikes[name].sum(dtype=np.int64))
@@ -213,14 +228,19 @@ class _Counter:
             self.host[source]["messages_per_sample"] += total
             return
         home = self.where[source]
-        same = self.chip[home] == self.chip[core]                 # the way between chips is not public
+        same = self.chip[home] == self.chip[core]  # the way between chips is not public
         self.counts["hops_ew"] += int((sent * same) @ np.abs(self.column[home] - self.column[core]))
         self.counts["hops_ns"] += int((sent * same) @ np.abs(self.row[home] - self.row[core]))
 
     def result(self, n):
-        mean = lambda d: {k: v / n for k, v in d.items()}                 # noqa: E731
-        host = {k: {key: value / n if key.endswith("per_sample") else value for key, value in line.items()} for k, line in self.host.items()}
-        return Activity(n, self.steps, mean(self.counts), mean(self.layers), np.concatenate(self.work), host, self.answers / n)
+        mean = lambda d: {k: v / n for k, v in d.items()}  # noqa: E731
+        host = {
+            k: {key: value / n if key.endswith("per_sample") else value for key, value in line.items()}
+            for k, line in self.host.items()
+        }
+        return Activity(
+            n, self.steps, mean(self.counts), mean(self.layers), np.concatenate(self.work), host, self.answers / n
+        )
 
 
 def _cores_of_neurons(parts):

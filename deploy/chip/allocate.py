@@ -1,12 +1,15 @@
 """Places the populations of an expansion on neurocores.
 
-A population is cut into equal parts, as few as the limits of a core allow; a part is its neurons with all synapses that reach them. Two ways to place them:
+A population is cut into equal parts, as few as the limits of a core allow; a part is its neurons with all synapses that
+reach them. Two ways to place them:
 
-    separate: every part has a core of its own, and parts are powers of two: so Lava's compiler for Loihi 2 does it, according to those who have used it
-        (github.com/OzU-CAST/LoihiScalingEfficiency: one core for each process, halved until the limits hold).
-    shared: parts of several populations on one core, first fit, the longest delays first, as one of them counts for all neurons of its core, and then the
-        largest. First fit decreasing needs at most 11/9 of the optimum for one resource; with several it has no such bound, so the plan says beside it
-        what no placement could go below. A solver would gain little and cost a dependency.
+    separate: every part has a core of its own, and parts are powers of two: so Lava's compiler for Loihi 2 does it,
+        according to those who have used it (github.com/OzU-CAST/LoihiScalingEfficiency: one core for each process,
+        halved until the limits hold).
+    shared: parts of several populations on one core, first fit, the longest delays first, as one of them counts for all
+        neurons of its core, and then the largest. First fit decreasing needs at most 11/9 of the optimum for one
+        resource; with several it has no such bound, so the plan says beside it what no placement could go below. A
+        solver would gain little and cost a dependency.
 """
 
 import math
@@ -19,8 +22,17 @@ from .synapses import lists
 
 PACKINGS = ("separate", "shared")
 AXONS_OUT, DELAY_SLOTS = "axons out", "delay slots"
-SUMS = {"neurons": "neurons_per_core", "synapse bits": "synapse_bits_per_core", "axons in": "axons_in_per_core", AXONS_OUT: "axons_out_per_core"}
-SETS = {"decay profiles": "decay_profiles_per_core", "threshold profiles": "threshold_profiles_per_core", "synapse formats": "synapse_formats_per_core"}
+SUMS = {
+    "neurons": "neurons_per_core",
+    "synapse bits": "synapse_bits_per_core",
+    "axons in": "axons_in_per_core",
+    AXONS_OUT: "axons_out_per_core",
+}
+SETS = {
+    "decay profiles": "decay_profiles_per_core",
+    "threshold profiles": "threshold_profiles_per_core",
+    "synapse formats": "synapse_formats_per_core",
+}
 REMEDIES = {
     "axons in": "one neuron alone reads too many sources: let two layers sum them in two steps, or prune sources",
     "synapse bits": "one neuron alone has too many synapses: fewer inputs or fewer weight bits",
@@ -39,8 +51,10 @@ class DoesNotFit(Exception):
     def __init__(self, resource, layer, used, limit, remedy, of_whole=False):
         self.resource, self.layer, self.used, self.limit, self.remedy = resource, layer, int(used), int(limit), remedy
         who = f"the net, most of all layer {layer!r}," if of_whole else f"layer {layer!r}"
-        super().__init__(f"{who} needs {self.used:,} {resource}, the chip has {self.limit:,} ({self.used - self.limit:,} too many"
-                         + (f", {self.used / self.limit:.2f} times the limit); {remedy}" if self.limit else f"); {remedy}"))
+        super().__init__(
+            f"{who} needs {self.used:,} {resource}, the chip has {self.limit:,} ({self.used - self.limit:,} too many"
+            + (f", {self.used / self.limit:.2f} times the limit); {remedy}" if self.limit else f"); {remedy}")
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +66,7 @@ class Part:
         lists: a `Lists` for each of the population's projections.
         sums: resource -> used. sets: resource -> frozenset of what must be configured. longest_delay: of its synapses.
     """
+
     population: object
     start: int
     stop: int
@@ -65,6 +80,7 @@ class Part:
 @dataclass
 class Core:
     """What lies on one core."""
+
     parts: list = field(default_factory=list)
 
     def use(self):
@@ -80,9 +96,10 @@ class Core:
 @dataclass(frozen=True, eq=False)
 class Placement:
     """Attributes:
-        cores: list of `Core`, core k of the board is at index k.
-        lower_bound: no placement of these parts needs fewer cores.
+    cores: list of `Core`, core k of the board is at index k.
+    lower_bound: no placement of these parts needs fewer cores.
     """
+
     cores: list
     lower_bound: int
 
@@ -97,7 +114,8 @@ def limits(board) -> dict:
 
 
 def allocate(expansion: Expansion, board, packing="separate") -> Placement:
-    """Places an expansion; cores beyond those of the board are made up, so that the caller can say how many are missing.
+    """Places an expansion; cores beyond those of the board are made up, so that the caller can say how many are
+    missing.
 
     Raises:
         DoesNotFit: a single neuron exceeds a core, or the chip lacks what the net needs.
@@ -110,12 +128,17 @@ def allocate(expansion: Expansion, board, packing="separate") -> Placement:
         crowded = [name for name in parts if any(p.sums[AXONS_OUT] > limit[AXONS_OUT] for p in parts[name])]
         if not crowded:
             break
-        for name in crowded:                       # fewer neurons send fewer messages
+        for name in crowded:  # fewer neurons send fewer messages
             population = parts[name][0].population
             if len(parts[name]) == population.n:
                 worst = max(p.sums[AXONS_OUT] for p in parts[name])
-                raise DoesNotFit(AXONS_OUT, population.layer, worst, limit[AXONS_OUT],
-                                 "one neuron alone reaches too many cores: let fewer or smaller layers read it")
+                raise DoesNotFit(
+                    AXONS_OUT,
+                    population.layer,
+                    worst,
+                    limit[AXONS_OUT],
+                    "one neuron alone reaches too many cores: let fewer or smaller layers read it",
+                )
             parts[name] = cut(population, limit, packing, 2 * len(parts[name]))
     every = [p for name in parts for p in parts[name]]
     cores = pack(every, limit) if packing == "shared" else [Core([p]) for p in every]
@@ -126,21 +149,36 @@ def check_formats(expansion, board):
     """Raises `DoesNotFit` where a number format of the net is none of the chip's."""
     for p in expansion.populations:
         if p.graded and board["message_bits"] == 0:
-            raise DoesNotFit("bits of a graded spike", p.layer, 24, 0,
-                             "Loihi 2 has graded spikes; without token gates and a graded read-out the net needs none")
+            raise DoesNotFit(
+                "bits of a graded spike",
+                p.layer,
+                24,
+                0,
+                "Loihi 2 has graded spikes; without token gates and a graded read-out the net needs none",
+            )
         for j in p.inputs:
             if j.weight_bits > board["weight_bits"]:
-                raise DoesNotFit("weight bits", p.layer, j.weight_bits, board["weight_bits"], "quantize the layer further")
+                raise DoesNotFit(
+                    "weight bits", p.layer, j.weight_bits, board["weight_bits"], "quantize the layer further"
+                )
             if j.delay > board["max_delay"]:
                 raise DoesNotFit("synaptic delay", p.layer, j.delay, board["max_delay"], "shorten the layer's delays")
 
 
 def cut(population, limit, packing, at_least=1):
-    """The population as the fewest equal parts (a power of two of them if separate) that each fit a core, but not fewer than `at_least`."""
+    """The population as the fewest equal parts (a power of two of them if separate) that each fit a core, but not fewer
+    than `at_least`.
+    """
     one = part(population, 0, 1)
     for resource, used in Core([one]).use().items():
         if used > limit[resource]:
-            raise DoesNotFit(resource, population.layer, used, limit[resource], REMEDIES.get(resource, "one neuron alone exceeds a core"))
+            raise DoesNotFit(
+                resource,
+                population.layer,
+                used,
+                limit[resource],
+                REMEDIES.get(resource, "one neuron alone exceeds a core"),
+            )
     whole = part(population, 0, population.n)
     use = Core([whole]).use()
     # What is shared out exactly; the axons that come in may be as many for half the neurons.
@@ -153,7 +191,13 @@ def cut(population, limit, packing, at_least=1):
             return parts
         if k == population.n:
             resource, used = worst
-            raise DoesNotFit(resource, population.layer, used, limit[resource], REMEDIES.get(resource, "one neuron alone exceeds a core"))
+            raise DoesNotFit(
+                resource,
+                population.layer,
+                used,
+                limit[resource],
+                REMEDIES.get(resource, "one neuron alone exceeds a core"),
+            )
         k = 2 * k if packing == "separate" else k + max(1, k // 8)
 
 
@@ -168,14 +212,36 @@ def cut_into(population, k, whole=None):
 def part(population, start, stop) -> Part:
     """The neurons start..stop (in cutting order) with all that reaches them."""
     found = tuple(lists(j.weight, start, stop, j.stored_bits, j.delay > 0) for j in population.inputs)
-    formats = frozenset((f.encoding, j.stored_bits, j.exponent, j.delay > 0, j.graded) for f, j in zip(found, population.inputs))
-    sums = {"neurons": stop - start, "synapse bits": sum(f.bits for f in found), "axons in": sum(f.axons for f in found)}
-    sets = {"decay profiles": population.decays, "threshold profiles": frozenset([population.v_th]), "synapse formats": formats}
-    return Part(population, start, stop, order(population)[start:stop], found, sums, sets, max((j.delay for j in population.inputs), default=0))
+    formats = frozenset(
+        (f.encoding, j.stored_bits, j.exponent, j.delay > 0, j.graded) for f, j in zip(found, population.inputs)
+    )
+    sums = {
+        "neurons": stop - start,
+        "synapse bits": sum(f.bits for f in found),
+        "axons in": sum(f.axons for f in found),
+    }
+    sets = {
+        "decay profiles": population.decays,
+        "threshold profiles": frozenset([population.v_th]),
+        "synapse formats": formats,
+    }
+    return Part(
+        population,
+        start,
+        stop,
+        order(population)[start:stop],
+        found,
+        sums,
+        sets,
+        max((j.delay for j in population.inputs), default=0),
+    )
 
 
 def count_axons_out(parts):
-    """The same parts with the axons that leave them: for every neuron one for each list that it must reach, that is for each projection and part."""
+    """The same parts with the axons that leave them:
+
+    for every neuron one for each list that it must reach, that is for each projection and part.
+    """
     reach = {}
     for p in (p for name in parts for p in parts[name]):
         for j, found in zip(p.population.inputs, p.lists):
@@ -188,8 +254,12 @@ def count_axons_out(parts):
 
 
 def pack(parts, limit):
-    """First fit decreasing: the parts by their longest delay and then their largest share of a core, each on the first core that can still take it."""
-    share = lambda p: max(used / limit[r] for r, used in Core([p]).use().items())          # noqa: E731
+    """First fit decreasing:
+
+    the parts by their longest delay and then their largest share of a core, each on the first core that can still take
+    it.
+    """
+    share = lambda p: max(used / limit[r] for r, used in Core([p]).use().items())  # noqa: E731
     cores = []
     for p in sorted(parts, key=lambda p: (p.longest_delay, share(p)), reverse=True):
         home = next((c for c in cores if all(used <= limit[r] for r, used in Core([*c.parts, p]).use().items())), None)

@@ -10,9 +10,23 @@ from . import tomlfile
 FOLDER = Path(__file__).parent / "chips"
 STATUSES = ("published", "conflicting", "inferred", "unknown")
 LIMITS = (
-    "chips", "cores_per_chip", "neurons_per_core", "synapse_bits_per_core", "axons_in_per_core", "axons_out_per_core", "decay_profiles_per_core",
-    "threshold_profiles_per_core", "synapse_formats_per_core", "max_delay", "delay_slots_per_core", "weight_bits", "message_bits", "cores_per_tile",
-    "tile_columns", "io_spikes_per_step")
+    "chips",
+    "cores_per_chip",
+    "neurons_per_core",
+    "synapse_bits_per_core",
+    "axons_in_per_core",
+    "axons_out_per_core",
+    "decay_profiles_per_core",
+    "threshold_profiles_per_core",
+    "synapse_formats_per_core",
+    "max_delay",
+    "delay_slots_per_core",
+    "weight_bits",
+    "message_bits",
+    "cores_per_tile",
+    "tile_columns",
+    "io_spikes_per_step",
+)
 MAY_BE_ABSENT = {"io_spikes_per_step"}
 VALUE_MAX = 1 << 40
 
@@ -24,10 +38,11 @@ class Limit:
     Attributes:
         value: an integer; None if nothing is public and nothing stands in: such a limit is not checked.
         unit: of the value.
-        status: "published"; "conflicting": sources differ, the most cautious figure is used; "inferred": our reading of something published;
-            "unknown": not public, the value (if any) is another chip's.
+        status: "published"; "conflicting": sources differ, the most cautious figure is used; "inferred": our reading of
+            something published; "unknown": not public, the value (if any) is another chip's.
         source: where it stands.
     """
+
     name: str
     value: int | None
     unit: str
@@ -38,6 +53,7 @@ class Limit:
 @dataclass(frozen=True)
 class Board:
     """A target. `board["neurons_per_core"]` is the value of a limit."""
+
     name: str
     title: str
     limits: dict
@@ -52,7 +68,10 @@ class Board:
 
 def names() -> list:
     """The boards that come with this package, smallest first."""
-    return [b.name for b in sorted((load(p.stem) for p in FOLDER.glob("*.toml")), key=lambda b: (b["message_bits"] > 0, b.cores))]
+    return [
+        b.name
+        for b in sorted((load(p.stem) for p in FOLDER.glob("*.toml")), key=lambda b: (b["message_bits"] > 0, b.cores))
+    ]
 
 
 def load(name) -> Board:
@@ -65,7 +84,10 @@ def load(name) -> Board:
     if "/" in str(name) or str(name).endswith((".toml", ".yaml", ".yml")):
         path = Path(name)
     elif not path.exists():
-        raise UserError(f"no board {name!r}; there are {', '.join(names())}, or give the path of a .toml file like those in deploy/chips")
+        raise UserError(
+            f"no board {name!r}; there are {', '.join(names())}, or give the path of a .toml file like those in"
+            " deploy/chips"
+        )
     content = tomlfile.read(path)
     unknown = set(content) - {"title", "extends", "limits"}
     if unknown:
@@ -77,7 +99,10 @@ def load(name) -> Board:
         base = load(content["extends"]).limits
     entries = content.get("limits", {})
     if not isinstance(entries, dict) or set(entries) - set(LIMITS):
-        raise UserError(f"{path}: limits has the unknown entry {sorted(set(entries) - set(LIMITS))[0]!r}, known are {', '.join(LIMITS)}")
+        raise UserError(
+            f"{path}: limits has the unknown entry {sorted(set(entries) - set(LIMITS))[0]!r}, known are"
+            f" {', '.join(LIMITS)}"
+        )
     limits = base | {key: _limit(path, key, value) for key, value in entries.items()}
     missing = [key for key in LIMITS if key not in limits]
     if missing:
@@ -93,7 +118,12 @@ def _limit(path, name, entry):
     if status not in STATUSES:
         raise UserError(f"{where}: status is {status!r}, expected one of {', '.join(STATUSES)}")
     lowest = 0 if name in ("message_bits", "max_delay") else 1
-    if value is None and name not in MAY_BE_ABSENT or value is not None and (type(value) is not int or not lowest <= value <= VALUE_MAX):
+    if (
+        value is None
+        and name not in MAY_BE_ABSENT
+        or value is not None
+        and (type(value) is not int or not lowest <= value <= VALUE_MAX)
+    ):
         raise UserError(f"{where}: value is {value!r}, expected an integer of at least {lowest}")
     if not all(isinstance(entry.get(key), str) and entry[key] for key in ("unit", "source")):
         raise UserError(f"{where}: needs a unit and a source")

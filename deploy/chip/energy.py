@@ -10,13 +10,12 @@ A table is a TOML (or YAML) file::
     [energy_pj]                    # picojoules each; any of the counts of `deploy.chip.activity.COUNTS`
     synops = 23.6
 
-    [time_ns]                      # nanoseconds each, one after the other on a core; without this section no time is given
-    synops = 3.5
-    barrier_one_tile = 113.0       # once a step, growing linearly with the tiles in use
+    [time_ns]                      # nanoseconds each, one after the other on a core; without this section no time is
+    given synops = 3.5 barrier_one_tile = 113.0       # once a step, growing linearly with the tiles in use
     barrier_32_tiles = 465.0
 
-`dense_macs` is the price of a multiply-accumulate of a net with the same matrices and real-valued activations: a comparison, not part of the sum.
-"""
+`dense_macs` is the price of a multiply-accumulate of a net with the same matrices and real-valued activations: a
+comparison, not part of the sum."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ TILES = 32
 @dataclass(frozen=True)
 class Table:
     """Prices. energy_pj, time_ns: count -> price; time_ns is empty if the table has no times."""
+
     name: str
     title: str
     source: str
@@ -58,7 +58,10 @@ def load(name) -> Table:
     """
     path = Path(name) if Path(str(name)).suffix else FOLDER / f"{name}.toml"
     if not Path(str(name)).suffix and not path.exists():
-        raise UserError(f"no cost table {name!r}; there are {', '.join(names())}, or give the path of a .toml or .yaml file like those in deploy/tables")
+        raise UserError(
+            f"no cost table {name!r}; there are {', '.join(names())}, or give the path of a .toml or .yaml file like"
+            " those in deploy/tables"
+        )
     content = tomlfile.read(path)
     allowed = {"title": str, "source": str, "leaves_out": list, "assumes": list, "energy_pj": dict, "time_ns": dict}
     for key, value in content.items():
@@ -72,8 +75,15 @@ def load(name) -> Table:
     _prices(path, "energy_pj", content["energy_pj"], {*COUNTS, DENSE})
     time = content.get("time_ns", {})
     _prices(path, "time_ns", time, {*WORK, *BARRIER})
-    return Table(path.stem, content["title"], content["source"], tuple(map(str, content["leaves_out"])), tuple(map(str, content.get("assumes", ()))),
-                 content["energy_pj"], time)
+    return Table(
+        path.stem,
+        content["title"],
+        content["source"],
+        tuple(map(str, content["leaves_out"])),
+        tuple(map(str, content.get("assumes", ()))),
+        content["energy_pj"],
+        time,
+    )
 
 
 def _prices(path, section, prices, known):
@@ -103,8 +113,14 @@ def cost(table: Table, activity, tiles, dense_macs=None) -> dict:
     ann = table.energy_pj.get(DENSE)
     energy = sum(parts.values())
     return {
-        "table": table.name, "title": table.title, "source": table.source, "leaves_out": list(table.leaves_out), "assumes": list(table.assumes),
-        "energy_j_per_sample": energy, "energy_j_by_operation": parts, "seconds_per_sample": seconds,
+        "table": table.name,
+        "title": table.title,
+        "source": table.source,
+        "leaves_out": list(table.leaves_out),
+        "assumes": list(table.assumes),
+        "energy_j_per_sample": energy,
+        "energy_j_by_operation": parts,
+        "seconds_per_sample": seconds,
         "power_w": energy / seconds if seconds else None,
         "dense_equivalent_j_per_sample": None if ann is None or dense_macs is None else ann * dense_macs * 1e-12,
     }

@@ -1,9 +1,10 @@
-"""What a net needs on the chip: its stock expansion as populations of neurons and projections between them, without Lava.
+"""What a net needs on the chip: its stock expansion as populations of neurons and projections between them, without
+Lava.
 
-The expansion is that of `sim.lava.stock`, process by process (a test compares the two): neurons with one current decay are a population; a token gate is
-a loop that counts, a neuron that closes it, and its outputs; a reversal is an AND for each token and channel and an output; paths that must wait longer than
-a synapse can delay pass through relay neurons. The encoder, the token phase, the lines of gates and the sum over the read-out stay with the host.
-"""
+The expansion is that of `sim.lava.stock`, process by process (a test compares the two): neurons with one current decay
+are a population; a token gate is a loop that counts, a neuron that closes it, and its outputs; a reversal is an AND for
+each token and channel and an output; paths that must wait longer than a synapse can delay pass through relay neurons.
+The encoder, the token phase, the lines of gates and the sum over the read-out stay with the host."""
 
 from dataclasses import dataclass
 from functools import cached_property, singledispatch
@@ -11,19 +12,19 @@ from functools import cached_property, singledispatch
 import numpy as np
 from scipy import sparse
 
-from sim.netx.describe import weight_bits
 from sim.gates import digits, gate_threshold
 from sim.integer import DECAY_ONE, WEIGHT_STEP
-from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer
 from sim.net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
+from sim.netx.describe import weight_bits
 from sim.schedule import GATE_STEPS, edge_delays, latencies
+from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer
 
 from .synapses import Kernel, count, stored_bits, values
 
 MAX_DELAY = 62
 HOP = MAX_DELAY + 1
 W = WEIGHT_STEP
-LOGIC = (DECAY_ONE, DECAY_ONE - 1)          # decays of neurons that forget at once
+LOGIC = (DECAY_ONE, DECAY_ONE - 1)  # decays of neurons that forget at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Projection:
         delay: the longest delay in it, 0..62.
         graded: its source sends graded spikes.
     """
+
     source: str
     weight: object
     delay: int = 0
@@ -71,6 +73,7 @@ class Population:
         graded: its output is graded.
         biased: bool [n], neurons with a bias; None for none.
     """
+
     name: str
     layer: str
     role: str
@@ -83,7 +86,10 @@ class Population:
 
     @property
     def busy(self):
-        """bool [n]: neurons that do something in every step, spikes or none, as they have a bias or a state that lasts."""
+        """bool [n]:
+
+        neurons that do something in every step, spikes or none, as they have a bias or a state that lasts.
+        """
         lasting = any(u < DECAY_ONE or v < DECAY_ONE - 1 for u, v in self.decays)
         return np.full(self.n, lasting) if self.biased is None else self.biased | lasting
 
@@ -91,6 +97,7 @@ class Population:
 @dataclass(frozen=True)
 class HostLine:
     """Spikes that the host sends, `n` lines; process: what makes them."""
+
     name: str
     n: int
     process: str
@@ -104,8 +111,10 @@ class Expansion:
     Attributes:
         outputs: layer name -> tuple of (population or host line, the layer's neurons that it holds, int array).
         readout: name of the population whose messages the host sums, or None.
-        steps: chip steps a sample takes, None if the net does not say. latency: steps from a stream step's input to the net's answer.
+        steps: chip steps a sample takes, None if the net does not say. latency: steps from a stream step's input to the
+            net's answer.
     """
+
     populations: tuple
     host: tuple
     outputs: dict
@@ -135,7 +144,10 @@ class _Builder:
     def __init__(self, net):
         self.net, self.delays = net, edge_delays(net)
         self.populations, self.outputs, self._relayed = [], {}, {}
-        self.host = [HostLine(i.name, i.size, "encoder, tokens of each frame reversed" if i.backward else "encoder") for i in net.inputs]
+        self.host = [
+            HostLine(i.name, i.size, "encoder, tokens of each frame reversed" if i.backward else "encoder")
+            for i in net.inputs
+        ]
         self.host.append(HostLine(PHASE, net.tokens, "token phase, one line on at every step"))
         for line in self.host:
             self.outputs[line.name] = ((line.name, np.arange(line.n)),)
@@ -157,13 +169,19 @@ class _Builder:
     def relay(self, population, index, layer, hop):
         n = len(index)
         origin = population.split("+")[0]
-        name, _ = self.add(f"{origin}+{HOP * hop}", layer, "relay", n, [Projection(population, _identity(n), MAX_DELAY)])
+        name, _ = self.add(
+            f"{origin}+{HOP * hop}", layer, "relay", n, [Projection(population, _identity(n), MAX_DELAY)]
+        )
         return name, index
 
     def synapses(self, node, rows):
         out = []
         for s in node.synapses:
-            sources, delay = (self.outputs[PHASE], 0) if s.source == PHASE else self.source(s.source, self.delays[s.source, node.name])
+            sources, delay = (
+                (self.outputs[PHASE], 0)
+                if s.source == PHASE
+                else self.source(s.source, self.delays[s.source, node.name])
+            )
             out += [Projection(p, s.weight[np.ix_(rows, index)], delay) for p, index in sources]
         return out
 
@@ -174,7 +192,7 @@ def _expand_net(net):
     for node in reversed(net.nodes):
         needed.update(node.sources if node.name in needed else ())
     for node in net.nodes:
-        if node.name in needed:                       # what does not reach the read-out is not put on the chip
+        if node.name in needed:  # what does not reach the read-out is not put on the chip
             b.outputs[node.name] = _node(node, b)
     readout = net.nodes[-1].name
     return Expansion(tuple(b.populations), tuple(b.host), b.outputs, readout, net.steps, latencies(net)[readout])
@@ -191,27 +209,45 @@ def _(node: Cuba, b):
     for i_decay in decays:
         rows = np.flatnonzero(node.i_decay == i_decay)
         name = node.name if len(decays) == 1 else f"{node.name}[{i_decay}]"
-        b.add(name, node.name, "layer", len(rows), b.synapses(node, rows), (int(i_decay), node.v_decay), node.v_th, biased=node.bias[rows] != 0)
+        b.add(
+            name,
+            node.name,
+            "layer",
+            len(rows),
+            b.synapses(node, rows),
+            (int(i_decay), node.v_decay),
+            node.v_th,
+            biased=node.bias[rows] != 0,
+        )
         out.append((name, rows))
     return tuple(out)
 
 
 @_node.register
 def _(node: Readout, b):
-    return (b.add(node.name, node.name, "layer", node.size, b.synapses(node, np.arange(node.size)), v_th=0, graded=True),)
+    return (
+        b.add(node.name, node.name, "layer", node.size, b.synapses(node, np.arange(node.size)), v_th=0, graded=True),
+    )
 
 
 @_node.register
 def _(node: TokenGate, b):
     n, size = b.net.tokens, node.size
-    at = lambda part: f"{node.name}.{part}"          # noqa: E731
-    b.host += [HostLine(at("first"), 1, "gate line, on in a sample's first frame"), HostLine(at("last"), 1, "gate line, on in a sample's last frame")]
-    add = lambda part, role, n, inputs, **more: b.add(at(part), node.name, role, n, inputs, **more)[0]      # noqa: E731
+    at = lambda part: f"{node.name}.{part}"  # noqa: E731
+    b.host += [
+        HostLine(at("first"), 1, "gate line, on in a sample's first frame"),
+        HostLine(at("last"), 1, "gate line, on in a sample's last frame"),
+    ]
+    add = lambda part, role, n, inputs, **more: b.add(at(part), node.name, role, n, inputs, **more)[0]  # noqa: E731
     hops, rest = divmod(n - 1, HOP)
     relays = [f"left+{HOP * (hop + 1)}" for hop in range(hops)]
     loop = at((["left"] + relays)[-1])
     threshold = gate_threshold(node, b.net)
-    counting = [*(Projection(p, np.full((1, len(index)), -1, np.int16)) for p, index in b.outputs[node.source]), _count(loop, rest), *_number(at("first"), threshold)]
+    counting = [
+        *(Projection(p, np.full((1, len(index)), -1, np.int16)) for p, index in b.outputs[node.source]),
+        _count(loop, rest),
+        *_number(at("first"), threshold),
+    ]
     left = add("left", "gate", 1, [*counting, *_number(at("last"), -threshold)], v_th=0, graded=True)
     for relay in relays:
         left = add(relay, "relay", 1, [_count(left, MAX_DELAY)], v_th=0, graded=True)
@@ -228,7 +264,9 @@ def _count(source, delay):
 def _number(line, value):
     """What a host line adds, in weights that the chip takes."""
     sign = 1 if value > 0 else -1
-    return [Projection(line, np.array([[sign * digit << exponent]], np.int16)) for digit, exponent in digits(abs(value))]
+    return [
+        Projection(line, np.array([[sign * digit << exponent]], np.int16)) for digit, exponent in digits(abs(value))
+    ]
 
 
 @_node.register
@@ -262,7 +300,10 @@ def _wires(rows, columns, shape):
 
 
 def order(population):
-    """The neurons of a population in the order in which it is cut into parts: for a convolution pixel after pixel, all channels of one together."""
+    """The neurons of a population in the order in which it is cut into parts:
+
+    for a convolution pixel after pixel, all channels of one together.
+    """
     kernels = [j.weight for j in population.inputs if isinstance(j.weight, Kernel)]
     if not kernels:
         return np.arange(population.n)
@@ -289,7 +330,10 @@ def _longest(delay):
 
 @singledispatch
 def _layer(layer, source, late):
-    """(list of (population, the layer's neurons in it), host lines); source: what the layer reads, as in `Expansion.outputs`; late: its axon delay."""
+    """(list of (population, the layer's neurons in it), host lines); source:
+
+    what the layer reads, as in `Expansion.outputs`; late: its axon delay.
+    """
     raise TypeError(type(layer).__name__)
 
 
@@ -309,14 +353,18 @@ def _(layer: InputLayer, source, late):
 
 @_layer.register
 def _(layer: ConvLayer, source, late):
-    kernel = Kernel(layer.weight, layer.in_shape, layer.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
+    kernel = Kernel(
+        layer.weight, layer.in_shape, layer.shape, layer.stride, layer.padding, layer.dilation, layer.groups
+    )
     return [_whole(layer, int(np.prod(layer.shape)), Projection(source[0][0], kernel, late))], []
 
 
 def _whole(layer, n, projection):
     """A layer as one population, whatever decays it has: no stock process holds several, but its parts may."""
     decays = frozenset((int(d), layer.neuron.v_decay) for d in np.unique(layer.neuron.i_decay))
-    return Population(layer.name, layer.name, "layer", n, decays, layer.neuron.v_th, (projection,), biased=_biased(layer)), np.arange(n)
+    return Population(
+        layer.name, layer.name, "layer", n, decays, layer.neuron.v_th, (projection,), biased=_biased(layer)
+    ), np.arange(n)
 
 
 def _biased(layer):
@@ -335,6 +383,19 @@ def _(layer: DenseLayer, source, late):
         inputs = [Projection(p, layer.weight[np.ix_(rows, index)], delay) for p, index in source]
         if layer.recurrent is not None:
             inputs += [Projection(p, layer.recurrent[np.ix_(rows, index)]) for p, index in named]
-        out.append((Population(name, layer.name, "layer", len(rows), frozenset([(int(d), layer.neuron.v_decay)]), layer.neuron.v_th, tuple(inputs),
-                               biased=_biased(layer)[rows]), rows))
+        out.append(
+            (
+                Population(
+                    name,
+                    layer.name,
+                    "layer",
+                    len(rows),
+                    frozenset([(int(d), layer.neuron.v_decay)]),
+                    layer.neuron.v_th,
+                    tuple(inputs),
+                    biased=_biased(layer)[rows],
+                ),
+                rows,
+            )
+        )
     return out, []

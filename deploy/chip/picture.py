@@ -10,7 +10,8 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def draw(plan, board, path):
-    """Writes the picture of a plan (`deploy.chip.plan.plan`) that has been placed; the format follows the suffix: .png, .svg or .pdf.
+    """Writes the picture of a plan (`deploy.chip.plan.plan`) that has been placed; the format follows the suffix: .png,
+    .svg or .pdf.
 
     Raises:
         UserError: another suffix, or the file cannot be written.
@@ -36,7 +37,7 @@ def draw(plan, board, path):
         ax.axis("off")
         if chip >= shown:
             continue
-        used = plan["cores"][chip * per_chip:(chip + 1) * per_chip]
+        used = plan["cores"][chip * per_chip : (chip + 1) * per_chip]
         for k in range(per_chip):
             tile, inside = divmod(k, board["cores_per_tile"])
             x, y = tile % tiles * (side + 0.3) + inside % side, -(tile // tiles) * (side + 0.3) - inside // side
@@ -44,13 +45,19 @@ def draw(plan, board, path):
             if k < len(used):
                 colour = colours[layer_of[max(used[k]["parts"], key=lambda p: p["neurons"])["population"]]]
                 ax.add_patch(Rectangle((x, y), 0.9, 0.9, facecolor=colour, alpha=0.3, linewidth=0))
-                ax.add_patch(Rectangle((x, y), 0.9, 0.9 * min(1.0, max(used[k]["share"].values())), facecolor=colour, linewidth=0))
+                ax.add_patch(
+                    Rectangle(
+                        (x, y), 0.9, 0.9 * min(1.0, max(used[k]["share"].values())), facecolor=colour, linewidth=0
+                    )
+                )
         ax.autoscale_view()
         ax.set_title(f"chip {chip}: {len(used)} of {per_chip} cores", fontsize=9)
     more = plan["chips_used"] - shown
     fit = "fits" if plan["fits"] else "does not fit"
     hidden = f" ({more} more chips not shown)" if more > 0 else ""
-    figure.suptitle(f"{plan['title']}: {plan['cores_used']:,} of {plan['cores_available']:,} cores, {fit}{hidden}", fontsize=10)
+    figure.suptitle(
+        f"{plan['title']}: {plan['cores_used']:,} of {plan['cores_available']:,} cores, {fit}{hidden}", fontsize=10
+    )
     figure.supxlabel("filled: the resource used most on each core; the order of cores on the chip is ours", fontsize=7)
     labels = [Patch(color=colour, label=layer) for layer, colour in list(colours.items())[:40]]
     figure.legend(handles=labels, loc="outside right upper", fontsize=6, ncols=1 if len(labels) < 22 else 2)

@@ -1,9 +1,9 @@
 """Synapses as the chip stores them: one list for each source neuron and core, in 64-bit words, dense or sparse.
 
-A list holds up to 64 synapses behind a header of 10 bits; a synapse takes its weight, six bits of delay where the projection has delays, and, if the list is
-sparse, the index of its target. Dense lists name no target and therefore hold zeros, too. Lists start on a word. This is Loihi 1's layout as NengoLoihi
-counts it (github.com/nengo/nengo-loihi, block.py, `bits_per_axon`); Loihi 2's is not public.
-"""
+A list holds up to 64 synapses behind a header of 10 bits; a synapse takes its weight, six bits of delay where the
+projection has delays, and, if the list is sparse, the index of its target. Dense lists name no target and therefore
+hold zeros, too. Lists start on a word. This is Loihi 1's layout as NengoLoihi counts it (github.com/nengo/nengo-loihi,
+block.py, `bits_per_axon`); Loihi 2's is not public."""
 
 from dataclasses import dataclass
 from functools import singledispatch
@@ -13,7 +13,7 @@ from scipy import sparse
 
 WORD, HEADER, BLOCK, DELAY_BITS = 64, 10, 64, 6
 WEIGHT_SIZES = (1, 2, 3, 4, 5, 6, 8, 9)
-INDEX_SIZES = (6, 7, 8, 9, 10, 11, 12, 13)     # 13: for the 8,192 neurons of a Loihi 2 core; Loihi 1 ends at 12
+INDEX_SIZES = (6, 7, 8, 9, 10, 11, 12, 13)  # 13: for the 8,192 neurons of a Loihi 2 core; Loihi 1 ends at 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +25,9 @@ class Kernel:
         in_shape, out_shape: (channels, height, width).
         stride, padding, dilation: (vertical, horizontal).
 
-    Neuron number u of the target, in the order in which it is cut, is channel u % channels_out of pixel u // channels_out.
-    """
+    Neuron number u of the target, in the order in which it is cut, is channel u % channels_out of pixel u //
+    channels_out."""
+
     weight: np.ndarray
     in_shape: tuple
     out_shape: tuple
@@ -51,6 +52,7 @@ class Lists:
         entries: int64 [sources], entries that a spike of each source makes the core work through.
         nonzero: int64 [sources], those of them that are not 0.
     """
+
     axons: int
     bits: int
     encoding: str
@@ -67,7 +69,7 @@ def list_bits(entries, per_entry):
     """Memory of lists with so many entries each, elementwise: whole words, a header for every 64 synapses."""
     entries = np.asarray(entries, np.int64)
     blocks, rest = np.divmod(entries, BLOCK)
-    words = lambda n: -(-(n * per_entry + HEADER) // WORD)      # noqa: E731
+    words = lambda n: -(-(n * per_entry + HEADER) // WORD)  # noqa: E731
     return WORD * (blocks * words(BLOCK) + np.where(rest > 0, words(rest), 0))
 
 
@@ -79,7 +81,10 @@ def index_bits(n):
 
 @singledispatch
 def lists(weight, start, stop, bits, delayed):
-    """The `Lists` of target neurons start..stop; bits: of a stored weight; delayed: whether the projection has delays."""
+    """The `Lists` of target neurons start..stop; bits:
+
+    of a stored weight; delayed: whether the projection has delays.
+    """
     raise TypeError(type(weight).__name__)
 
 
@@ -103,7 +108,9 @@ def _(weight: np.ndarray, start, stop, bits, delayed):
 
 @lists.register(sparse.csr_matrix)
 def _(weight, start, stop, bits, delayed):
-    nonzero = np.bincount(weight.indices[weight.indptr[start]:weight.indptr[stop]], minlength=weight.shape[1]).astype(np.int64)
+    nonzero = np.bincount(weight.indices[weight.indptr[start] : weight.indptr[stop]], minlength=weight.shape[1]).astype(
+        np.int64
+    )
     return _cheaper(nonzero, stop - start, bits + DELAY_BITS * delayed)
 
 
@@ -145,7 +152,9 @@ def _(weight: Kernel):
 @count.register
 def _(weight: Kernel):
     reach = _targets(weight) >= 0
-    per_place = np.count_nonzero(weight.weight, axis=(0, 1)).ravel()      # every group's channels see every place of the kernel
+    per_place = np.count_nonzero(
+        weight.weight, axis=(0, 1)
+    ).ravel()  # every group's channels see every place of the kernel
     places = int(reach.sum()) * weight.weight.shape[0] * weight.weight.shape[1]
     return places, int(reach.sum(0) @ per_place)
 
@@ -158,31 +167,54 @@ def _(weight: Kernel, start, stop, bits, delayed):
     # What a pixel contributes: all channels (code 1), or those of the cut pixel at the start (2) or at the end (3).
     kinds = np.zeros((4, channels), bool)
     kinds[1] = True
-    kinds[2, start - first * channels:] = True
-    kinds[3, :stop - last * channels] = True
+    kinds[2, start - first * channels :] = True
+    kinds[3, : stop - last * channels] = True
     if first == last:
         kinds[2] &= kinds[3]
-    code = np.zeros(weight.out_shape[1] * weight.out_shape[2] + 1, np.int8)          # the last entry: no pixel
-    code[first:last + 1] = 1
+    code = np.zeros(weight.out_shape[1] * weight.out_shape[2] + 1, np.int8)  # the last entry: no pixel
+    code[first : last + 1] = 1
     code[first] = 2
     if last > first:
         code[last] = 3
-    signature = code[_targets(weight)]                                               # [in pixels, kernel places]
+    signature = code[_targets(weight)]  # [in pixels, kernel places]
     patterns, which = np.unique(signature, axis=0, return_inverse=True)
-    which = which.ravel()                                                            # numpy 2.0 gives it two axes
-    per_kind = kinds.reshape(4, weight.groups, out_group).sum(2)                     # channels a pixel contributes to each group
-    entries = per_kind[patterns].sum(1)                                              # [patterns, groups]
-    taps = np.stack([np.stack([np.count_nonzero(weight.weight[g * out_group:(g + 1) * out_group][kind[g * out_group:(g + 1) * out_group]], axis=0)
-                               .reshape(per_group, -1) for g in range(weight.groups)]) for kind in kinds])     # [4, groups, in channels, places]
-    nonzero = sum(taps[patterns[:, place], :, :, place] for place in range(patterns.shape[1]))                  # [patterns, groups, in channels]
+    which = which.ravel()  # numpy 2.0 gives it two axes
+    per_kind = kinds.reshape(4, weight.groups, out_group).sum(2)  # channels a pixel contributes to each group
+    entries = per_kind[patterns].sum(1)  # [patterns, groups]
+    taps = np.stack(
+        [
+            np.stack(
+                [
+                    np.count_nonzero(
+                        weight.weight[g * out_group : (g + 1) * out_group][kind[g * out_group : (g + 1) * out_group]],
+                        axis=0,
+                    ).reshape(per_group, -1)
+                    for g in range(weight.groups)
+                ]
+            )
+            for kind in kinds
+        ]
+    )  # [4, groups, in channels, places]
+    nonzero = sum(
+        taps[patterns[:, place], :, :, place] for place in range(patterns.shape[1])
+    )  # [patterns, groups, in channels]
     memory = int(list_bits(entries, bits + DELAY_BITS * delayed + index_bits(stop - start)).sum()) * per_group
     # Sources are in the order channel, row, column, a group's channels together.
     entries = np.repeat(entries[which].T, per_group, axis=0).ravel()
-    return Lists(int(np.count_nonzero(entries)), memory, "shared", entries, nonzero[which].transpose(1, 2, 0).reshape(entries.shape))
+    return Lists(
+        int(np.count_nonzero(entries)),
+        memory,
+        "shared",
+        entries,
+        nonzero[which].transpose(1, 2, 0).reshape(entries.shape),
+    )
 
 
 def _targets(kernel):
-    """int [in pixels, kernel places]: the output pixel that an input pixel reaches through each place of the kernel, -1 for none."""
+    """int [in pixels, kernel places]:
+
+    the output pixel that an input pixel reaches through each place of the kernel, -1 for none.
+    """
     (_, height, width), (_, out_height, out_width) = kernel.in_shape, kernel.out_shape
     k_height, k_width = kernel.weight.shape[2:]
     rows = _axis(height, out_height, k_height, kernel.stride[0], kernel.padding[0], kernel.dilation[0])

@@ -28,7 +28,7 @@ def read(path) -> dict:
 def _toml(text, path):
     try:
         import tomllib
-    except ModuleNotFoundError:             # Python 3.10
+    except ModuleNotFoundError:  # Python 3.10
         import tomli as tomllib
     try:
         return tomllib.loads(text)
@@ -40,7 +40,9 @@ def _yaml(text, path):
     try:
         import yaml
     except ModuleNotFoundError:
-        raise UserError(f"{path}: reading YAML takes PyYAML (pip install pyyaml); the same table as .toml needs nothing") from None
+        raise UserError(
+            f"{path}: reading YAML takes PyYAML (pip install pyyaml); the same table as .toml needs nothing"
+        ) from None
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as e:

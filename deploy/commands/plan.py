@@ -12,26 +12,52 @@ from sim.base.errors import UserError
 
 @click.command(epilog="Example: python -m deploy plan runs/digits-tiny/model.net --board oheo-gulch --picture plan.png")
 @click.argument("net")
-@click.option("--board", default="oheo-gulch", show_default=True,
-              help="loihi1, oheo-gulch, kapoho-point, hala-point, or a .toml file like those in deploy/chips.")
-@click.option("--packing", type=click.Choice(["separate", "shared"]), default="separate", show_default=True,
-              help="A core for each piece of a layer, as Lava's compiler places them, or several pieces on one core.")
-@click.option("--table", "tables", multiple=True, default=("loihi1-davies2018", "cmos-45nm"), show_default=True,
-              help="Prices per operation: a name, or your own .toml or .yaml file like those in deploy/tables. Repeatable.")
-@click.option("--dataset", default=None, help="Count operations on samples of this data set instead of the file's golden sample.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="Part of the data set.")
+@click.option(
+    "--board",
+    default="oheo-gulch",
+    show_default=True,
+    help="loihi1, oheo-gulch, kapoho-point, hala-point, or a .toml file like those in deploy/chips.",
+)
+@click.option(
+    "--packing",
+    type=click.Choice(["separate", "shared"]),
+    default="separate",
+    show_default=True,
+    help="A core for each piece of a layer, as Lava's compiler places them, or several pieces on one core.",
+)
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    default=("loihi1-davies2018", "cmos-45nm"),
+    show_default=True,
+    help="Prices per operation: a name, or your own .toml or .yaml file like those in deploy/tables. Repeatable.",
+)
+@click.option(
+    "--dataset", default=None, help="Count operations on samples of this data set instead of the file's golden sample."
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="val",
+    show_default=True,
+    help="Part of the data set.",
+)
 @click.option("--limit", type=click.IntRange(1), default=8, show_default=True, help="Number of its samples.")
 @click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
 @click.option("--picture", default=None, help="Write a picture of the chip: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.pass_context
 def plan(context, net, board, packing, tables, dataset, split, limit, data_root, picture, as_json):
-    """Plan NET on a board: neurocores, memory, the bottleneck, energy and time of a sample. Exit code 1 if it does not fit."""
+    """Plan NET on a board:
+
+    neurocores, memory, the bottleneck, energy and time of a sample. Exit code 1 if it does not fit.
+    """
     from sim import netx
 
     from ..chip import board
-    from ..chip.plan import plan as make
     from ..chip.picture import draw
+    from ..chip.plan import plan as make
 
     target = board.load(board)
     loaded = netx.load(net)
@@ -49,20 +75,29 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
 
 
 def samples(net, path, dataset, split, limit, data_root):
-    """(input, what it is) for the cost: a data set's samples, or the golden one of the file; (None, None) for a net that takes no recordings."""
+    """(input, what it is) for the cost:
+
+    a data set's samples, or the golden one of the file; (None, None) for a net that takes no recordings.
+    """
     from sim import netx
     from sim.net import Net
 
     if not isinstance(net, Net):
         if dataset:
-            raise UserError(f"{path}: a SLAYER export without tokens, frames and encoder cannot run on recordings; leave out --dataset")
+            raise UserError(
+                f"{path}: a SLAYER export without tokens, frames and encoder cannot run on recordings; leave out"
+                " --dataset"
+            )
         return None, None
     if dataset:
         from ..samples import from_dataset
+
         taken = from_dataset(net, dataset, split, data_root, limit)
         return taken.tokens(0, len(taken)), f"{dataset} {split}, first {len(taken)} samples"
     golden = netx.read_golden(path)
-    return (None, None) if golden is None else (golden.tokens, f"golden input of the file, {len(golden.tokens)} sample(s)")
+    return (
+        (None, None) if golden is None else (golden.tokens, f"golden input of the file, {len(golden.tokens)} sample(s)")
+    )
 
 
 def show(net, p, console):
@@ -71,31 +106,53 @@ def show(net, p, console):
     for column in ("layer", "neurons", "synapses", "weight bits", "longest delay", "synapse memory", "cores"):
         table.add_column(column, justify="left" if column == "layer" else "right")
     for row in p["layers"]:
-        table.add_row(row["layer"], f"{row['neurons']:,}", f"{row['synapses']:,}", str(row["weight_bits"]), str(row["longest_delay"]),
-                      f"{row['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in row else "", str(row.get("cores", "")))
+        table.add_row(
+            row["layer"],
+            f"{row['neurons']:,}",
+            f"{row['synapses']:,}",
+            str(row["weight_bits"]),
+            str(row["longest_delay"]),
+            f"{row['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in row else "",
+            str(row.get("cores", "")),
+        )
     roles = ", ".join(f"{n:,} in {role}s" for role, n in p["neurons_by_role"].items() if n)
     table.add_section()
-    table.add_row("all", f"{p['neurons']:,}", f"{p['synapses']:,}", str(p["weight_bits"]), "",
-                  f"{p['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in p else "", str(p["cores_used"] or ""))
+    table.add_row(
+        "all",
+        f"{p['neurons']:,}",
+        f"{p['synapses']:,}",
+        str(p["weight_bits"]),
+        "",
+        f"{p['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in p else "",
+        str(p["cores_used"] or ""),
+    )
     console.print(table)
     console.print(f"neurons: {roles}")
     if p["cores_used"]:
         other = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in p["cores_by_packing"].items())
-        console.print(f"cores: {p['cores_used']:,} of {p['cores_available']:,} on {p['chips_used']:,} of {p['chips_available']:,} chip(s), "
-                      f"packing {p['packing']} ({other})")
+        console.print(
+            f"cores: {p['cores_used']:,} of {p['cores_available']:,} on {p['chips_used']:,} of {p['chips_available']:,}"
+            f" chip(s), packing {p['packing']} ({other})"
+        )
         console.print(f"bottleneck: {p['bottleneck']['text']}")
     console.print("[bold green]fits[/]" if p["fits"] else "[bold red]does not fit[/]")
     unsure = [row["name"] for row in p["limits"] if row["status"] in ("unknown", "conflicting")]
     if unsure:
-        console.print(f"limits that are not public or on which sources differ (cautious figures used): {', '.join(unsure)}", highlight=False)
+        console.print(
+            f"limits that are not public or on which sources differ (cautious figures used): {', '.join(unsure)}",
+            highlight=False,
+        )
     if p["steps_per_sample"]:
         console.print(f"steps: {p['steps_per_sample']:,} per sample, answer after {p['latency_steps']:,}")
     _show_host(p, console)
     if p["activity"]:
         _show_cost(p, console)
     elif p["fits"]:
-        console.print("cost: none, the file has no sample to run; --dataset takes some" if p["steps_per_sample"] else
-                      "cost: none, a SLAYER export does not say what runs on it")
+        console.print(
+            "cost: none, the file has no sample to run; --dataset takes some"
+            if p["steps_per_sample"]
+            else "cost: none, a SLAYER export does not say what runs on it"
+        )
 
 
 def _show_host(p, console):
@@ -103,8 +160,13 @@ def _show_host(p, console):
     for column in ("process", "line", "lines", "spikes / sample", "peak / step", "messages / sample"):
         table.add_column(column, justify="left" if column in ("process", "line") else "right")
     for row in p["host"]:
-        number = lambda key: f"{row[key]:,.1f}" if key in row else ""           # noqa: E731
-        table.add_row(row["process"], row["name"], str(row["lines"]), *map(number, ("spikes_per_sample", "peak_per_step", "messages_per_sample")))
+        number = lambda key: f"{row[key]:,.1f}" if key in row else ""  # noqa: B023, E731
+        table.add_row(
+            row["process"],
+            row["name"],
+            str(row["lines"]),
+            *map(number, ("spikes_per_sample", "peak_per_step", "messages_per_sample")),
+        )
     console.print(table)
 
 
@@ -114,12 +176,20 @@ def _show_cost(p, console):
     table.add_column("")
     variants = {"this net": (a, p["energy"], p["cores_used"])}
     pruning = p["pruning"] or {}
-    variants |= {k.replace("_", " "): (v["activity"], v["energy"], v["cores"]) for k, v in pruning.items() if k != "gates"}
+    variants |= {
+        k.replace("_", " "): (v["activity"], v["energy"], v["cores"]) for k, v in pruning.items() if k != "gates"
+    }
     for name in variants:
         table.add_column(name, justify="right")
-    for key, label in (("spikes", "spikes"), ("synops", "synaptic operations"), ("graded_synops", "graded synaptic operations"),
-                       ("zero_synops", "... of these on zeros"), ("active_updates", "neuron updates, active"),
-                       ("inactive_updates", "neuron updates, inactive"), ("messages", "messages")):
+    for key, label in (
+        ("spikes", "spikes"),
+        ("synops", "synaptic operations"),
+        ("graded_synops", "graded synaptic operations"),
+        ("zero_synops", "... of these on zeros"),
+        ("active_updates", "neuron updates, active"),
+        ("inactive_updates", "neuron updates, inactive"),
+        ("messages", "messages"),
+    ):
         table.add_row(label, *(f"{v[0][key]:,.0f}" for v in variants.values()))
     table.add_row("cores", *(f"{v[2]:,}" for v in variants.values()))
     for t in p["energy"]:
@@ -127,10 +197,19 @@ def _show_cost(p, console):
         if p["energy"][t]["seconds_per_sample"] is not None:
             table.add_row(f"time, {t}", *(f"{v[1][t]['seconds_per_sample'] * 1e3:,.4f} ms" for v in variants.values()))
         if p["energy"][t]["dense_equivalent_j_per_sample"] is not None:
-            table.add_row(f"same matrices dense, {t}", *(f"{v[1][t]['dense_equivalent_j_per_sample'] * 1e6:,.3f} uJ" for v in variants.values()))
+            table.add_row(
+                f"same matrices dense, {t}",
+                *(f"{v[1][t]['dense_equivalent_j_per_sample'] * 1e6:,.3f} uJ" for v in variants.values()),
+            )
     console.print(table)
     for gate, row in pruning.get("gates", {}).items():
-        console.print(f"gate {gate}: {row['kept']:.1%} of tokens pass, with {row['spikes_passed']:.1%} of the spikes", highlight=False)
+        console.print(
+            f"gate {gate}: {row['kept']:.1%} of tokens pass, with {row['spikes_passed']:.1%} of the spikes",
+            highlight=False,
+        )
     for t in p["energy"].values():
-        console.print(f"{t['table']}: {t['title']}. Leaves out {'; '.join(t['leaves_out'])}. Assumes {'; '.join(t['assumes']) or 'nothing more'}.",
-                      highlight=False)
+        console.print(
+            f"{t['table']}: {t['title']}. Leaves out {'; '.join(t['leaves_out'])}. Assumes"
+            f" {'; '.join(t['assumes']) or 'nothing more'}.",
+            highlight=False,
+        )

@@ -7,22 +7,33 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from ..find import find
 from .. import report as pages
+from ..find import find
 
 
 @click.command(epilog="Example: python -m deploy report runs/digits-tiny/model.net")
 @click.argument("net", required=False)
 @click.option("--out", default=None, help="The file to write; default: report.html beside the net.")
 @click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
-@click.option("--sim-samples", type=click.IntRange(1), default=20, show_default=True, help="Test samples to run through the Lava simulator.")
+@click.option(
+    "--sim-samples",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Test samples to run through the Lava simulator.",
+)
 @click.option("--board", default="oheo-gulch", show_default=True, help="Board of the plan.")
 @click.option("--json", "as_json", is_flag=True, help="Print all measurements as JSON.")
 def report(net, out, data_root, sim_samples, board, as_json):
-    """Measure accuracy, parity, fit and cost of NET and write them into one HTML file. Exit code 1 if executors differ."""
+    """Measure accuracy, parity, fit and cost of NET and write them into one HTML file.
+
+    Exit code 1 if executors differ.
+    """
     path = find(net)
     console = Console(stderr=True)
-    measured = pages.measure(path, data_root, sim_samples, board, say=lambda text: console.print(f"running: {text}", highlight=False))
+    measured = pages.measure(
+        path, data_root, sim_samples, board, say=lambda text: console.print(f"running: {text}", highlight=False)
+    )
     out = out or str(Path(path).with_name("report.html"))
     pages.write(path, measured, out)
     if as_json:

@@ -11,21 +11,43 @@ from rich.console import Console
 from sim.base.errors import UserError
 
 
-@click.command(epilog="Example: python -m deploy stream clip.npy --net runs/dvs128-small/model.net --record decisions.jsonl")
+@click.command(
+    epilog="Example: python -m deploy stream clip.npy --net runs/dvs128-small/model.net --record decisions.jsonl"
+)
 @click.argument("file", required=False)
 @click.option("--net", default=None, help="The net, a model.net; default: the newest in runs/, else in models/.")
-@click.option("--camera", default=None, metavar="SERIAL", help="Instead of FILE: a camera by its serial number, or 'any'.")
-@click.option("--speed", type=click.FloatRange(0), default=1.0, show_default=True, help="Times real time; 0 does not wait for the clock.")
-@click.option("--window", type=click.IntRange(0), default=None,
-              help="Sum the read-out over so many frames; default: as many as a sample has; 0: since the beginning.")
-@click.option("--reset/--run-on", default=True, show_default=True,
-              help="States and gates start anew after as many frames as a sample has, as in training; or they run on.")
-@click.option("--fit", "fitted", is_flag=True, help="Events of another sensor: take the middle of its picture and join pixels.")
+@click.option(
+    "--camera", default=None, metavar="SERIAL", help="Instead of FILE: a camera by its serial number, or 'any'."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Times real time; 0 does not wait for the clock.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(0),
+    default=None,
+    help="Sum the read-out over so many frames; default: as many as a sample has; 0: since the beginning.",
+)
+@click.option(
+    "--reset/--run-on",
+    default=True,
+    show_default=True,
+    help="States and gates start anew after as many frames as a sample has, as in training; or they run on.",
+)
+@click.option(
+    "--fit", "fitted", is_flag=True, help="Events of another sensor: take the middle of its picture and join pixels."
+)
 @click.option("--frames", type=click.IntRange(1), default=None, help="End after so many frames.")
 @click.option("--record", default=None, metavar="OUT", help="Write every decision as a line of JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
 def stream(file, net, camera, speed, window, reset, fitted, frames, record, as_json):
-    """Play FILE (.npy, .bin, .aedat, .aedat4, Prophesee's .raw and .dat) as if it happened now, and decide after every frame. Ctrl-C ends it in good order."""
+    """Play FILE (.npy, .bin, .aedat, .aedat4, Prophesee's .raw and .dat) as if it happened now, and decide after every
+    frame. Ctrl-C ends it in good order.
+    """
     if (file is None) == (camera is None):
         raise UserError("name one file, or a camera with --camera")
     if camera is not None and speed != 1:
@@ -38,13 +60,15 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, as_j
     from ..live import sources
     from ..live.display import class_name, view
     from ..live.player import Classifier, Player, one_thread, recorder, summarize
+
     path = find(net)
     loaded = netx.read(path)
     classifier = Classifier(loaded, window, reset)
     source = sources.open_file(file) if camera is None else sources.open_camera(camera)
     player = Player(classifier, source, speed, frames, fitted)
     console = Console()
-    # The picture is drawn here, after each decision, and not in a thread that would take time from the net at moments of its own.
+    # The picture is drawn here, after each decision, and not in a thread that would take time from the net at moments
+    # of its own.
     live = Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else nullcontext()
     made = []
     with one_thread(), recorder(record) as note, live:
@@ -58,14 +82,29 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, as_j
             pass
         summary = summarize(made, classifier.encoder.frame_us, player.dropped)
     if as_json:
-        print(json.dumps(dict(net=path, source=source.name, speed=speed, reset=reset, window=window, class_name=class_name(loaded.classes, summary.label))
-                         | asdict(summary)))
+        print(
+            json.dumps(
+                dict(
+                    net=path,
+                    source=source.name,
+                    speed=speed,
+                    reset=reset,
+                    window=window,
+                    class_name=class_name(loaded.classes, summary.label),
+                )
+                | asdict(summary)
+            )
+        )
         return
     s = summary
     kept = ", ".join(f"{name} {share:.0%}" for name, share in s.kept.items())
-    for line in (f"{source.name}: {s.frames} frames of {s.frame_ms:g} ms, {s.dropped} dropped, {s.events:,} events",
-                 f"latency p50 {s.latency_ms['p50']:.1f} ms, p99 {s.latency_ms['p99']:.1f} ms; busy {s.busy_ms['mean']:.1f} ms a frame, "
-                 f"{s.real_time_factor:.1f} times real time",
-                 *([f"kept: {kept}"] if kept else []),
-                 f"at the end: {class_name(loaded.classes, s.label)}"):
+    for line in (
+        f"{source.name}: {s.frames} frames of {s.frame_ms:g} ms, {s.dropped} dropped, {s.events:,} events",
+        (
+            f"latency p50 {s.latency_ms['p50']:.1f} ms, p99 {s.latency_ms['p99']:.1f} ms; busy {s.busy_ms['mean']:.1f}"
+            f" ms a frame, {s.real_time_factor:.1f} times real time"
+        ),
+        *([f"kept: {kept}"] if kept else []),
+        f"at the end: {class_name(loaded.classes, s.label)}",
+    ):
         print(line, file=sys.stdout)

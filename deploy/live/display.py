@@ -5,7 +5,7 @@ from rich.columns import Columns
 from rich.console import Group
 from rich.text import Text
 
-COLUMNS = 64                       # characters that the event view may be wide
+COLUMNS = 64  # characters that the event view may be wide
 BAR = 30
 # By ON + 2 * OFF: nothing, brighter, darker, both.
 COLOURS = ("black", "green", "red", "yellow")
@@ -14,16 +14,27 @@ COLOURS = ("black", "green", "red", "yellow")
 def view(classifier, decision, classes, speed):
     """A rich renderable of the state after one decision."""
     encoder = classifier.encoder
-    facts = (f"{decision.end_us / 1e6:6.2f} s  frame {decision.frame}  {decision.events * 1e6 / encoder.frame_us:,.0f} events/s\n"
-             f"latency {decision.latency_ms:.1f} ms, busy {decision.busy_ms:.1f} of {encoder.frame_us / 1e3 / (speed or 1):.0f} ms  "
-             f"dropped {decision.dropped}")
-    gates = [Text(f"{name}\nkept {decision.kept[name]:.0%}\n") + tokens(opened[0].reshape(encoder.grid)) for name, opened in classifier.session.open.items()]
-    return Group(Columns([picture(classifier.pixels), Group(Text(facts), Text(), bars(decision.scores, decision.label, classes))], padding=(0, 3)),
-                 Columns(gates, padding=(0, 3)))
+    facts = (
+        f"{decision.end_us / 1e6:6.2f} s  frame {decision.frame}  {decision.events * 1e6 / encoder.frame_us:,.0f}"
+        f" events/s\nlatency {decision.latency_ms:.1f} ms, busy {decision.busy_ms:.1f} of"
+        f" {encoder.frame_us / 1e3 / (speed or 1):.0f} ms  dropped {decision.dropped}"
+    )
+    gates = [
+        Text(f"{name}\nkept {decision.kept[name]:.0%}\n") + tokens(opened[0].reshape(encoder.grid))
+        for name, opened in classifier.session.open.items()
+    ]
+    return Group(
+        Columns(
+            [picture(classifier.pixels), Group(Text(facts), Text(), bars(decision.scores, decision.label, classes))],
+            padding=(0, 3),
+        ),
+        Columns(gates, padding=(0, 3)),
+    )
 
 
 def picture(pixels):
-    """Half blocks, two pixels a character, green where it grows brighter and red where it grows darker; joined to fit the width.
+    """Half blocks, two pixels a character, green where it grows brighter and red where it grows darker; joined to fit
+    the width.
 
     pixels: uint8 [2, H, W].
     """
@@ -56,7 +67,9 @@ def bars(scores, label, classes):
     text = Text()
     for i, score in enumerate(scores):
         length = round(BAR * (score - low) / max(high - low, 1))
-        text.append(f"{class_name(classes, i)[:28]:28s} {'█' * length:{BAR}s} {score:,}\n", "bold green" if i == label else "")
+        text.append(
+            f"{class_name(classes, i)[:28]:28s} {'█' * length:{BAR}s} {score:,}\n", "bold green" if i == label else ""
+        )
     return text
 
 

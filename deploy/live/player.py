@@ -1,4 +1,8 @@
-"""Live inference: frame after frame of a stream of events through a net that keeps its states, with a decision after each, against the clock."""
+"""Live inference:
+
+frame after frame of a stream of events through a net that keeps its states, with a decision after each, against the
+clock.
+"""
 
 import itertools
 import json
@@ -32,9 +36,11 @@ class Decision:
         events: number of events in the frame.
         kept: gate name -> share of the frame's tokens that are open.
         busy_ms: from the events to the decision.
-        latency_ms: from the moment the frame was complete to the decision; equals `busy_ms` when nobody waits for the clock.
+        latency_ms: from the moment the frame was complete to the decision; equals `busy_ms` when nobody waits for the
+            clock.
         dropped: frames dropped so far.
     """
+
     frame: int
     end_us: int
     label: int
@@ -60,11 +66,12 @@ class Classifier:
         Args:
             net: `sim.net.Net`.
             window: frames over which the read-out is summed, the net's T by default; 0: all since the stream began.
-            reset: states and gates start anew every T frames, as training knew them; the sum does not. Otherwise they run on, and sooner or later
-                every gate is open.
+            reset: states and gates start anew every T frames, as training knew them; the sum does not. Otherwise they
+                run on, and sooner or later every gate is open.
 
         Raises:
-            UserError: the net's encoder is missing, cuts frames by a count of events, or makes another input than the net takes.
+            UserError: the net's encoder is missing, cuts frames by a count of events, or makes another input than the
+                net takes.
         """
         if not net.encoder:
             raise UserError("the net has no encoder, so it cannot run on events; export it again")
@@ -73,11 +80,15 @@ class Classifier:
         except TypeError as e:
             raise UserError(f"the net's encoder has unknown settings ({e})") from None
         if self.encoder.frame_events:
-            raise UserError(f"the net's frames hold {self.encoder.frame_events} events each (its encoder's frame_events), a stream is cut into frames by "
-                            "time; run it on recordings with deploy run, or train a net with frame_events 0")
+            raise UserError(
+                f"the net's frames hold {self.encoder.frame_events} events each (its encoder's frame_events), a stream"
+                " is cut into frames by time; run it on recordings with deploy run, or train a net with frame_events 0"
+            )
         if (self.encoder.tokens, self.encoder.channels) != (net.tokens, net.inputs[0].size):
-            raise UserError(f"the net takes {net.tokens} tokens of {net.inputs[0].size} channels, its encoder makes {self.encoder.tokens} of "
-                            f"{self.encoder.channels}; export it again")
+            raise UserError(
+                f"the net takes {net.tokens} tokens of {net.inputs[0].size} channels, its encoder makes"
+                f" {self.encoder.tokens} of {self.encoder.channels}; export it again"
+            )
         self.net, self.reset = net, reset
         self.session = Session(net)
         window = net.frames if window is None else window
@@ -91,7 +102,10 @@ class Classifier:
         Session(self.net).run(np.zeros((1, self.net.tokens, self.net.inputs[0].size), np.uint8))
 
     def frame(self, events):
-        """Scores, int64 [classes], after one more frame. events: EVENT [n], all of this frame; their times do not matter."""
+        """Scores, int64 [classes], after one more frame.
+
+        events: EVENT [n], all of this frame; their times do not matter.
+        """
         if self.reset and self._seen == self.net.frames:
             self.session.reset()
             self._seen = 0
@@ -115,7 +129,8 @@ class Classifier:
 
 @contextmanager
 def one_thread():
-    """One thread for matrix products and for the engine: a frame is too little work to share, and threads that wait for each other cost hundreds of
+    """One thread for matrix products and for the engine: a frame is too little work to share, and threads that wait for
+    each other cost hundreds of
     times what they save as soon as anything else runs on the machine."""
     before = numba.get_num_threads()
     numba.set_num_threads(1)
@@ -128,6 +143,7 @@ def one_thread():
 
 class Clock:
     """The wall clock; tests have their own."""
+
     now = staticmethod(time.perf_counter)
     sleep = staticmethod(time.sleep)
 
@@ -135,7 +151,8 @@ class Clock:
 class Player:
     """Plays a source; iterate for a `Decision` for every frame that is run.
 
-    Frame k is complete at `(k + 1) * frame_us / speed` from the start and runs then. If the frame after it is complete by the time that its turn
+    Frame k is complete at `(k + 1) * frame_us / speed` from the start and runs then. If the frame after it is complete
+    by the time that its turn
     comes, it is dropped: its events are lost, and for the net the frame did not happen.
 
     Attributes:
@@ -177,21 +194,38 @@ class Player:
                 continue
             scores = self.classifier.frame(fit(events, self.source.size, self.wanted) if self.fitted else events)
             end = now()
-            yield Decision(k, (k + 1) * frame_us, int(scores.argmax()), scores.tolist(), len(events), self.classifier.kept(), 1e3 * (end - begin),
-                           1e3 * (end - (due if self.period_s else begin)), self.dropped)
+            yield Decision(
+                k,
+                (k + 1) * frame_us,
+                int(scores.argmax()),
+                scores.tolist(),
+                len(events),
+                self.classifier.kept(),
+                1e3 * (end - begin),
+                1e3 * (end - (due if self.period_s else begin)),
+                self.dropped,
+            )
 
 
 def _check_sensor(source, wanted, fitted):
     if fitted and source.size is None:
-        raise UserError(f"{source.name} does not say how large its sensor is, so it cannot be fitted to {wanted[0]} x {wanted[1]}")
+        raise UserError(
+            f"{source.name} does not say how large its sensor is, so it cannot be fitted to {wanted[0]} x {wanted[1]}"
+        )
     if not fitted and source.size not in (None, wanted):
-        raise UserError(f"{source.name} is of a {source.size[0]} x {source.size[1]} sensor, the net takes {wanted[0]} x {wanted[1]}; "
-                        "--fit takes the middle of the picture and joins pixels")
+        raise UserError(
+            f"{source.name} is of a {source.size[0]} x {source.size[1]} sensor, the net takes {wanted[0]} x"
+            f" {wanted[1]}; --fit takes the middle of the picture and joins pixels"
+        )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A stream in numbers. Times in ms; `real_time_factor`: length of a frame over the mean time it keeps the machine busy."""
+    """A stream in numbers.
+
+    Times in ms; `real_time_factor`: length of a frame over the mean time it keeps the machine busy.
+    """
+
     frames: int
     dropped: int
     events: int
@@ -211,17 +245,33 @@ def summarize(made, frame_us, dropped):
         UserError: there is no decision.
     """
     if not made:
-        raise UserError(f"no frame was run, {dropped} were dropped: this machine is too slow for the stream; lower --speed (0 does not wait)")
+        raise UserError(
+            f"no frame was run, {dropped} were dropped: this machine is too slow for the stream; lower --speed (0 does"
+            " not wait)"
+        )
     busy, late = ([getattr(d, key) for d in made] for key in ("busy_ms", "latency_ms"))
-    spread = lambda ms: dict(mean=float(np.mean(ms)), p50=float(np.percentile(ms, 50)), p99=float(np.percentile(ms, 99)), max=float(max(ms)))  # noqa: E731
+    spread = lambda ms: dict(  # noqa: E731
+        mean=float(np.mean(ms)), p50=float(np.percentile(ms, 50)), p99=float(np.percentile(ms, 99)), max=float(max(ms))
+    )  # noqa: E731
     kept = {name: float(np.mean([d.kept[name] for d in made])) for name in made[0].kept}
-    return Summary(len(made), dropped, sum(d.events for d in made), frame_us / 1e3, spread(busy),
-                   spread(late), frame_us / 1e3 / max(float(np.mean(busy)), 1e-9), kept, made[-1].label, made[-1].scores)
+    return Summary(
+        len(made),
+        dropped,
+        sum(d.events for d in made),
+        frame_us / 1e3,
+        spread(busy),
+        spread(late),
+        frame_us / 1e3 / max(float(np.mean(busy)), 1e-9),
+        kept,
+        made[-1].label,
+        made[-1].scores,
+    )
 
 
 @contextmanager
 def recorder(path):
-    """Yields a function that notes a `Decision` as one line of JSON. The file takes its name at the end; a stream that is broken off leaves none.
+    """Yields a function that notes a `Decision` as one line of JSON. The file takes its name at the end; a stream that
+    is broken off leaves none.
 
     path: None notes nothing.
 

@@ -4,9 +4,8 @@ A source has a name, a sensor size (width, height; None if it does not say) and 
 
     take(end_us) -> EVENT [n] | None
 
-the events since the last call up to, not including, `end_us` microseconds from the stream's start; None when there are no more and
-never will be. A new kind of source is a class with these; a new file format is an entry in `FORMATS`.
-"""
+the events since the last call up to, not including, `end_us` microseconds from the stream's start; None when there are
+no more and never will be. A new kind of source is a class with these; a new file format is an entry in `FORMATS`."""
 
 from pathlib import Path
 
@@ -35,7 +34,7 @@ class FileSource:
             return None
         begin = self._taken
         self._taken = int(np.searchsorted(self.events["t"], end_us))
-        return self.events[begin:self._taken]
+        return self.events[begin : self._taken]
 
 
 class CameraSource:
@@ -44,7 +43,8 @@ class CameraSource:
     Attributes:
         name: the camera's.
         size: (width, height) of the sensor.
-        driver: an object with `isRunning() -> bool` and `getNextEventBatch()`, an event store or None if there is nothing now, as dv-processing has them.
+        driver: an object with `isRunning() -> bool` and `getNextEventBatch()`, an event store or None if there is
+            nothing now, as dv-processing has them.
     """
 
     def __init__(self, name, size, driver):
@@ -58,7 +58,9 @@ class CameraSource:
             if len(table):
                 self._origin = int(table["timestamp"][0]) if self._origin is None else self._origin
                 t = np.maximum(table["timestamp"].astype(np.int64) - self._origin, 0)
-                self._waiting.append(as_events(table["x"], table["y"], table["polarity"], t, self.size[1], self.size[0], self.name))
+                self._waiting.append(
+                    as_events(table["x"], table["y"], table["polarity"], t, self.size[1], self.size[0], self.name)
+                )
         if not self._waiting:
             return np.empty(0, EVENT) if self.driver.isRunning() else None
         events = np.concatenate(self._waiting)
@@ -90,13 +92,15 @@ def open_camera(serial):
     dv = formats.dv("a camera")
     try:
         found = {d.serialNumber: d for d in dv.io.camera.discover()}
-    except Exception as e:                     # what a USB stack raises is up to it
+    except Exception as e:  # what a USB stack raises is up to it
         raise UserError(f"cameras cannot be listed: {formats.reason(e)}") from None
     if serial == "any" and found:
         serial = next(iter(found))
     if serial not in found:
-        raise UserError(f"no camera {serial!r} is connected (found: {', '.join(found) or 'none'}); dv-processing drives iniVation's DVS128, DAVIS and "
-                        "DVXplorer, on Linux with its udev rules installed")
+        raise UserError(
+            f"no camera {serial!r} is connected (found: {', '.join(found) or 'none'}); dv-processing drives iniVation's"
+            " DVS128, DAVIS and DVXplorer, on Linux with its udev rules installed"
+        )
     try:
         camera = dv.io.camera.open(found[serial])
     except Exception as e:
@@ -105,7 +109,8 @@ def open_camera(serial):
 
 
 def fit(events, size, wanted):
-    """Events of one sensor on the grid of another: the middle of the picture in the wanted shape, pixels joined (or spread) by whole-number division.
+    """Events of one sensor on the grid of another: the middle of the picture in the wanted shape, pixels joined (or
+    spread) by whole-number division.
 
     Args:
         events: EVENT [n] within `size`.

@@ -1,9 +1,9 @@
 """Runs a net on a chip, from outside: as `sim.lava.simulate` runs it in Lava's simulator, with the same watchdog.
 
-Three things differ. What arrives on the chip is late by the adapter's steps, and what comes back once more: a probe of two neurons measures both before
-the net runs (`measure`). The extension resets neurons only at powers of two, so samples lie in slots of such a length. And all that the host sends, inputs,
-token phase and the lines of gates, goes through one adapter.
-"""
+Three things differ. What arrives on the chip is late by the adapter's steps, and what comes back once more: a probe of
+two neurons measures both before the net runs (`measure`). The extension resets neurons only at powers of two, so
+samples lie in slots of such a length. And all that the host sends, inputs, token phase and the lines of gates, goes
+through one adapter."""
 
 import tempfile
 from dataclasses import asdict, dataclass
@@ -12,17 +12,19 @@ import numpy as np
 
 from sim import engine
 from sim.base.errors import UserError
+from sim.lava.simulate import Plan, SimulationError, run_worker
 from sim.net import Cuba
 from sim.schedule import latencies
-from sim.lava.simulate import Plan, SimulationError, run_worker
 
-from .access import environment
 from ..run import measured
+from .access import environment
 
 WORKER = "deploy.loihi2.worker"
-STALL_S = 900              # compiling, waiting for a board and booting it come before the first step
+STALL_S = 900  # compiling, waiting for a board and booting it come before the first step
 MESSAGE_BITS = 24
-CLOCK = 20                 # the probe's clock fires at chip step CLOCK and every CLOCK + 1 steps from there; its echo answers spikes sent in these rows
+# the probe's clock fires at chip step CLOCK and every CLOCK + 1 steps from there; its echo answers spikes sent in these
+# rows
+CLOCK = 20
 ECHO_ROWS = (20, 41, 62)
 PROBE_STEPS = 160
 
@@ -32,7 +34,8 @@ class Chip:
 
     Args:
         access: `deploy.loihi2.access.Access`.
-        probes: read the spikes of all layers out, and count those. Else only the read-out comes from the chip and the engine counts spikes and operations.
+        probes: read the spikes of all layers out, and count those. Else only the read-out comes from the chip and the
+            engine counts spikes and operations.
         profile: measure time and energy.
     """
 
@@ -42,7 +45,9 @@ class Chip:
 
     def run(self, net, tokens, timeout_s=None, progress=None):
         """`sim.engine.Result` of a batch."""
-        simulation, facts = run_chip(net, tokens, self.access, "all" if self.probes else (), self.profile, timeout_s, progress=progress)
+        simulation, facts = run_chip(
+            net, tokens, self.access, "all" if self.probes else (), self.profile, timeout_s, progress=progress
+        )
         expected = engine.run(net, tokens)
         self._facts.append(facts)
         self._wrong += int((expected.logits != simulation.logits).any(1).sum())
@@ -51,16 +56,27 @@ class Chip:
         return result
 
     def facts(self):
-        """dict of JSON values: access, slot, delays, counts_from, samples_unlike_engine (whose read-out is not the engine's), and the profile's sums."""
+        """dict of JSON values:
+
+        access, slot, delays, counts_from, samples_unlike_engine (whose read-out is not the engine's), and the profile's
+        sums.
+        """
         first = self._facts[0]
-        summed = {k: None if v is None else sum(f[k] for f in self._facts) for k, v in first.items() if k.endswith(("seconds", "joules"))}
+        summed = {
+            k: None if v is None else sum(f[k] for f in self._facts)
+            for k, v in first.items()
+            if k.endswith(("seconds", "joules"))
+        }
         counts_from = "chip" if self.probes else "engine"
-        return dict(access=asdict(self.access), counts_from=counts_from, samples_unlike_engine=self._wrong, **(first | summed))
+        return dict(
+            access=asdict(self.access), counts_from=counts_from, samples_unlike_engine=self._wrong, **(first | summed)
+        )
 
 
 @dataclass(frozen=True)
 class Delays:
     """Steps from the host to the chip and back."""
+
     there: int
     back: int
 
@@ -69,13 +85,15 @@ def run_chip(net, tokens, access, trace=(), profile=False, timeout_s=None, stall
     """Runs samples on a chip.
 
     Args:
-        net, tokens, trace, timeout_s, stall_s, progress: as in `sim.lava.simulate.simulate`; every traced layer is read out through adapters of its own.
+        net, tokens, trace, timeout_s, stall_s, progress: as in `sim.lava.simulate.simulate`; every traced layer is read
+            out through adapters of its own.
         access: `deploy.loihi2.access.Access`.
         profile: measure time and energy with Lava's profiler.
 
     Returns:
-        (`sim.lava.simulate.Simulation`, facts): facts is a dict of JSON values: slot (steps from sample to sample), delays, and, with `profile`,
-        execution_seconds, energy_joules, static_energy_joules, power_watts, each None where the extension has no such figure.
+        (`sim.lava.simulate.Simulation`, facts): facts is a dict of JSON values: slot (steps from sample to sample),
+        delays, and, with `profile`, execution_seconds, energy_joules, static_energy_joules, power_watts, each None
+        where the extension has no such figure.
 
     Raises:
         UserError: the net or the input does not fit; the board cannot be had.
@@ -86,23 +104,36 @@ def run_chip(net, tokens, access, trace=(), profile=False, timeout_s=None, stall
     steps = plan.steps + delays.there + delays.back
     with tempfile.TemporaryDirectory(prefix="chip-") as folder:
         np.save(f"{folder}/in.npy", plan.rows)
-        job = dict(task="net", environment=environment(access), net=net, names=plan.names, slot=plan.slot, lead=delays.there, steps=steps, profile=profile)
+        job = dict(
+            task="net",
+            environment=environment(access),
+            net=net,
+            names=plan.names,
+            slot=plan.slot,
+            lead=delays.there,
+            steps=steps,
+            profile=profile,
+        )
         out, report = run_worker(folder, job, plan.width, timeout_s, stall_s, progress, WORKER)
-        out = np.array(out[delays.there + delays.back:])
-    out[:, :net.nodes[-1].size] = signed(out[:, :net.nodes[-1].size])
+        out = np.array(out[delays.there + delays.back :])
+    out[:, : net.nodes[-1].size] = signed(out[:, : net.nodes[-1].size])
     return plan.result(out, steps, report), dict(slot=plan.slot, delays=asdict(delays), **report["profile"])
 
 
 def slot_of(net):
-    """Steps from the start of a sample to that of the next: the power of two that holds the sample and the pipeline's latency.
+    """Steps from the start of a sample to that of the next: the power of two that holds the sample and the pipeline's
+    latency.
 
     Raises:
         UserError: a layer that resets at every frame, with frames that are no power of two.
     """
     for node in net.nodes:
         if isinstance(node, Cuba) and node.frame_reset and net.tokens & (net.tokens - 1):
-            raise UserError(f"layer {node.name!r}: resets at every frame of {net.tokens} tokens, but Lava's Loihi extension resets neurons only every 2, 4, 8, ... steps; "
-                            "use a number of tokens that is a power of two, or train without the frame reset")
+            raise UserError(
+                f"layer {node.name!r}: resets at every frame of {net.tokens} tokens, but Lava's Loihi extension resets"
+                " neurons only every 2, 4, 8, ... steps; use a number of tokens that is a power of two, or train"
+                " without the frame reset"
+            )
     return 1 << (net.steps + max(latencies(net).values()) - 1).bit_length()
 
 
@@ -113,7 +144,8 @@ def signed(values):
 
 
 def measure(access, timeout_s=None, stall_s=STALL_S):
-    """`Delays` of a board's adapters, measured with two neurons: one that fires by itself at known chip steps, one that answers the host.
+    """`Delays` of a board's adapters, measured with two neurons: one that fires by itself at known chip steps, one that
+    answers the host.
 
     Raises:
         SimulationError: no answer, or one that is not the same every time.
@@ -127,8 +159,16 @@ def measure(access, timeout_s=None, stall_s=STALL_S):
         clock, echo = (np.flatnonzero(out[:, i]) for i in (0, 1))
     expected = np.arange(CLOCK, PROBE_STEPS, CLOCK + 1)
     n = len(clock)
-    back, around = clock - expected[:n], echo[:len(ECHO_ROWS)] - np.array(ECHO_ROWS[:len(echo)]) - 1
-    if not n or len(echo) != len(ECHO_ROWS) or len(set(back)) != 1 or len(set(around)) != 1 or not 0 <= back[0] <= around[0]:
-        raise SimulationError(f"the chip does not answer as expected: a clock of period {CLOCK + 1} came back at steps {clock.tolist()}, an echo of the steps "
-                              f"{list(ECHO_ROWS)} at {echo.tolist()}")
+    back, around = clock - expected[:n], echo[: len(ECHO_ROWS)] - np.array(ECHO_ROWS[: len(echo)]) - 1
+    if (
+        not n
+        or len(echo) != len(ECHO_ROWS)
+        or len(set(back)) != 1
+        or len(set(around)) != 1
+        or not 0 <= back[0] <= around[0]
+    ):
+        raise SimulationError(
+            f"the chip does not answer as expected: a clock of period {CLOCK + 1} came back at steps {clock.tolist()},"
+            f" an echo of the steps {list(ECHO_ROWS)} at {echo.tolist()}"
+        )
     return Delays(int(around[0] - back[0]), int(back[0]))

@@ -1,6 +1,8 @@
-"""The process that talks to the chip; started by `deploy.loihi2.run` as `sim.lava.simulate` starts `sim.lava.worker`, with the same protocol.
+"""The process that talks to the chip; started by `deploy.loihi2.run` as `sim.lava.simulate` starts `sim.lava.worker`,
+with the same protocol.
 
-What of Intel's extension is used, here and nowhere else: `lava.proc.embedded_io.spike.PyToNxAdapter` and `NxToPyAdapter` (in-port `inp`, out-port `out`),
+What of Intel's extension is used, here and nowhere else: `lava.proc.embedded_io.spike.PyToNxAdapter` and
+`NxToPyAdapter` (in-port `inp`, out-port `out`),
 `Loihi2HwCfg` of lava-nc, which finds the extension's models, and `lava.utils.profiler.Profiler`.
 """
 
@@ -19,16 +21,17 @@ from lava.utils import loihi  # isort: skip
 
 from sim.base.errors import UserError
 from sim.lava.processes.host import Sink, Source, gather
-from sim.net import Net, TokenGate
 from sim.lava.stock import FULL_DECAY, STATE_SHIFT, expand
+from sim.net import Net, TokenGate
 
 GRADED_BITS = 24
 ECHO_WEIGHT = 254
-HOSTS = {"1": "SLURM", None: "ETHERNET"}     # what Lava calls them, by the variable SLURM
+HOSTS = {"1": "SLURM", None: "ETHERNET"}  # what Lava calls them, by the variable SLURM
 
 
 class HostLines:
-    """In the place of `sim.lava.stock.Rings`: one port brings the inputs and, in further columns, what repeats by itself.
+    """In the place of `sim.lava.stock.Rings`: one port brings the inputs and, in further columns, what repeats by
+    itself.
 
     Attributes:
         rows: uint8 [steps, columns], what the host sends.
@@ -37,7 +40,7 @@ class HostLines:
 
     def __init__(self, net: Net, rows, slot, lead, adapter):
         self.slot, self.lead, self._used = slot, lead, rows.shape[1]
-        gates = sum(isinstance(n, TokenGate) for n in net.nodes)           # each has two lines of its own
+        gates = sum(isinstance(n, TokenGate) for n in net.nodes)  # each has two lines of its own
         self.rows = np.pad(rows, ((0, 0), (0, net.tokens + 2 * gates)))
         self.process = adapter(shape=(self.rows.shape[1],))
         self.port = self.process.out
@@ -45,7 +48,7 @@ class HostLines:
     def line(self, graph, data):
         """(port, first column) of a signal, [lines, steps], that repeats within each slot."""
         first, self._used = self._used, self._used + len(data)
-        self.rows[:, first:self._used] = data.T[np.arange(len(self.rows)) % self.slot % data.shape[1]]
+        self.rows[:, first : self._used] = data.T[np.arange(len(self.rows)) % self.slot % data.shape[1]]
         return self.port, first
 
 
@@ -67,7 +70,11 @@ def connect_net(job, folder, to_chip, from_chip):
 
 
 def connect_probe(job, folder, to_chip, from_chip):
-    """Two neurons: 0 counts its bias up to the threshold and fires at chip steps clock, 2 clock + 1, ...; 1 fires whenever the host's spike arrives."""
+    """Two neurons:
+
+    0 counts its bias up to the threshold and fires at chip steps clock, 2 clock + 1, ...; 1 fires whenever the host's
+    spike arrives.
+    """
     neurons = LIF(shape=(2,), du=FULL_DECAY, dv=0, vth=job["clock"], bias_mant=np.array([1, 0]), bias_exp=STATE_SHIFT)
     synapse = Dense(weights=np.array([[0], [ECHO_WEIGHT]]))
     there, back = to_chip(shape=(1,)), from_chip(shape=(2,), num_message_bits=0)
@@ -95,7 +102,10 @@ def execute(job, folder):
     try:
         from lava.proc.embedded_io.spike import NxToPyAdapter, PyToNxAdapter
     except ImportError as e:
-        raise UserError(f"Intel's Loihi extension of Lava is here, but not the part that brings spikes to the chip and back ({e}); reinstall it") from None
+        raise UserError(
+            f"Intel's Loihi extension of Lava is here, but not the part that brings spikes to the chip and back ({e});"
+            " reinstall it"
+        ) from None
     start = time.monotonic()
     sink = CONNECT[job["task"]](job, folder, PyToNxAdapter, NxToPyAdapter)
     # Without a tag: then Lava takes the extension's models for the chip before its own for the host.
@@ -104,12 +114,18 @@ def execute(job, folder):
     executable = sink.compile(config)
     built = time.monotonic()
     run_lava(executable, job["steps"])
-    return dict(processes=len(executable.proc_builders), build_seconds=built - start, run_seconds=time.monotonic() - built, profile=figures(profiler))
+    return dict(
+        processes=len(executable.proc_builders),
+        build_seconds=built - start,
+        run_seconds=time.monotonic() - built,
+        profile=figures(profiler),
+    )
 
 
 def start_profiler(config, steps):
     """Lava's profiler, told to measure execution time and energy as far as it can; it hooks itself into `config`."""
     from lava.utils.profiler import Profiler
+
     try:
         profiler = Profiler.init(config)
     except NotImplementedError as e:
@@ -120,8 +136,13 @@ def start_profiler(config, steps):
     return profiler
 
 
-FIGURES = dict(execution_seconds="execution_time", energy_joules="energy", static_energy_joules="static_energy", power_watts="power")
-SUMMED = ("execution_seconds",)              # given per step
+FIGURES = dict(
+    execution_seconds="execution_time",
+    energy_joules="energy",
+    static_energy_joules="static_energy",
+    power_watts="power",
+)
+SUMMED = ("execution_seconds",)  # given per step
 
 
 def figures(profiler):

@@ -1,11 +1,11 @@
 """A moving picture seen by an event camera, pixel by pixel.
 
-Brightness is the logarithm of luminance. A pixel follows it through a first-order low pass, adds shot noise, compares it with the brightness at
-its last event, and fires when the difference has reached its own ON or OFF threshold; for a refractory time after that it takes no notice, and
-then starts from the brightness it finds. On top comes what recordings of a DVS128 show besides: events that nothing caused, most of them from a few
-pixels; an event of the other polarity soon after one; stray events in the rows in which others fire (its read-out goes row by row); ON events that
-come twice, a microsecond apart.
-"""
+Brightness is the logarithm of luminance. A pixel follows it through a first-order low pass, adds shot noise, compares
+it with the brightness at its last event, and fires when the difference has reached its own ON or OFF threshold; for a
+refractory time after that it takes no notice, and then starts from the brightness it finds. On top comes what
+recordings of a DVS128 show besides: events that nothing caused, most of them from a few pixels; an event of the other
+polarity soon after one; stray events in the rows in which others fire (its read-out goes row by row); ON events that
+come twice, a microsecond apart."""
 
 import math
 
@@ -13,9 +13,9 @@ import numba
 import numpy as np
 
 SIZE = 128
-_GRID = 8                            # soft shadows are computed on every 8th pixel
-_SETTLE = 200                        # moments before the clip, in which nothing moves and noise comes to its level
-_CELLS = 64                          # the texture of wrinkles repeats after so many cells
+_GRID = 8  # soft shadows are computed on every 8th pixel
+_SETTLE = 200  # moments before the clip, in which nothing moves and noise comes to its level
+_CELLS = 64  # the texture of wrinkles repeats after so many cells
 
 
 @numba.njit(nogil=True, cache=True)
@@ -84,15 +84,39 @@ def _shade(picture, wall, shadows, sizes, depth, grid):
 
 
 @numba.njit(nogil=True, cache=True)
-def _film(wall, parts, cones, order, anchors, shadows, sizes, depth, scale, cells, step, lag, refractory, on, off, start, shot, hiss, out):
+def _film(  # noqa: C901
+    wall,
+    parts,
+    cones,
+    order,
+    anchors,
+    shadows,
+    sizes,
+    depth,
+    scale,
+    cells,
+    step,
+    lag,
+    refractory,
+    on,
+    off,
+    start,
+    shot,
+    hiss,
+    out,
+):
     """Draws every moment, runs every pixel, writes events (x, y, p, seconds) to `out` while it has room.
 
     Returns:
         number of events, also those for which there was no room.
     """
     picture, grid = np.empty((SIZE, SIZE), np.float32), np.empty((SIZE // _GRID + 1, SIZE // _GRID + 1), np.float32)
-    seen, shown, reference = np.empty((SIZE, SIZE), np.float32), np.empty((SIZE, SIZE), np.float32), np.empty((SIZE, SIZE), np.float32)
-    free = np.full((SIZE, SIZE), np.float32(-1))   # the time at which the pixel looks again
+    seen, shown, reference = (
+        np.empty((SIZE, SIZE), np.float32),
+        np.empty((SIZE, SIZE), np.float32),
+        np.empty((SIZE, SIZE), np.float32),
+    )
+    free = np.full((SIZE, SIZE), np.float32(-1))  # the time at which the pixel looks again
     follow = np.float32(1 - math.exp(-step / lag))
     room, count, draw = len(out), 0, np.uint32(len(hiss) // 2)
     for tick in range(len(cones) + _SETTLE):
@@ -108,7 +132,9 @@ def _film(wall, parts, cones, order, anchors, shadows, sizes, depth, scale, cell
             continue
         begin = (tick - 1 - _SETTLE) * step
         for y in range(SIZE):
-            draw = np.uint32(draw * np.uint32(1664525) + np.uint32(1013904223))     # where this row reads the table of noise
+            draw = np.uint32(
+                draw * np.uint32(1664525) + np.uint32(1013904223)
+            )  # where this row reads the table of noise
             noise = int(draw >> np.uint32(8)) % (len(hiss) - SIZE)
             for x in range(SIZE):
                 before = shown[y, x]
@@ -158,13 +184,35 @@ def record(where, random, drawn, seconds, rate):
     pixel = (SIZE, SIZE)
     threshold = where.threshold * np.exp(where.spread * random.normal(size=pixel)).astype(np.float32)
     on, off = threshold * np.float32(where.on_off**0.5), threshold * np.float32(where.on_off**-0.5)
-    cells, start = random.normal(size=(_CELLS, _CELLS)).astype(np.float32), random.uniform(-1, 1, pixel).astype(np.float32)
+    cells, start = (
+        random.normal(size=(_CELLS, _CELLS)).astype(np.float32),
+        random.uniform(-1, 1, pixel).astype(np.float32),
+    )
     hiss = random.normal(size=1 << 16).astype(np.float32)
     sizes = random.uniform(5, 16, shadows.shape[1]).astype(np.float32)
     out = np.empty((400_000, 4), np.float64)
     while True:
-        count = _film(where.wall.astype(np.float32), parts, cones, order, anchors, shadows, sizes, np.float32(where.shadow), np.float32(where.scale),
-                      cells, 1 / rate, where.lag, where.refractory, on, off, start, np.float32(where.shot * where.threshold), hiss, out)
+        count = _film(
+            where.wall.astype(np.float32),
+            parts,
+            cones,
+            order,
+            anchors,
+            shadows,
+            sizes,
+            np.float32(where.shadow),
+            np.float32(where.scale),
+            cells,
+            1 / rate,
+            where.lag,
+            where.refractory,
+            on,
+            off,
+            start,
+            np.float32(where.shot * where.threshold),
+            hiss,
+            out,
+        )
         if count <= len(out):
             break
         out = np.empty((count, 4), np.float64)
@@ -182,11 +230,16 @@ def _uncaused(where, random, seconds):
     rate = np.exp(1.8 * random.normal(size=(SIZE, SIZE)))
     n = random.poisson(where.noise * seconds * rate / rate.mean())
     y, x = np.divmod(np.repeat(np.arange(SIZE * SIZE), n.ravel()), SIZE)
-    return np.stack([x, y, random.uniform(size=len(x)) < 0.42, random.uniform(0, seconds, len(x))], 1).astype(np.float64)
+    return np.stack([x, y, random.uniform(size=len(x)) < 0.42, random.uniform(0, seconds, len(x))], 1).astype(
+        np.float64
+    )
 
 
 def _bounces(where, random, table):
-    """Events of the other polarity that a pixel's reset causes: OFF some 0.4 ms after ON, more rarely ON some 0.8 ms after OFF; and theirs."""
+    """Events of the other polarity that a pixel's reset causes:
+
+    OFF some 0.4 ms after ON, more rarely ON some 0.8 ms after OFF; and theirs.
+    """
     found, last = [], table
     for _ in range(2):
         on = last[:, 2] == 1
@@ -198,14 +251,18 @@ def _bounces(where, random, table):
 
 
 def _strays(where, random, table):
-    """Events that others cause in their rows, up to 0.15 ms later, in pixels that are prone to it (more so in every second column)."""
+    """Events that others cause in their rows, up to 0.15 ms later, in pixels that are prone to it (more so in every
+    second column).
+    """
     prone = np.exp(1.5 * random.normal(size=(SIZE, SIZE)))
     prone[:, 1::2] *= 2.5
     upto = np.cumsum(prone, axis=1)
     cause = table[random.uniform(size=len(table)) < where.row_noise]
     y = cause[:, 1].astype(np.int64)
     x = (upto[y] < (random.uniform(size=len(y)) * upto[y, -1])[:, None]).sum(1)
-    return np.stack([x, y, random.uniform(size=len(y)) < 0.44, cause[:, 3] + random.uniform(0.00001, 0.00015, len(y))], 1)
+    return np.stack(
+        [x, y, random.uniform(size=len(y)) < 0.44, cause[:, 3] + random.uniform(0.00001, 0.00015, len(y))], 1
+    )
 
 
 def _echoes(where, random, table):

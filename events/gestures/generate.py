@@ -1,8 +1,8 @@
 """`gestures`: a synthetic twin of DVS128 Gesture, written in its layout and read by the same code.
 
-Random people (`gesture_body`) carry out the eleven gestures (`gesture_moves`) before a simulated event camera (`gesture_camera`). Every clip is
-made alone from four numbers (seed, user, light, label), so any part of a set can be made again, in any order, on any number of threads.
-"""
+Random people (`gesture_body`) carry out the eleven gestures (`gesture_moves`) before a simulated event camera
+(`gesture_camera`). Every clip is made alone from four numbers (seed, user, light, label), so any part of a set can be
+made again, in any order, on any number of threads."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from sim.base.errors import UserError
 
 from .. import dvs128
 
-SECONDS, RATE = 1.45, 400            # a clip's length (that of published excerpts of the real set), and pictures a second
+SECONDS, RATE = 1.45, 400  # a clip's length (that of published excerpts of the real set), and pictures a second
 LIGHTS = ("natural", "led")
-SMALLEST = 3 * len(dvs128.CLASSES)   # one of each class for training, validation and test
-_TEST_SHARE = 6 / 29                 # of the users: as IBM split theirs
-_STAMP = "gestures.json"             # what the folder holds; written first, so that an interrupted run is known as one
-_VERSION = 1                         # of the generator: other numbers from the same seed need another one
+SMALLEST = 3 * len(dvs128.CLASSES)  # one of each class for training, validation and test
+_TEST_SHARE = 6 / 29  # of the users: as IBM split theirs
+_STAMP = "gestures.json"  # what the folder holds; written first, so that an interrupted run is known as one
+_VERSION = 1  # of the generator: other numbers from the same seed need another one
 
 
 def clip(seed, user, light, label):
@@ -32,10 +32,11 @@ def clip(seed, user, light, label):
         label: index into `dvs128.CLASSES`; with the three above it draws the movement.
 
     Returns:
-        float32 [n, 4], sorted by time: x, y, polarity, milliseconds. The same on every run of one machine; elsewhere the last bits of
+        float32 [n, 4], sorted by time: x, y, polarity, milliseconds. The same on every run of one machine; elsewhere
+            the last bits of
         sines and exponentials may move single events.
     """
-    from . import body, camera, moves     # numba compiles: not before it is needed
+    from . import body, camera, moves  # numba compiles: not before it is needed
 
     # RandomState, because numpy promises its numbers for all versions.
     who = body.subject(np.random.RandomState([seed, user]))
@@ -48,7 +49,8 @@ def clip(seed, user, light, label):
 def plan(clips):
     """What a set of `clips` clips consists of.
 
-    Users have two sessions of eleven clips, under two lights; those with the highest numbers are for testing, about one in five.
+    Users have two sessions of eleven clips, under two lights; those with the highest numbers are for testing, about one
+    in five.
 
     Returns:
         list of (path relative to the folder, user, light, label), `clips` long; users count from 1.
@@ -57,17 +59,32 @@ def plan(clips):
         UserError: fewer than `SMALLEST`.
     """
     if clips < SMALLEST:
-        raise UserError(f"{clips} clips are too few for training, validation and test of {len(dvs128.CLASSES)} classes; ask for {SMALLEST} or more")
+        raise UserError(
+            f"{clips} clips are too few for training, validation and test of {len(dvs128.CLASSES)} classes; ask for"
+            f" {SMALLEST} or more"
+        )
     classes, lights = len(dvs128.CLASSES), len(LIGHTS)
     users = max(3, -(-clips // (classes * lights)))
     test = max(1, round(users * _TEST_SHARE))
-    everything = [(light, user, label) for light in range(lights) for user in range(1, users + 1) for label in range(classes)]
-    return [(f"DVSGesture/ibmGesture{'Test' if user > users - test else 'Train'}/user{user:02d}_{LIGHTS[light]}/{label}.npy", user, light, label)
-            for light, user, label in everything[:clips]]
+    everything = [
+        (light, user, label) for light in range(lights) for user in range(1, users + 1) for label in range(classes)
+    ]
+    return [
+        (
+            (
+                f"DVSGesture/ibmGesture{'Test' if user > users - test else 'Train'}/user{user:02d}_{LIGHTS[light]}/{label}.npy"  # noqa: E501
+            ),
+            user,
+            light,
+            label,
+        )
+        for light, user, label in everything[:clips]
+    ]
 
 
 def write(folder, clips, seed, workers=None, done=lambda: None):
-    """Writes a set as DVS128 Gesture lies on disk: `folder/DVSGesture/ibmGesture{Train,Test}/userNN_<light>/<label>.npy`.
+    """Writes a set as DVS128 Gesture lies on disk:
+    `folder/DVSGesture/ibmGesture{Train,Test}/userNN_<light>/<label>.npy`.
 
     Interrupted and called again with the same numbers, it makes what is missing.
 
@@ -85,7 +102,10 @@ def write(folder, clips, seed, workers=None, done=lambda: None):
     try:
         _claim(folder, stamp)
         with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            running = [pool.submit(_write_one, folder / path, seed, user, light, label, done) for path, user, light, label in todo]
+            running = [
+                pool.submit(_write_one, folder / path, seed, user, light, label, done)
+                for path, user, light, label in todo
+            ]
             try:
                 for job in running:
                     job.result()
@@ -101,10 +121,14 @@ def _claim(folder, stamp):
     """Makes the folder ours, or raises UserError."""
     found = _read_stamp(folder)
     if found is None and (folder / "DVSGesture").exists():
-        raise UserError(f"{os.fspath(folder)!r} holds recordings that this command did not write; choose another folder")
+        raise UserError(
+            f"{os.fspath(folder)!r} holds recordings that this command did not write; choose another folder"
+        )
     if found is not None and {key: found.get(key) for key in stamp} != stamp:
-        raise UserError(f"{os.fspath(folder)!r} holds {found.get('clips')} clips of seed {found.get('seed')} (generator {found.get('version')}), "
-                        "which are kept; choose another folder or remove it")
+        raise UserError(
+            f"{os.fspath(folder)!r} holds {found.get('clips')} clips of seed {found.get('seed')} (generator"
+            f" {found.get('version')}), which are kept; choose another folder or remove it"
+        )
     if found is None:
         folder.mkdir(parents=True, exist_ok=True)
         _write_stamp(folder, stamp | {"finished": False})
@@ -153,8 +177,10 @@ def load(split, root):
     folder = Path(root, "gestures")
     stamp = _read_stamp(folder)
     if stamp is not None and not stamp.get("finished"):
-        raise UserError(f"{os.fspath(folder)!r} is unfinished; run again: python -m events gestures --out {folder} "
-                        f"--clips {stamp.get('clips')} --seed {stamp.get('seed')}")
+        raise UserError(
+            f"{os.fspath(folder)!r} is unfinished; run again: python -m events gestures --out {folder} "
+            f"--clips {stamp.get('clips')} --seed {stamp.get('seed')}"
+        )
     return dvs128.load(split, folder)
 
 
@@ -168,7 +194,9 @@ def preview(seed, frames=12, frame_ms=120, bright=3):
     rows = []
     for label in range(len(dvs128.CLASSES)):
         counts = np.zeros((frames, 2, size, size), np.float32)
-        x, y, p, frame = (column.astype(np.int64) for column in (clip(seed, 1, 0, label) / np.float32([1, 1, 1, frame_ms])).T)
+        x, y, p, frame = (
+            column.astype(np.int64) for column in (clip(seed, 1, 0, label) / np.float32([1, 1, 1, frame_ms])).T
+        )
         inside = frame < frames
         np.add.at(counts, (frame[inside], p[inside], y[inside], x[inside]), 1)
         off, on = np.minimum(counts / bright, 1).swapaxes(0, 1)

@@ -1,9 +1,9 @@
 """How arms move in the eleven DVS128 gestures: paths of wrists, hands and elbows, in metres.
 
-Coordinates as a camera in front sees them: x to the right of the picture, y down, z towards the camera; the origin lies between the shoulders. The
-subject faces the camera, so the right arm is at negative x. `side` is -1 for the right arm, 1 for the left, and `side * x` points away
-from the body on both.
-"""
+Coordinates as a camera in front sees them: x to the right of the picture, y down, z towards the camera; the origin lies
+between the shoulders. The
+subject faces the camera, so the right arm is at negative x. `side` is -1 for the right arm, 1 for the left, and `side *
+x` points away from the body on both."""
 
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ class Build:
         upper, fore, hand: lengths of upper arm, forearm and hand (with fingers).
         girth: 1 is a usual thickness of limbs and trunk.
     """
+
     shoulder: float
     upper: float
     fore: float
@@ -48,6 +49,7 @@ class Arm:
         spread: angle between neighbouring fingers in radians.
         fist: fingers closed.
     """
+
     wrist: np.ndarray
     pole: np.ndarray
     hand: np.ndarray | None = None
@@ -63,6 +65,7 @@ class Pose:
         right, left: `Arm`.
         bob: [n, 3] displacement of the trunk.
     """
+
     right: Arm
     left: Arm
     bob: np.ndarray
@@ -96,7 +99,9 @@ class Timing:
         """[n]: a smooth wander about 0, with frequencies up to `fastest` Hz."""
         out = np.zeros(len(self.t))
         for _ in range(3):
-            out += self.random.normal() * np.sin(2 * np.pi * (self.random.uniform(0.1, fastest) * self.t + self.random.uniform()))
+            out += self.random.normal() * np.sin(
+                2 * np.pi * (self.random.uniform(0.1, fastest) * self.t + self.random.uniform())
+            )
         return amplitude * out / np.sqrt(1.5)
 
     def phase(self, low, high):
@@ -142,7 +147,7 @@ def _pair(side, arm, other):
 def clap(k, build):
     """0: hands meet in front of chest or belly; both move, or one strikes the other."""
     phase = skew(k.phase(2.0, 4.2), k.between(-0.2, 0.7))
-    gap = k.between(0.16, 0.48) * k.size * k.steady() * ((1 - np.cos(phase)) / 2)**k.between(0.7, 1.5) + 0.05
+    gap = k.between(0.16, 0.48) * k.size * k.steady() * ((1 - np.cos(phase)) / 2) ** k.between(0.7, 1.5) + 0.05
     tilt = k.between(-0.9, 0.9) if k.chance(0.5) else k.between(-0.25, 0.25)
     axis = np.array([np.cos(tilt), np.sin(tilt), k.between(-0.3, 0.3)])
     share = k.between(0.4, 0.6) if k.chance(0.6) else k.between(0.1, 0.9)
@@ -152,7 +157,9 @@ def clap(k, build):
     for side, part in ((RIGHT, share), (LEFT, 1 - share)):
         wrist = middle + side * part * gap[:, None] * axis + np.array([0, 0.06 * up, -0.04])
         hand = unit(np.array([-side * k.between(0, 0.5), -up, 1 - up + 0.3]) + _still(k))
-        arms.append(Arm(wrist, np.array([side * k.between(0.5, 1.2), k.between(0.5, 1), -0.3]), hand, k.between(0.02, 0.15)))
+        arms.append(
+            Arm(wrist, np.array([side * k.between(0.5, 1.2), k.between(0.5, 1), -0.3]), hand, k.between(0.02, 0.15))
+        )
     return Pose(*arms, _still(k))
 
 
@@ -170,13 +177,17 @@ def _wave(k, build, side):
         upper = np.array([side * np.sin(spread), np.cos(spread), front])
         elbow = shoulder + build.upper * unit(upper) + np.stack([k.slow(0.008), k.slow(0.008), k.slow(0.008)], 1)
         elbow += swing[:, None] * k.vector((-0.02, 0.03), (-0.01, 0.01), (0, 0))
-    elif style < 0.9:                      # the whole arm, raised
+    elif style < 0.9:  # the whole arm, raised
         width, tilt = k.between(0.2, 0.5) * k.size, k.between(0.1, 0.8)
         elbow = None
-    else:                                  # hardly more than the hand
+    else:  # hardly more than the hand
         width, tilt = k.between(0.08, 0.2) * k.size, k.between(-0.1, 0.5)
         flex = k.between(0.5, 0.9) * np.sin(phase)
-        elbow = shoulder + build.upper * unit(k.vector((0.2, 0.9), (0.3, 1), (0.1, 0.7)) * (side, 1, 1)) + np.zeros((len(k.t), 3))
+        elbow = (
+            shoulder
+            + build.upper * unit(k.vector((0.2, 0.9), (0.3, 1), (0.1, 0.7)) * (side, 1, 1))
+            + np.zeros((len(k.t), 3))
+        )
     angle = tilt * side + width * swing
     along = unit(np.stack([np.sin(angle), -np.cos(angle), np.full(len(angle), lean)], 1))
     wrist = shoulder + build.reach * k.between(0.85, 0.97) * along if elbow is None else elbow + build.fore * along
@@ -188,27 +199,37 @@ def _wave(k, build, side):
 
 def wave(side):
     """1 and 2: one arm waves, the other hangs."""
+
     def move(k, build):
         return Pose(*_pair(side, _wave(k, build, side), hanging(k, build, -side)), _still(k))
+
     return move
 
 
 def _circle(k, build, side, sense):
-    """One hand goes round. `sense` 1 is clockwise for the subject: up, then to the subject's right, which is the picture's left."""
+    """One hand goes round.
+
+    `sense` 1 is clockwise for the subject: up, then to the subject's right, which is the picture's left.
+    """
     phase = k.phase(0.6, 1.7)
     turn = phase + k.between(-0.25, 0.25) * np.sin(phase + k.between(0, 6.3))
     whole = k.chance(0.8)
-    if whole:                              # the arm, nearly straight, on a cone about an axis that points forward and out
+    if whole:  # the arm, nearly straight, on a cone about an axis that points forward and out
         out, high = k.between(0.0, 0.8), k.between(-0.3, 0.35)
         axis = np.array([side * np.sin(out) * np.cos(high), -np.sin(high), np.cos(out) * np.cos(high)])
         centre, radius = axis, np.tan(min(k.between(0.5, 1.1) * k.size**0.5, 1.2))
-    else:                                  # a smaller circle with a bent elbow
+    else:  # a smaller circle with a bent elbow
         axis = unit(np.array([side * k.between(-0.2, 0.6), k.between(-0.3, 0.3), 1.0]))
-        centre, radius = np.array([side * k.between(0.0, 0.5), k.between(-0.1, 0.5), 0.9]), k.between(0.35, 0.75) * k.size
+        centre, radius = (
+            np.array([side * k.between(0.0, 0.5), k.between(-0.1, 0.5), 0.9]),
+            k.between(0.35, 0.75) * k.size,
+        )
     up = unit(UP - axis * (UP @ axis))
-    left = np.cross(up, axis)              # the picture's left, as the axis points forward
+    left = np.cross(up, axis)  # the picture's left, as the axis points forward
     oval = k.between(0.75, 1.15)
-    way = centre + radius * k.steady(0.05)[:, None] * (np.cos(turn)[:, None] * up + sense * oval * np.sin(turn)[:, None] * left)
+    way = centre + radius * k.steady(0.05)[:, None] * (
+        np.cos(turn)[:, None] * up + sense * oval * np.sin(turn)[:, None] * left
+    )
     straight = k.between(0.82, 0.99) * (1 - k.between(0, 0.12) * (1 + np.cos(turn - k.between(0, 6.3))) / 2)
     from_shoulder = build.reach * straight[:, None] * unit(way) if whole else 0.5 * build.reach * way
     wrist = build.at(side) + from_shoulder + np.stack([k.slow(0.01), k.slow(0.01), k.slow(0.01)], 1)
@@ -217,25 +238,33 @@ def _circle(k, build, side, sense):
 
 def circle(side, sense):
     """3 to 6: one arm goes round, the other hangs."""
+
     def move(k, build):
         return Pose(*_pair(side, _circle(k, build, side, sense), hanging(k, build, -side)), _still(k))
+
     return move
 
 
 def roll(k, build):
     """7: forearms lie across the chest and turn about each other."""
     phase = skew(k.phase(1.1, 3.2), k.between(-0.2, 0.2)) * (1 if k.chance(0.7) else -1)
-    middle = k.vector((-0.05, 0.05), (0.08, 0.36), (0.24, 0.36)) + np.stack([k.slow(0.01), k.slow(0.01), k.slow(0.01)], 1)
+    middle = k.vector((-0.05, 0.05), (0.08, 0.36), (0.24, 0.36)) + np.stack(
+        [k.slow(0.01), k.slow(0.01), k.slow(0.01)], 1
+    )
     high, deep = k.between(0.07, 0.19) * k.size, k.between(0.05, 0.14) * k.size
     cross, steady = k.between(-0.04, 0.1), k.steady()
     wobble = k.between(0, 0.05)
     arms = []
     for side, ahead in ((RIGHT, 0.0), (LEFT, np.pi + k.between(-0.4, 0.4))):
         turn = phase + ahead
-        path = np.stack([wobble * side * np.sin(turn + 1), high * np.cos(turn), deep * np.sin(turn)], 1) * steady[:, None]
+        path = (
+            np.stack([wobble * side * np.sin(turn + 1), high * np.cos(turn), deep * np.sin(turn)], 1) * steady[:, None]
+        )
         wrist = middle + path - np.array([side * cross, 0, 0])
         hand = unit(np.array([-side * 1.0, k.between(-0.3, 0.2), k.between(-0.1, 0.4)]) + _still(k))
-        arms.append(Arm(wrist, np.array([side * 1.0, k.between(0.2, 0.9), -0.2]), hand, k.between(0.02, 0.08), k.chance(0.6)))
+        arms.append(
+            Arm(wrist, np.array([side * 1.0, k.between(0.2, 0.9), -0.2]), hand, k.between(0.02, 0.08), k.chance(0.6))
+        )
     return Pose(*arms, _still(k))
 
 
@@ -243,14 +272,26 @@ def drums(k, build):
     """8: both hands beat up and down, mostly in turn, on drums beside each other."""
     phase = k.phase(1.5, 3.8)
     style = k.random.uniform()
-    other = phase + np.pi + k.between(-0.4, 0.4) if style < 0.8 else phase + k.between(-0.4, 0.4) if style < 0.9 else phase / 2
+    other = (
+        phase + np.pi + k.between(-0.4, 0.4)
+        if style < 0.8
+        else phase + k.between(-0.4, 0.4)
+        if style < 0.9
+        else phase / 2
+    )
     arms = []
     for side, own in ((RIGHT, phase), (LEFT, other)):
         beat = (1 - np.cos(skew(own, k.between(0, 0.6)))) / 2
         lift = k.between(0.1, 0.32) * k.size * k.steady(0.15)
         base = k.vector((0.06, 0.3), (0.2, 0.45), (0.26, 0.46)) * (side, 1, 1)
         around = np.stack([k.slow(0.04), k.slow(0.02), k.slow(0.03)], 1)
-        wrist = base + around + np.stack([side * k.between(-0.1, 0.2) * lift * beat, -lift * beat, -k.between(-0.1, 0.4) * lift * beat], 1)
+        wrist = (
+            base
+            + around
+            + np.stack(
+                [side * k.between(-0.1, 0.2) * lift * beat, -lift * beat, -k.between(-0.1, 0.4) * lift * beat], 1
+            )
+        )
         nod = k.between(0, 0.9) * beat
         hand = unit(np.stack([np.full(len(beat), -side * k.between(0, 0.5)), 0.5 - nod, np.ones(len(beat))], 1))
         arms.append(Arm(wrist, np.array([side * k.between(0.4, 1), 1.0, -0.5]), hand, 0.05, k.chance(0.8)))
@@ -258,19 +299,30 @@ def drums(k, build):
 
 
 def guitar(k, build):
-    """9: one hand holds the neck out to its side, the other strums before the belly; one player in eight is left-handed."""
+    """9:
+
+    one hand holds the neck out to its side, the other strums before the belly; one player in eight is left-handed.
+    """
     strums = RIGHT if k.chance(0.88) else LEFT
     phase = skew(k.phase(1.5, 4.4), k.between(-0.3, 0.5))
     swing = k.between(0.05, 0.17) * k.size * np.sin(phase) * k.steady(0.15)
     base = k.vector((-0.12, 0.1), (0.28, 0.48), (0.18, 0.3)) * (strums, 1, 1)
     way = unit(np.array([strums * k.between(-0.2, 0.5), 1.0, k.between(-0.1, 0.3)]))
-    strum = Arm(base + swing[:, None] * way + np.stack([k.slow(0.008), k.slow(0.008), k.slow(0.004)], 1),
-                np.array([strums * 1.0, k.between(-0.2, 0.6), -0.6]),
-                unit(np.array([-strums * 0.8, 0.4, 0.2]) + 2.0 * swing[:, None] * way), 0.06, k.chance(0.5))
+    strum = Arm(
+        base + swing[:, None] * way + np.stack([k.slow(0.008), k.slow(0.008), k.slow(0.004)], 1),
+        np.array([strums * 1.0, k.between(-0.2, 0.6), -0.6]),
+        unit(np.array([-strums * 0.8, 0.4, 0.2]) + 2.0 * swing[:, None] * way),
+        0.06,
+        k.chance(0.5),
+    )
     neck = -strums
     slide = k.slow(k.between(0.005, 0.05), 1.5)[:, None] * unit(np.array([neck * 1.0, -0.5, 0.3]))
-    hold = Arm(k.vector((0.28, 0.55), (0.0, 0.3), (0.16, 0.36)) * (neck, 1, 1) + slide, np.array([neck * 0.4, 1.0, -0.2]),
-               unit(np.array([-neck * 0.4, -1.0, 0.3]) + 0.15 * np.sin(phase / 2)[:, None] * np.array([1.0, 0, 0])), k.between(0.02, 0.15))
+    hold = Arm(
+        k.vector((0.28, 0.55), (0.0, 0.3), (0.16, 0.36)) * (neck, 1, 1) + slide,
+        np.array([neck * 0.4, 1.0, -0.2]),
+        unit(np.array([-neck * 0.4, -1.0, 0.3]) + 0.15 * np.sin(phase / 2)[:, None] * np.array([1.0, 0, 0])),
+        k.between(0.02, 0.15),
+    )
     return Pose(*_pair(strums, strum, hold), _bob(k, phase, k.between(0, 0.03)))
 
 
@@ -281,6 +333,7 @@ def _bob(k, phase, amplitude):
 
 
 # What `other` draws from. Each takes (k, build) and returns a Pose.
+
 
 def _wander(k, build, side):
     """One hand on a smooth random path before the body."""
@@ -337,7 +390,13 @@ def _chop(k, build):
     side = RIGHT if k.chance(0.5) else LEFT
     angle = k.between(1.2, 1.9) + k.between(0.4, 0.9) * np.sin(k.phase(0.8, 2.4)) * k.steady()
     way = np.stack([np.full(len(angle), side * k.between(0, 0.6)), np.cos(angle), np.sin(angle)], 1)
-    arm = Arm(build.at(side) + k.between(0.7, 0.97) * build.reach * unit(way), np.array([side * 0.5, 1.0, -0.5]), None, 0.06, k.chance(0.3))
+    arm = Arm(
+        build.at(side) + k.between(0.7, 0.97) * build.reach * unit(way),
+        np.array([side * 0.5, 1.0, -0.5]),
+        None,
+        0.06,
+        k.chance(0.3),
+    )
     return Pose(*_pair(side, arm, hanging(k, build, -side)), _still(k))
 
 
@@ -347,7 +406,9 @@ def _open(k, build):
     low, arms = k.between(-0.2, 0.5), []
     for side in (RIGHT, LEFT):
         way = np.stack([side * np.sin(angle), np.full(len(angle), low), np.cos(angle)], 1)
-        arms.append(Arm(build.at(side) + k.between(0.8, 0.97) * build.reach * unit(way), np.array([side, 1.0, -0.4]), None, 0.1))
+        arms.append(
+            Arm(build.at(side) + k.between(0.8, 0.97) * build.reach * unit(way), np.array([side, 1.0, -0.4]), None, 0.1)
+        )
     return Pose(*arms, _still(k))
 
 
@@ -357,7 +418,12 @@ def _swipe(k, build):
     phase = k.phase(0.6, 1.5)
     wide, eight = k.between(0.2, 0.4) * k.size, k.between(0.06, 0.2) if k.chance(0.5) else 0.0
     path = np.stack([wide * np.sin(phase), eight * np.sin(2 * phase), 0.05 * np.cos(phase)], 1)
-    arm = Arm(k.vector((-0.05, 0.3), (-0.15, 0.3), (0.35, 0.5)) * (side, 1, 1) + path, np.array([side * 0.7, 1.0, -0.3]), None, 0.08)
+    arm = Arm(
+        k.vector((-0.05, 0.3), (-0.15, 0.3), (0.35, 0.5)) * (side, 1, 1) + path,
+        np.array([side * 0.7, 1.0, -0.3]),
+        None,
+        0.08,
+    )
     return Pose(*_pair(side, arm, hanging(k, build, -side)), _still(k))
 
 
@@ -381,7 +447,20 @@ def _salute(k, build):
     return Pose(*_pair(side, arm, hanging(k, build, -side)), _still(k))
 
 
-_OTHERS = (_wander_both, _wander_both, _wander_one, _lift, _wave_both, _punch, _circle_both, _chop, _open, _swipe, _scissors, _salute)
+_OTHERS = (
+    _wander_both,
+    _wander_both,
+    _wander_one,
+    _lift,
+    _wave_both,
+    _punch,
+    _circle_both,
+    _chop,
+    _open,
+    _swipe,
+    _scissors,
+    _salute,
+)
 
 
 def other(k, build):
@@ -390,4 +469,16 @@ def other(k, build):
 
 
 # By label: (Timing, Build) -> Pose.
-MOVES = (clap, wave(RIGHT), wave(LEFT), circle(RIGHT, 1), circle(RIGHT, -1), circle(LEFT, 1), circle(LEFT, -1), roll, drums, guitar, other)
+MOVES = (
+    clap,
+    wave(RIGHT),
+    wave(LEFT),
+    circle(RIGHT, 1),
+    circle(RIGHT, -1),
+    circle(LEFT, 1),
+    circle(LEFT, -1),
+    roll,
+    drums,
+    guitar,
+    other,
+)

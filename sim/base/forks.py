@@ -1,6 +1,8 @@
-"""Forked processes that end with the process that forked them, however that one ends: a crash and `kill -9` leave it no time to see to them itself.
+"""Forked processes that end with the process that forked them, however that one ends: a crash and `kill -9` leave it no
+time to see to them itself.
 
-Shared memory needs no such care: Python's resource tracker, a process that multiprocessing starts, removes what is left when all who used it are gone.
+Shared memory needs no such care: Python's resource tracker, a process that multiprocessing starts, removes what is left
+when all who used it are gone.
 """
 
 import ctypes
@@ -8,15 +10,16 @@ import os
 import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1      # linux/prctl.h
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def end_with_this_process():
-    """From now on the kernel kills every process that this one, or a fork of it, makes by `os.fork` (as multiprocessing does) when the thread that made
-    it is no more. On Linux; elsewhere nothing changes, and only `leave` sees to them."""
+    """From now on the kernel kills every process that this one, or a fork of it, makes by `os.fork` (as multiprocessing
+    does) when the thread that made it is no more. On Linux; elsewhere nothing changes, and only `leave` sees to
+    them."""
     if sys.platform != "linux":
         return
-    prctl = ctypes.CDLL(None).prctl        # looked up before any fork: the loader takes locks
+    prctl = ctypes.CDLL(None).prctl  # looked up before any fork: the loader takes locks
     parent = []
 
     def remember():
@@ -24,14 +27,17 @@ def end_with_this_process():
 
     def bind():
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent[0]:      # it ended before the kernel was asked
+        if os.getppid() != parent[0]:  # it ended before the kernel was asked
             os._exit(1)
 
     os.register_at_fork(before=remember, after_in_child=bind)
 
 
 def leave():
-    """Ends this process at once, whatever its other threads are doing, and its forks. For a process that leads its group."""
+    """Ends this process at once, whatever its other threads are doing, and its forks.
+
+    For a process that leads its group.
+    """
     if sys.platform != "linux" and os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)       # shared memory stays behind: the resource tracker is one of the group
+        os.killpg(0, signal.SIGKILL)  # shared memory stays behind: the resource tracker is one of the group
     os._exit(1)

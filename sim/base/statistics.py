@@ -15,7 +15,8 @@ def wilson(hits, n, z=1.96):
 
 
 def paired_interval(a, b, z=1.96):
-    """Interval of the difference of two accuracies on the same samples, mean(b) - mean(a): [low, high], normal approximation of the pairs' differences.
+    """Interval of the difference of two accuracies on the same samples, mean(b) - mean(a): [low, high], normal
+    approximation of the pairs' differences.
 
     a, b: sequences of bool, one per sample.
     """
@@ -30,7 +31,11 @@ def paired_interval(a, b, z=1.96):
 
 def mean_interval(values):
     """(mean, half width of its 95 % interval by Student's t); None where there are too few values."""
-    from scipy.stats import t              # slow to import
+    from scipy.stats import t  # slow to import
+
     if len(values) < 2:
         return (values[0] if values else None), None
-    return statistics.fmean(values), float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return (
+        statistics.fmean(values),
+        float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5,
+    )

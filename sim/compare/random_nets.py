@@ -10,7 +10,10 @@ INPUTS = ("random", "ones", "none", "sparse")
 
 
 def random_net(seed, deep=5):
-    """A net of up to `deep` nodes before its read-out. Every seed gives another mix of sizes, decays, gates, reversals, skips and extremes."""
+    """A net of up to `deep` nodes before its read-out.
+
+    Every seed gives another mix of sizes, decays, gates, reversals, skips and extremes.
+    """
     r = np.random.default_rng(seed)
     n_tokens, frames = int(r.choice([1, 2, 3, 5, 8])), int(r.choice([1, 2, 3, 4]))
     inputs = [Input(TOKENS, int(r.integers(1, 7)))]
@@ -43,8 +46,15 @@ def random_cuba(r, name, sources, sizes):
     fan = sum(sizes[s] for s in sources)
     v_th = int(r.choice([0, THRESHOLD_MAX]) if extreme else r.integers(0, 64 * fan + 2))
     bias = r.choice([BIAS_MIN, 0, BIAS_MAX], n) if extreme else r.integers(-40, 60, n)
-    return Cuba(name, tuple(Dense(s, weights(r, n, sizes[s])) for s in sources), r.choice(decays, n).astype(np.int32), bias.astype(np.int32),
-                int(r.choice([0, 1, 1000, 4095, 4096])), v_th, bool(r.random() < 0.3))
+    return Cuba(
+        name,
+        tuple(Dense(s, weights(r, n, sizes[s])) for s in sources),
+        r.choice(decays, n).astype(np.int32),
+        bias.astype(np.int32),
+        int(r.choice([0, 1, 1000, 4095, 4096])),
+        v_th,
+        bool(r.random() < 0.3),
+    )
 
 
 def _sources(r, sizes, first):
@@ -56,11 +66,13 @@ def _sources(r, sizes, first):
 
 def weights(r, rows, columns):
     """int16, even, in [-256, 254]: mixed, all at one end of the range, all negative, sparse."""
-    w = {"mixed": r.integers(-128, 128, (rows, columns)) * 2,
-         "ends": r.choice([-256, 254], (rows, columns)),
-         "low": np.full((rows, columns), -256),
-         "high": np.full((rows, columns), 254),
-         "sparse": r.integers(-128, 128, (rows, columns)) * 2 * (r.random((rows, columns)) < 0.2)}
+    w = {
+        "mixed": r.integers(-128, 128, (rows, columns)) * 2,
+        "ends": r.choice([-256, 254], (rows, columns)),
+        "low": np.full((rows, columns), -256),
+        "high": np.full((rows, columns), 254),
+        "sparse": r.integers(-128, 128, (rows, columns)) * 2 * (r.random((rows, columns)) < 0.2),
+    }
     return w[r.choice(list(w), p=[0.5, 0.15, 0.05, 0.15, 0.15])].astype(np.int16)
 
 

@@ -4,4 +4,16 @@ from .batch import Result, gate_synops, merge, reverse_tokens, run, run_batches,
 from .program import Runner
 from .session import Session
 
-__all__ = ["Result", "Runner", "Session", "gate_synops", "merge", "reverse_tokens", "run", "run_batches", "run_on", "synops", "token_gate"]
+__all__ = [
+    "Result",
+    "Runner",
+    "Session",
+    "gate_synops",
+    "merge",
+    "reverse_tokens",
+    "run",
+    "run_batches",
+    "run_on",
+    "synops",
+    "token_gate",
+]

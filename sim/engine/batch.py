@@ -18,11 +18,13 @@ class Result:
         logits: int64 [B, classes], the read-out summed over the sample.
         predictions: int64 [B], argmax with ties to the lowest index.
         spikes: node name -> number of spikes, summed over the batch (inputs included; graded read-out not).
-        synops: node name -> synaptic operations that arrived at it: for every spike, one for every non-zero weight it meets.
+        synops: node name -> synaptic operations that arrived at it: for every spike, one for every non-zero weight it
+            meets.
         ranges: `Cuba` name -> dict(u_max, wraps, v_max, clips).
         kept: `TokenGate` name -> share of (token, frame) pairs that were open.
         traces: node name -> uint8 [B, K, n] spikes (int32 for the read-out), for the names asked for.
     """
+
     logits: np.ndarray
     spikes: dict = field(default_factory=dict)
     synops: dict = field(default_factory=dict)
@@ -54,7 +56,9 @@ def run_on(runner: Runner, tokens: np.ndarray, trace=()) -> Result:
     net = runner.net
     expected = (net.steps, net.inputs[0].size)
     if tokens.ndim != 3 or tokens.shape[1:] != expected:
-        raise UserError(f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps, channels)")
+        raise UserError(
+            f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps, channels)"
+        )
     runner.start(len(tokens))
     traces = runner.run(np.ascontiguousarray(tokens, np.uint8), trace)
     result = Result(runner.logits(), traces=traces)
@@ -73,7 +77,7 @@ def run_batches(net: Net, tokens: np.ndarray, batch: int = 64, progress=None) ->
     """
     runner, results, sizes = Runner(net), [], []
     for i in range(0, max(len(tokens), 1), batch):
-        part = tokens[i:i + batch]
+        part = tokens[i : i + batch]
         results.append(run_on(runner, part))
         sizes.append(len(part))
         if progress:
@@ -82,7 +86,10 @@ def run_batches(net: Net, tokens: np.ndarray, batch: int = 64, progress=None) ->
 
 
 def merge(results: list, sizes: list) -> Result:
-    """The result of one run on all samples from those on parts of them; sizes: number of samples of each part. Traces are left out."""
+    """The result of one run on all samples from those on parts of them; sizes:
+
+    number of samples of each part. Traces are left out.
+    """
     total = Result(np.concatenate([r.logits for r in results]))
     for r in results:
         for name in r.spikes:
@@ -91,7 +98,9 @@ def merge(results: list, sizes: list) -> Result:
             total.synops[name] = total.synops.get(name, 0) + r.synops[name]
         for name, range_ in r.ranges.items():
             before = total.ranges.get(name, dict.fromkeys(range_, 0))
-            total.ranges[name] = {k: max(before[k], v) if k.endswith("max") else before[k] + v for k, v in range_.items()}
+            total.ranges[name] = {
+                k: max(before[k], v) if k.endswith("max") else before[k] + v for k, v in range_.items()
+            }
     for name in results[0].kept:
         total.kept[name] = float(np.average([r.kept[name] for r in results], weights=[max(n, 1) for n in sizes]))
     return total
@@ -104,12 +113,18 @@ def reverse_tokens(x, tokens):
 
 
 def synops(synapses, spikes):
-    """Synaptic operations, one for every spike and non-zero weight that it meets. spikes: source name -> uint8 [B, K, m]."""
+    """Synaptic operations, one for every spike and non-zero weight that it meets.
+
+    spikes: source name -> uint8 [B, K, m].
+    """
     return int(sum(spikes[s.source].sum((0, 1), dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
 
 
 def gate_synops(x):
-    """Operations at a token gate for its source's spikes `x`: each goes to its output neuron and to the two that count."""
+    """Operations at a token gate for its source's spikes `x`:
+
+    each goes to its output neuron and to the two that count.
+    """
     return 3 * int(x.sum(dtype=np.int64))
 
 
@@ -125,7 +140,10 @@ def _synops(node, runner, hits):
 
 @singledispatch
 def note(node, runner, hits, result):
-    """Notes what there is to say of `node` in `result`. hits: name -> int64 [n], spikes of each neuron over the batch."""
+    """Notes what there is to say of `node` in `result`.
+
+    hits: name -> int64 [n], spikes of each neuron over the batch.
+    """
     raise TypeError(type(node).__name__)
 
 
@@ -133,7 +151,12 @@ def note(node, runner, hits, result):
 def _(node: Cuba, runner, hits, result):
     result.synops[node.name] = _synops(node, runner, hits)
     stats = runner.stats(node.name)
-    result.ranges[node.name] = dict(u_max=int(stats[:, 0].max(initial=0)), wraps=int(stats[:, 1].sum()), v_max=int(stats[:, 2].max(initial=0)), clips=int(stats[:, 3].sum()))
+    result.ranges[node.name] = dict(
+        u_max=int(stats[:, 0].max(initial=0)),
+        wraps=int(stats[:, 1].sum()),
+        v_max=int(stats[:, 2].max(initial=0)),
+        clips=int(stats[:, 3].sum()),
+    )
 
 
 @note.register

@@ -1,8 +1,9 @@
 """The equations of `sim.integer` compiled.
 
-For running, states are int32 and a neuron's step is done for 16 neurons at once (`sim.engine.lanes`). No product needs more than 32 bits: a magnitude of up to 24 bits
-is decayed in two parts, `x * keep >> 12 = (x >> 12) * keep + ((x & 4095) * keep >> 12)`. For training (`train.dynamics`) the same functions exist for
-integers held in float64. tests/sim/test_integer.py holds both against the definition on the edges and on random numbers.
+For running, states are int32 and a neuron's step is done for 16 neurons at once (`sim.engine.lanes`). No product needs
+more than 32 bits: a magnitude of up to 24 bits is decayed in two parts, `x * keep >> 12 = (x >> 12) * keep + ((x &
+4095) * keep >> 12)`. For training (`train.dynamics`) the same functions exist for integers held in float64.
+tests/sim/test_integer.py holds both against the definition on the edges and on random numbers.
 
 Spikes travel as lists of the neurons that fire, so that silence costs next to nothing.
 """
@@ -14,23 +15,48 @@ import numba
 import numpy as np
 
 from ..integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
-from .lanes import N16, N32, bits, get, high_half, larger, load16, load32, load_mask, low_half, ones, popcount, put, put_places, select, smaller, splat16, splat32, store32
+from .lanes import (
+    N16,
+    N32,
+    bits,
+    get,
+    high_half,
+    larger,
+    load16,
+    load32,
+    load_mask,
+    low_half,
+    ones,
+    popcount,
+    put,
+    put_places,
+    select,
+    smaller,
+    splat16,
+    splat32,
+    store32,
+)
 
-LANES = "cafbdb0af94cc8e0"    # digest of sim/engine/lanes.py, so that this file changes with it: see there
+LANES = "cafbdb0af94cc8e0"  # digest of sim/engine/lanes.py, so that this file changes with it: see there
 WRAP = 2.0 * STATE_LIMIT
-SMALL = 1 << 21            # neuron-steps, about a millisecond
-FULL = 127                 # so many weights of up to 256 fit into 16 bits, whatever they are
-INPUT, BACKWARD, PHASE_LINES, CUBA, GATE, REVERSE, READOUT = range(7)          # kinds of node in a program: see `sim.engine.program`
-_PLACES = np.array([([i for i in range(8) if byte >> i & 1] + [0] * 8)[:8] for byte in range(256)], np.uint8)      # of the ones of a byte
+SMALL = 1 << 21  # neuron-steps, about a millisecond
+FULL = 127  # so many weights of up to 256 fit into 16 bits, whatever they are
+INPUT, BACKWARD, PHASE_LINES, CUBA, GATE, REVERSE, READOUT = range(
+    7
+)  # kinds of node in a program: see `sim.engine.program`
+_PLACES = np.array(
+    [([i for i in range(8) if byte >> i & 1] + [0] * 8)[:8] for byte in range(256)], np.uint8
+)  # of the ones of a byte
 
-# A net in tables: see `sim.engine.program`. nodes, synapses: one row each. weights: int16, flat, of dense synapses; targets, amounts: int32, flat, of sparse ones.
-# keep_u (4096 - i_decay), bias (times 64): int32 [A]. frame: steps of one.
+# A net in tables: see `sim.engine.program`. nodes, synapses: one row each. weights: int16, flat, of dense synapses;
+# targets, amounts: int32, flat, of sparse ones. keep_u (4096 - i_decay), bias (times 64): int32 [A]. frame: steps of
+# one.
 Program = namedtuple("Program", "nodes synapses weights targets amounts keep_u bias frame")
-# Of all streams. u, v: int32 [B, A]; of a gate, `u` holds the spikes that each token has had. hits: int32 [B, A], spikes of each neuron. stats: int64
-# [B, nodes, 4], see `_note_edges`; of a gate, the number of open steps.
+# Of all streams. u, v: int32 [B, A]; of a gate, `u` holds the spikes that each token has had. hits: int32 [B, A],
+# spikes of each neuron. stats: int64 [B, nodes, 4], see `_note_edges`; of a gate, the number of open steps.
 State = namedtuple("State", "u v hits stats")
-# Space to work in, one for each thread: events int32 [threads, chunk * A], spike lists; counts int64 [threads, nodes, chunk], their lengths; rows, a: int32
-# [threads, ..]; tops, edges: see `_cuba_step`. chunk: steps.
+# Space to work in, one for each thread: events int32 [threads, chunk * A], spike lists; counts int64 [threads, nodes,
+# chunk], their lengths; rows, a: int32 [threads, ..]; tops, edges: see `_cuba_step`. chunk: steps.
 Room = namedtuple("Room", "events counts rows a tops edges chunk")
 
 
@@ -63,7 +89,10 @@ def keep_share(i_decay):
 
 @contextmanager
 def threads_for(streams, neuron_steps):
-    """One thread for one stream and for small work: others have to be woken and waited for, which on a busy machine takes longer than the work itself."""
+    """One thread for one stream and for small work:
+
+    others have to be woken and waited for, which on a busy machine takes longer than the work itself.
+    """
     before = numba.get_num_threads()
     if streams < 2 or neuron_steps < SMALL:
         numba.set_num_threads(1)
@@ -90,7 +119,10 @@ def _decay(x, keep):
 
 @numba.njit(inline="always")
 def _append(mask, first, places, events, base, count):
-    """Notes `first + lane` for the lanes in `mask` at `events[base + count]` and on; writes up to 8 numbers past them. Returns the new count."""
+    """Notes `first + lane` for the lanes in `mask` at `events[base + count]` and on; writes up to 8 numbers past them.
+
+    Returns the new count.
+    """
     m = bits(mask)
     put_places(events, base + count, places, m & 255, first)
     count += popcount(m & 255)
@@ -99,11 +131,14 @@ def _append(mask, first, places, events, base, count):
 
 
 @numba.njit(forceinline=True)
-def _cuba_step(a, width, at, keep_u, remembers, bias, keep_v, v_th, u, v, hits, state, places, events, base, tops, edges):
+def _cuba_step(
+    a, width, at, keep_u, remembers, bias, keep_v, v_th, u, v, hits, state, places, events, base, tops, edges
+):
     """One step of CUBA neurons.
 
     Args:
-        a: int32 [width] dendritic input in weight units; width is a multiple of 16, and neurons past the last have no input and no bias.
+        a: int32 [width] dendritic input in weight units; width is a multiple of 16, and neurons past the last have no
+            input and no bias.
         at: where the neurons begin in `keep_u` and `bias`, int32: 4096 - i_decay, and bias times 64.
         remembers: whether any `keep_u` is not 0.
         keep_v, v_th: 4096 - v_decay, threshold times 64.
@@ -147,7 +182,10 @@ def _cuba_step(a, width, at, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 
 
 @numba.njit
 def _note_edges(tops, edges, stats):
-    """Takes the extremes of `_cuba_step` into `stats`, int64 [4]: largest |current|, wraps, largest |voltage|, clips."""
+    """Takes the extremes of `_cuba_step` into `stats`, int64 [4]:
+
+    largest |current|, wraps, largest |voltage|, clips.
+    """
     stats[0] = max(stats[0], tops[:N32].max())
     stats[2] = max(stats[2], tops[N32:].max())
     stats[1] += edges[0]
@@ -167,7 +205,8 @@ def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
         reset_every: states are zeroed at steps divisible by it; 0 for never (the caller zeroes `u`, `v`).
         u, v: float64 [B, n] states, updated in place.
         spikes: uint8 [B, K, n], written.
-        stats: float64 [B, 4]: largest |current| before the wrap, steps that wrapped, largest |voltage| before the clip, steps that clipped.
+        stats: float64 [B, 4]: largest |current| before the wrap, steps that wrapped, largest |voltage| before the clip,
+            steps that clipped.
     """
     batch, steps, n = a.shape
     width = -(-n // N32) * N32
@@ -186,8 +225,25 @@ def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
             into, out = a[b, k], spikes[b, k]
             for j in range(n):
                 row[j] = np.int32(into[j])
-            count = _cuba_step(row, width, 0, keep, remembers, shift, int(keep_v * DECAY_ONE), int(v_th), current, voltage, hits, 0, places, events, 0,
-                               tops, edges)
+            count = _cuba_step(
+                row,
+                width,
+                0,
+                keep,
+                remembers,
+                shift,
+                int(keep_v * DECAY_ONE),
+                int(v_th),
+                current,
+                voltage,
+                hits,
+                0,
+                places,
+                events,
+                0,
+                tops,
+                edges,
+            )
             for j in range(n):
                 into[j] = current[j]
             out[:] = 0
@@ -210,7 +266,8 @@ def _deposit(a, j, total, more):
 
 @numba.njit(forceinline=True)
 def _add_rows(rows, count, weights, width, a):
-    """`a` becomes the sum of rows of weights: int16, flat, the rows beginning at `rows`, int32 [count]. a: int32 [width], a multiple of 32.
+    """`a` becomes the sum of rows of weights: int16, flat, the rows beginning at `rows`, int32 [count]. a: int32
+    [width], a multiple of 32.
 
     Sums are held in registers of 16 bits and widened before they can overflow.
     """
@@ -220,7 +277,12 @@ def _add_rows(rows, count, weights, width, a):
             s = t = x = y = splat16(0)
             for i in range(begin, end):
                 w = get(rows, i) + j
-                s, t, x, y = s + load16(weights, w), t + load16(weights, w + N16), x + load16(weights, w + 2 * N16), y + load16(weights, w + 3 * N16)
+                s, t, x, y = (
+                    s + load16(weights, w),
+                    t + load16(weights, w + N16),
+                    x + load16(weights, w + 2 * N16),
+                    y + load16(weights, w + 3 * N16),
+                )
             _deposit(a, j, s, begin > 0)
             _deposit(a, j + N16, t, begin > 0)
             _deposit(a, j + 2 * N16, x, begin > 0)
@@ -255,7 +317,10 @@ def _listen(tokens, row, size, places, events, base):
 
 @numba.njit(forceinline=True)
 def _emit(events, count, u, place, spikes, currents, k):
-    """Writes the spikes of step `k` as ones, and the currents if they are asked for. place: int32 [width], where a neuron stands in the output, or -1."""
+    """Writes the spikes of step `k` as ones, and the currents if they are asked for.
+
+    place: int32 [width], where a neuron stands in the output, or -1.
+    """
     for e in range(count):
         spikes[k, place[get(events, e)]] = 1
     if len(currents):
@@ -268,7 +333,11 @@ def _emit(events, count, u, place, spikes, currents, k):
 def _dense_stream(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes, currents):
     steps, m = x.shape
     width, fired, remembers = len(keep_u), 0, bool((keep_u != 0).any())
-    work, rows, heard = np.zeros((5, width), np.int32), np.zeros(m + width + 2 * N32, np.int32), np.zeros(m + N32, np.int32)
+    work, rows, heard = (
+        np.zeros((5, width), np.int32),
+        np.zeros(m + width + 2 * N32, np.int32),
+        np.zeros(m + N32, np.int32),
+    )
     a, u, v, hits, events = work[0], work[1], work[2], work[3], work[4]
     tops, edges = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64)
     for k in range(steps):
@@ -280,7 +349,9 @@ def _dense_stream(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spik
                 store32(rows, count + i, (load32(events, i) + splat32(m)) * splat32(width))
             count += fired
         _add_rows(rows, count, weights, width, a)
-        fired = _cuba_step(a, width, 0, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 0, _PLACES, events, 0, tops, edges)
+        fired = _cuba_step(
+            a, width, 0, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 0, _PLACES, events, 0, tops, edges
+        )
         _emit(events, fired, u, place, spikes, currents, k)
 
 
@@ -290,8 +361,10 @@ def dense_scan(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes,
 
     Args:
         x: uint8 [B, K, m], spikes where not 0.
-        weights: int16, flat, a row of `width` for each source; then, if `recurrent`, one for each neuron, whose spikes come back a step later.
-        keep_u, bias, place: int32 [width], a multiple of 32: 4096 - i_decay, bias times 64, and see `_emit`; keep_v, v_th: of all of them.
+        weights: int16, flat, a row of `width` for each source; then, if `recurrent`, one for each neuron, whose spikes
+            come back a step later.
+        keep_u, bias, place: int32 [width], a multiple of 32: 4096 - i_decay, bias times 64, and see `_emit`; keep_v,
+            v_th: of all of them.
         spikes: uint8 [B, K, n], zero, written. currents: float32 [B, K, n], written, or [B, 0, n].
     """
     for b in numba.prange(len(x)):
@@ -302,7 +375,11 @@ def dense_scan(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes,
 def _conv_stream(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes, currents):
     steps, n_in = x.shape
     height, width_in, kernel_y, kernel_x = len(taps_y), len(taps_x), taps_y.shape[1], taps_x.shape[1]
-    width, lanes, remembers = len(keep_u), len(weights) // (n_in // (height * width_in) * kernel_y * kernel_x), bool((keep_u != 0).any())
+    width, lanes, remembers = (
+        len(keep_u),
+        len(weights) // (n_in // (height * width_in) * kernel_y * kernel_x),
+        bool((keep_u != 0).any()),
+    )
     work, heard = np.zeros((5, width), np.int32), np.zeros(n_in + N32, np.int32)
     a, u, v, hits, events = work[0], work[1], work[2], work[3], work[4]
     tops, edges = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64)
@@ -316,21 +393,29 @@ def _conv_stream(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v
                     continue
                 for q in range(kernel_x):
                     if taps_x[z, q] >= 0:
-                        to, w = (taps_y[y, p] * row + taps_x[z, q]) * lanes, ((channel * kernel_y + p) * kernel_x + q) * lanes
+                        to, w = (
+                            (taps_y[y, p] * row + taps_x[z, q]) * lanes,
+                            ((channel * kernel_y + p) * kernel_x + q) * lanes,
+                        )
                         for j in range(0, lanes, N32):
                             store32(a, to + j, load32(a, to + j) + load32(weights, w + j))
-        fired = _cuba_step(a, width, 0, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 0, _PLACES, events, 0, tops, edges)
+        fired = _cuba_step(
+            a, width, 0, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 0, _PLACES, events, 0, tops, edges
+        )
         _emit(events, fired, u, place, spikes, currents, k)
 
 
 @numba.njit(parallel=True, cache=True)
 def conv_scan(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes, currents):
-    """As `dense_scan` for a convolution: a spike adds its kernel to where that covers the output. Neurons stand channels last.
+    """As `dense_scan` for a convolution: a spike adds its kernel to where that covers the output. Neurons stand
+    channels last.
 
     Args:
         x: uint8 [B, K, channels * height * width].
-        weights: int32, flat: [input channel, kernel y, kernel x, lanes], the output channels filled up to a multiple of 16.
-        taps_y: int32 [height, kernel y], the row of the output that an input row reaches through a row of the kernel, or -1; taps_x likewise.
+        weights: int32, flat: [input channel, kernel y, kernel x, lanes], the output channels filled up to a multiple of
+            16.
+        taps_y: int32 [height, kernel y], the row of the output that an input row reaches through a row of the kernel,
+            or -1; taps_x likewise.
         row: length of a row of the output; others as there, width = output height * row * lanes.
     """
     for b in numba.prange(len(x)):
@@ -344,7 +429,11 @@ def _dendrite(node, program, room, k):
     targets, amounts = program.targets, program.amounts
     for s in range(node.first, node.sparse):
         synapse = synapses[s]
-        base, count, weight = room.chunk * synapse.at + k * synapse.stride, room.counts[synapse.source, k], splat32(synapse.weight)
+        base, count, weight = (
+            room.chunk * synapse.at + k * synapse.stride,
+            room.counts[synapse.source, k],
+            splat32(synapse.weight),
+        )
         for i in range(0, count, N32):
             store32(rows, total + i, load32(events, base + i) * splat32(width) + weight)
         total += count
@@ -359,7 +448,8 @@ def _dendrite(node, program, room, k):
                 put(a, to, get(a, to) + get(amounts, e))
 
 
-# Each of the following takes one node of a stream over a chunk: steps `begin` to `begin + span`. `room` and `state` are the thread's and the stream's.
+# Each of the following takes one node of a stream over a chunk: steps `begin` to `begin + span`. `room` and `state` are
+# the thread's and the stream's.
 
 
 @numba.njit
@@ -367,11 +457,28 @@ def _take_cuba(node, i, program, room, state, begin, span):
     remembers, keep_v, threshold = node.remembers != 0, node.keep_v, node.threshold
     for k in range(span):
         if node.reset_every and (begin + k) % node.reset_every == 0:
-            state.u[node.at:node.at + node.width] = 0
-            state.v[node.at:node.at + node.width] = 0
+            state.u[node.at : node.at + node.width] = 0
+            state.v[node.at : node.at + node.width] = 0
         _dendrite(node, program, room, k)
-        room.counts[i, k] = _cuba_step(room.a, node.width, node.at, program.keep_u, remembers, program.bias, keep_v, threshold, state.u, state.v, state.hits, node.at,
-                                       _PLACES, room.events, room.chunk * node.at + k * node.width, room.tops, room.edges)
+        room.counts[i, k] = _cuba_step(
+            room.a,
+            node.width,
+            node.at,
+            program.keep_u,
+            remembers,
+            program.bias,
+            keep_v,
+            threshold,
+            state.u,
+            state.v,
+            state.hits,
+            node.at,
+            _PLACES,
+            room.events,
+            room.chunk * node.at + k * node.width,
+            room.tops,
+            room.edges,
+        )
     _note_edges(room.tops, room.edges, state.stats[i])
 
 
@@ -417,7 +524,7 @@ def _take_reverse(node, source, i, room, frame, begin, span):
 def _take_readout(node, program, room, graded, at, span):
     for k in range(span):
         _dendrite(node, program, room, k)
-        graded[at + k * node.size:at + (k + 1) * node.size] = room.a[:node.size]
+        graded[at + k * node.size : at + (k + 1) * node.size] = room.a[: node.size]
 
 
 @numba.njit(forceinline=True)
@@ -445,7 +552,9 @@ def _write(node, i, room, raster, at, span):
 
 @numba.njit
 def _stream(program, room, state, tokens, trace, raster, graded, b):
-    """A stream, uint8 [K, C], number `b`, through all nodes, a chunk of steps at a time, so that what it touches stays in cache."""
+    """A stream, uint8 [K, C], number `b`, through all nodes, a chunk of steps at a time, so that what it touches stays
+    in cache.
+    """
     steps, frame, nodes = len(tokens), program.frame, program.nodes
     for begin in range(0, steps, room.chunk):
         span = min(room.chunk, steps - begin)
@@ -471,16 +580,50 @@ def _stream(program, room, state, tokens, trace, raster, graded, b):
 
 
 @numba.njit(parallel=True, cache=True)
-def advance(nodes, synapses, weights, targets, amounts, keep_u, bias, frame, events, counts, rows, a, tops, edges, chunk, u, v, hits, stats, tokens, trace, raster, graded):
+def advance(
+    nodes,
+    synapses,
+    weights,
+    targets,
+    amounts,
+    keep_u,
+    bias,
+    frame,
+    events,
+    counts,
+    rows,
+    a,
+    tops,
+    edges,
+    chunk,
+    u,
+    v,
+    hits,
+    stats,
+    tokens,
+    trace,
+    raster,
+    graded,
+):
     """Takes a program over streams.
 
     Args:
         nodes, .., frame: a `Program`. events, .., chunk: `Room`. u, .., stats: `State`, which is moved on.
         tokens: uint8 [B, K, C], spikes where not 0; whole frames.
-        trace: int64 [nodes], where a node's spikes go, or -1: as ones in `raster`, uint8, flat and zero, laid out as [B, K, size]; a READOUT's values in
-            `graded`, int32, likewise.
+        trace: int64 [nodes], where a node's spikes go, or -1: as ones in `raster`, uint8, flat and zero, laid out as
+            [B, K, size]; a READOUT's values in `graded`, int32, likewise.
     """
-    for b in numba.prange(len(tokens)):          # named tuples are made in here: numba loses what is written to those that a parallel loop takes from outside
+    for b in numba.prange(
+        len(tokens)
+    ):  # named tuples are made in here: numba loses what is written to those that a parallel loop takes from outside
         t = numba.get_thread_id()
-        _stream(Program(nodes, synapses, weights, targets, amounts, keep_u, bias, frame), Room(events[t], counts[t], rows[t], a[t], tops[t], edges[t], chunk),
-                State(u[b], v[b], hits[b], stats[b]), tokens[b], trace, raster, graded, b)
+        _stream(
+            Program(nodes, synapses, weights, targets, amounts, keep_u, bias, frame),
+            Room(events[t], counts[t], rows[t], a[t], tops[t], edges[t], chunk),
+            State(u[b], v[b], hits[b], stats[b]),
+            tokens[b],
+            trace,
+            raster,
+            graded,
+            b,
+        )

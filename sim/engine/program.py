@@ -1,8 +1,9 @@
 """A net as flat tables for the compiled loop, and how it runs: what `sim.engine` and `sim.engine.session` share.
 
-All nodes stand in a row: inputs, phase, then the net's nodes. Each has a stretch of `A`, the row of all neurons: constants, states, counts and spike lists are
-cut from arrays of that length, at `at`. A stretch is a multiple of 32 long; what stands past a node's last neuron has no weights, no bias and never fires.
-"""
+All nodes stand in a row: inputs, phase, then the net's nodes. Each has a stretch of `A`, the row of all neurons:
+constants, states, counts and spike lists are
+cut from arrays of that length, at `at`. A stretch is a multiple of 32 long; what stands past a node's last neuron has
+no weights, no bias and never fires."""
 
 from functools import singledispatch
 
@@ -10,28 +11,62 @@ import numba
 import numpy as np
 
 from ..integer import DECAY_ONE, STATE_SHIFT
-from .kernels import BACKWARD, CUBA, GATE, INPUT, PHASE_LINES, READOUT, REVERSE, Program, Room, State, advance, threads_for
-from .lanes import N16, N32
 from ..net import PHASE, Cuba, Input, Net, Readout, Reverse, TokenGate
+from .kernels import (
+    BACKWARD,
+    CUBA,
+    GATE,
+    INPUT,
+    PHASE_LINES,
+    READOUT,
+    REVERSE,
+    Program,
+    Room,
+    State,
+    advance,
+    threads_for,
+)
+from .lanes import N16, N32
 
-CHUNK = 64                 # steps: the spike lists of a net of some thousand neurons stay in a second-level cache
+CHUNK = 64  # steps: the spike lists of a net of some thousand neurons stay in a second-level cache
 
-# One row per node. width: size up to the next multiple of 32. Its synapses are the rows `first` to `end` of their table, from `sparse` on the sparse ones. source:
-# of a gate or reversal, its row in this table. threshold: of a gate, spikes; of CUBA neurons, times 64. keep_v: 4096 - v_decay. remembers: not all currents are
-# forgotten at once.
-NODE = np.dtype([(name, np.int64) for name in ("kind", "size", "width", "at", "first", "sparse", "end", "source", "keep_v", "threshold", "reset_every", "remembers")])
-# source: row in the table of nodes; at, stride: its `at` and `width`. weight: where what belongs to its first neuron stands, for a dense synapse in `weights`, a
-# row of `width` per neuron; for a sparse one in `targets` and `amounts`, `fan_out` of them per neuron: what neuron of the node gets how much.
+# One row per node. width: size up to the next multiple of 32. Its synapses are the rows `first` to `end` of their
+# table, from `sparse` on the sparse ones. source: of a gate or reversal, its row in this table. threshold: of a gate,
+# spikes; of CUBA neurons, times 64. keep_v: 4096 - v_decay. remembers: not all currents are forgotten at once.
+NODE = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "kind",
+            "size",
+            "width",
+            "at",
+            "first",
+            "sparse",
+            "end",
+            "source",
+            "keep_v",
+            "threshold",
+            "reset_every",
+            "remembers",
+        )
+    ]
+)
+# source: row in the table of nodes; at, stride: its `at` and `width`. weight: where what belongs to its first neuron
+# stands, for a dense synapse in `weights`, a row of `width` per neuron; for a sparse one in `targets` and `amounts`,
+# `fan_out` of them per neuron: what neuron of the node gets how much.
 SYNAPSE = np.dtype([(name, np.int64) for name in ("source", "at", "stride", "weight", "fan_out")])
 
 
 def build(net: Net):
-    """(`Program` of a net; node name -> for each of its synapses int64 [m], how many weights that are not zero each source neuron has)."""
+    """(`Program` of a net; node name -> for each of its synapses int64 [m], how many weights that are not zero each
+    source neuron has).
+    """
     rows, constants, table, at, fan_outs = {}, [], _Synapses(), 0, {}
     for node in (*net.inputs, PHASE, *net.nodes):
         row = dict.fromkeys(NODE.names, 0) | dict(at=at) | row_of(node, net, rows)
         row["width"] = width = _up(row["size"], N16)
-        stretch = max(width, _up(net.tokens, N16)) if row["kind"] == GATE else width         # a gate counts for each token
+        stretch = max(width, _up(net.tokens, N16)) if row["kind"] == GATE else width  # a gate counts for each token
         synapses = getattr(node, "synapses", ())
         fans = [np.count_nonzero(s.weight, 0) for s in synapses]
         # A weight that is added by itself costs about as much as a row of 32 to 64: measured.
@@ -45,27 +80,43 @@ def build(net: Net):
         row["end"] = len(table.rows)
         constant = np.zeros((2, stretch), np.int32)
         if isinstance(node, Cuba):
-            constant[:, :node.size] = DECAY_ONE - node.i_decay, node.bias << STATE_SHIFT
+            constant[:, : node.size] = DECAY_ONE - node.i_decay, node.bias << STATE_SHIFT
         constants.append(constant)
         name = getattr(node, "name", PHASE)
         rows[name], fan_outs[name] = row, fans
         at += stretch
     keep_u, bias = np.concatenate(constants, 1)
     nodes = np.array([tuple(row[name] for name in NODE.names) for row in rows.values()], NODE)
-    return Program(nodes, np.array(table.rows, SYNAPSE), np.concatenate(table.weights), np.concatenate(table.targets), np.concatenate(table.amounts), keep_u, bias,
-                   net.tokens), fan_outs
+    return (
+        Program(
+            nodes,
+            np.array(table.rows, SYNAPSE),
+            np.concatenate(table.weights),
+            np.concatenate(table.targets),
+            np.concatenate(table.amounts),
+            keep_u,
+            bias,
+            net.tokens,
+        ),
+        fan_outs,
+    )
 
 
 class _Synapses:
     """Collects the table of synapses and their weights."""
 
     def __init__(self):
-        self.rows, self.weights, self.targets, self.amounts = [], [np.zeros(0, np.int16)], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+        self.rows, self.weights, self.targets, self.amounts = (
+            [],
+            [np.zeros(0, np.int16)],
+            [np.zeros(0, np.int32)],
+            [np.zeros(0, np.int32)],
+        )
 
     def dense(self, weight, width, number, source):
         self.rows.append((number, source["at"], source["width"], sum(map(len, self.weights)), 0))
         rows = np.zeros((weight.shape[1], width), np.int16)
-        rows[:, :len(weight)] = weight.T
+        rows[:, : len(weight)] = weight.T
         self.weights.append(rows.ravel())
 
     def sparse(self, weight, fan_out, number, source):
@@ -101,8 +152,14 @@ def _(node: Input, net, rows):
 
 @row_of.register
 def _(node: Cuba, net, rows):
-    return dict(kind=CUBA, size=node.size, keep_v=DECAY_ONE - node.v_decay, threshold=node.v_th << STATE_SHIFT, reset_every=net.tokens if node.frame_reset else 0,
-                remembers=(node.i_decay != DECAY_ONE).any())
+    return dict(
+        kind=CUBA,
+        size=node.size,
+        keep_v=DECAY_ONE - node.v_decay,
+        threshold=node.v_th << STATE_SHIFT,
+        reset_every=net.tokens if node.frame_reset else 0,
+        remembers=(node.i_decay != DECAY_ONE).any(),
+    )
 
 
 @row_of.register
@@ -161,23 +218,34 @@ class Runner:
         graded = np.empty((batch, steps, last.size) if last.name in names else (0, 0, 0), np.int32)
         with threads_for(batch, batch * steps * len(program.bias)):
             advance(*program, *self._make_room(), *self.state, tokens, places, raster, graded.reshape(-1))
-        shaped = lambda at, n: raster[at:at + batch * steps * n].reshape(batch, steps, n)        # noqa: E731
-        return {name: graded if name == last.name else shaped(places[self.names.index(name)], self._rows[name]["size"]) for name in names}
+        shaped = lambda at, n: raster[at : at + batch * steps * n].reshape(batch, steps, n)  # noqa: E731
+        return {
+            name: graded if name == last.name else shaped(places[self.names.index(name)], self._rows[name]["size"])
+            for name in names
+        }
 
     def _make_room(self):
         threads = numba.get_num_threads()
         if self._room is None or len(self._room.events) < threads:
             nodes, neurons, chunk = self.program.nodes, len(self.program.bias), self._chunk
-            sources = max((nodes["width"][self.program.synapses["source"][n["first"]:n["end"]]].sum() for n in nodes), default=0)
-            self._room = Room(np.empty((threads, chunk * neurons), np.int32), np.empty((threads, len(nodes), chunk), np.int64),
-                              np.empty((threads, sources + N32), np.int32), np.empty((threads, nodes["width"].max()), np.int32),
-                              np.zeros((threads, 2 * N32), np.int32), np.zeros((threads, 2), np.int64), chunk)
+            sources = max(
+                (nodes["width"][self.program.synapses["source"][n["first"] : n["end"]]].sum() for n in nodes), default=0
+            )
+            self._room = Room(
+                np.empty((threads, chunk * neurons), np.int32),
+                np.empty((threads, len(nodes), chunk), np.int64),
+                np.empty((threads, sources + N32), np.int32),
+                np.empty((threads, nodes["width"].max()), np.int32),
+                np.zeros((threads, 2 * N32), np.int32),
+                np.zeros((threads, 2), np.int64),
+                chunk,
+            )
         return self._room
 
     def hits(self, name):
         """int32 [B, n]: spikes of each neuron of a node or input in the last run."""
         row = self._rows[name]
-        return self.state.hits[:, row["at"]:row["at"] + row["size"]]
+        return self.state.hits[:, row["at"] : row["at"] + row["size"]]
 
     def stats(self, name):
         """int64 [B, 4] of the last run, see `State`."""
@@ -186,8 +254,13 @@ class Runner:
     def opened(self, gate):
         """bool [B, N], the tokens that a `TokenGate` lets through now."""
         row = self._rows[gate.name]
-        return self.state.u[:, row["at"]:row["at"] + self.net.tokens] >= gate.threshold
+        return self.state.u[:, row["at"] : row["at"] + self.net.tokens] >= gate.threshold
 
     def logits(self):
-        """int64 [B, classes], the read-out summed over the last run: a sum of weights is linear in the number of spikes."""
-        return sum(self.hits(s.source).astype(np.int64) @ s.weight.T.astype(np.int64) for s in self.net.nodes[-1].synapses)
+        """int64 [B, classes], the read-out summed over the last run:
+
+        a sum of weights is linear in the number of spikes.
+        """
+        return sum(
+            self.hits(s.source).astype(np.int64) @ s.weight.T.astype(np.int64) for s in self.net.nodes[-1].synapses
+        )

@@ -10,8 +10,8 @@ from .program import Runner
 class Session:
     """A net at work on streams that come in piece by piece.
 
-    After any number of calls of `run` the spikes are those that `sim.engine.run` gives for the pieces in one; but a stream may go on for longer than
-    the net's T frames. All states are zero at the start and after `reset`.
+    After any number of calls of `run` the spikes are those that `sim.engine.run` gives for the pieces in one; but a
+    stream may go on for longer than the net's T frames. All states are zero at the start and after `reset`.
 
     Attributes:
         net: the net.
@@ -41,7 +41,8 @@ class Session:
             trace: names of the nodes and inputs whose spikes to return, or "all".
 
         Returns:
-            (read-out summed over these frames, int64 [B, classes]; dict: name -> uint8 [B, F*N, n], int32 for the read-out).
+            (read-out summed over these frames, int64 [B, classes]; dict: name -> uint8 [B, F*N, n], int32 for the
+                read-out).
 
         Raises:
             UserError: not whole frames, or another number of streams or channels.
@@ -49,6 +50,9 @@ class Session:
         net = self.net
         shape, size = tokens.shape, net.inputs[0].size
         if len(shape) != 3 or shape[0] != self.batch or shape[2] != size or shape[1] == 0 or shape[1] % net.tokens:
-            raise UserError(f"input has shape {shape}, the net takes [{self.batch}, a multiple of {net.tokens}, {size}] (streams, steps, channels)")
+            raise UserError(
+                f"input has shape {shape}, the net takes [{self.batch}, a multiple of {net.tokens}, {size}] (streams,"
+                " steps, channels)"
+            )
         traces = self._runner.run(np.ascontiguousarray(tokens, np.uint8), trace)
         return self._runner.logits(), traces

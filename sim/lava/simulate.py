@@ -1,9 +1,9 @@
-"""Runs a net in Lava's CPU simulator, from outside: the whole Lava runtime lives in a child process that can always be ended.
+"""Runs a net in Lava's CPU simulator, from outside: the whole Lava runtime lives in a child process that can always be
+ended.
 
-Lava starts an operating-system process for every process model. When a model raises, the others wait for it for ever; when building fails, what was
-built so far stays. So `sim.lava.worker` is started in a session of its own; it watches Lava's processes and reports, this side watches the clock and
-ends the session in any case.
-"""
+Lava starts an operating-system process for every process model. When a model raises, the others wait for it for ever;
+when building fails, what was built so far stays. So `sim.lava.worker` is started in a session of its own; it watches
+Lava's processes and reports, this side watches the clock and ends the session in any case."""
 
 import json
 import os
@@ -19,18 +19,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine.batch import reverse_tokens
 from ..base.errors import UserError
+from ..engine.batch import reverse_tokens
 from ..schedule import latencies
 
 EXECUTORS = ("fused", "stock")
 POLL_S = 0.02
-GRACE_S = 10               # for the worker to end
-TIDY_S = 2                 # for those that end after it: Python's resource tracker frees shared memory
+GRACE_S = 10  # for the worker to end
+TIDY_S = 2  # for those that end after it: Python's resource tracker frees shared memory
 
 
 class SimulationError(Exception):
-    """The simulation ended before its time. The text says why; the traceback of the failing process model is in it, if there is one."""
+    """The simulation ended before its time.
+
+    The text says why; the traceback of the failing process model is in it, if there is one.
+    """
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Simulation:
         steps: chip steps that were run.
         build_seconds, run_seconds: wall time before the first step and from there on.
     """
+
     logits: np.ndarray
     traces: dict
     processes: int
@@ -57,14 +61,16 @@ class Simulation:
 
 
 def simulate(net, tokens, executor="fused", trace=(), threads=False, timeout_s=None, stall_s=120, progress=None):
-    """Runs samples through a net in one continuous run: sample after sample without a gap, then until the last has left the pipeline.
+    """Runs samples through a net in one continuous run: sample after sample without a gap, then until the last has left
+    the pipeline.
 
     Args:
         net: `sim.net.Net`.
         tokens: uint8 [B, T*N, C], 0 or 1.
         executor: `fused` for one process for the net, `stock` for Lava's own neurons and synapses.
         trace: names of nodes whose spikes to keep, or "all".
-        threads: run Lava's process models as threads of one process, not under Lava's runtime: the same models, ten times faster (`sim.lava.threads`).
+        threads: run Lava's process models as threads of one process, not under Lava's runtime: the same models, ten
+            times faster (`sim.lava.threads`).
         timeout_s: end the run after this many seconds in all; None for never.
         stall_s: end it if no step is done for this long, once it runs. Building is given as long, too.
         progress: called now and then with the number of steps done and the number of all.
@@ -85,22 +91,31 @@ def simulate_together(jobs, executor="fused", trace=(), threads=False, timeout_s
         steps = max(p.steps for p in plans)
         for i, p in enumerate(plans):
             np.save(f"{folder}/in_{i}.npy", p.rows)
-        job = dict(nets=[p.net for p in plans], names=[p.names for p in plans], executor=executor, threads=threads, steps=steps)
+        job = dict(
+            nets=[p.net for p in plans], names=[p.names for p in plans], executor=executor, threads=threads, steps=steps
+        )
         out, report = run_worker(folder, job, sum(p.width for p in plans), timeout_s, stall_s, progress)
         base, results = 0, []
         for p in plans:
-            results.append(p.result(out[:, base:base + p.width], steps, report))
+            results.append(p.result(out[:, base : base + p.width], steps, report))
             base += p.width
         return results
 
 
 class Plan:
-    """One net's rows in and out. A row out holds the read-out, then the traced nodes. Samples follow one another every `slot` steps, by default at once."""
+    """One net's rows in and out.
+
+    A row out holds the read-out, then the traced nodes. Samples follow one another every `slot` steps, by default at
+    once.
+    """
 
     def __init__(self, net, tokens, trace, slot=None):
         expected = (net.steps, net.inputs[0].size)
         if tokens.ndim != 3 or tokens.shape[1:] != expected or not len(tokens):
-            raise UserError(f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps, channels)")
+            raise UserError(
+                f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps,"
+                " channels)"
+            )
         self.net, self.batch, self.late, self.slot = net, len(tokens), latencies(net), slot or net.steps
         self.readout = net.nodes[-1].name
         nodes = [n.name for n in net.nodes]
@@ -121,11 +136,18 @@ class Plan:
         streams, base = {}, 0
         first = np.arange(self.batch)[:, None] * self.slot + np.arange(self.net.steps)
         for name, size in self.sizes.items():
-            stream = out[first + self.late[name], base:base + size]
+            stream = out[first + self.late[name], base : base + size]
             streams[name] = stream.astype(np.int32 if name == self.readout else np.uint8)
             base += size
         logits = streams[self.readout].sum(1, dtype=np.int64)
-        return Simulation(logits, {name: streams[name] for name in self.kept}, report["processes"], steps, report["build_seconds"], report["run_seconds"])
+        return Simulation(
+            logits,
+            {name: streams[name] for name in self.kept},
+            report["processes"],
+            steps,
+            report["build_seconds"],
+            report["run_seconds"],
+        )
 
 
 def run_worker(folder, job, width, timeout_s, stall_s, progress, module="sim.lava.worker"):
@@ -146,17 +168,23 @@ def run_worker(folder, job, width, timeout_s, stall_s, progress, module="sim.lav
     paths = [root, os.environ.get("PYTHONPATH", "")]
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in paths if p))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        env[variable] = "1"                    # there is a process for every part of the net already
+        env[variable] = "1"  # there is a process for every part of the net already
     with open(f"{folder}/log", "wb") as log:
-        worker = subprocess.Popen([sys.executable, "-m", module, folder], stdin=subprocess.PIPE, stdout=log, stderr=log, env=env,
-                                  start_new_session=True)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", module, folder],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=env,
+            start_new_session=True,
+        )
     try:
         payload = pickle.dumps(job)
         try:
             worker.stdin.write(struct.pack("<Q", len(payload)) + payload)
             worker.stdin.flush()
         except BrokenPipeError:
-            pass                               # it is gone already; its log says why
+            pass  # it is gone already; its log says why
         _wait(worker, folder, job["steps"], timeout_s, stall_s, progress)
     finally:
         _end(worker)
@@ -176,13 +204,20 @@ def _wait(worker, folder, steps, timeout_s, stall_s, progress):
             if progress:
                 progress(seen, steps)
         if timeout_s is not None and now - start > timeout_s:
-            raise SimulationError(f"the Lava simulation was ended after {timeout_s:g} s, {seen} of {steps} steps were done")
+            raise SimulationError(
+                f"the Lava simulation was ended after {timeout_s:g} s, {seen} of {steps} steps were done"
+            )
         if now - moved > stall_s:
-            raise SimulationError(f"the Lava simulation stood still for {stall_s:g} s, {seen} of {steps} steps were done")
+            raise SimulationError(
+                f"the Lava simulation stood still for {stall_s:g} s, {seen} of {steps} steps were done"
+            )
 
 
 def _end(worker):
-    """Ends the worker and everything in its session. A closed stdin asks it to do so itself; what then clears up its shared memory is given time to."""
+    """Ends the worker and everything in its session.
+
+    A closed stdin asks it to do so itself; what then clears up its shared memory is given time to.
+    """
     try:
         worker.stdin.close()
     except BrokenPipeError:
@@ -193,8 +228,8 @@ def _end(worker):
         pass
     end = time.monotonic() + TIDY_S
     try:
-        while worker.returncode and time.monotonic() < end:        # it has not cleared up itself
-            os.killpg(worker.pid, 0)                                # raises once there is none left
+        while worker.returncode and time.monotonic() < end:  # it has not cleared up itself
+            os.killpg(worker.pid, 0)  # raises once there is none left
             time.sleep(POLL_S)
         os.killpg(worker.pid, signal.SIGKILL)
     except ProcessLookupError:

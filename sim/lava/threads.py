@@ -1,8 +1,9 @@
-"""Runs what Lava's compiler made as threads of one process: the same process models, other channels, no step-by-step synchronization.
+"""Runs what Lava's compiler made as threads of one process: the same process models, other channels, no step-by-step
+synchronization.
 
-Lava's runtime gives each model an operating-system process and waits for all of them at every step. The models themselves only send and receive,
-and a synapse sends before it receives, so letting each run as far as its inputs reach gives the same values. tests/sim/test_lava_runs.py checks that.
-"""
+Lava's runtime gives each model an operating-system process and waits for all of them at every step. The models
+themselves only send and receive, and a synapse sends before it receives, so letting each run as far as its inputs reach
+gives the same values. tests/sim/test_lava_runs.py checks that."""
 
 import queue
 import threading
@@ -10,8 +11,7 @@ import traceback
 
 import numpy as np
 
-
-ROUND = 64                 # steps after which all wait for the slowest, so that what is in flight stays small
+ROUND = 64  # steps after which all wait for the slowest, so that what is in flight stays small
 
 
 class ModelFailed(Exception):
@@ -27,7 +27,7 @@ class _Port:
     def send(self, data):
         if data.shape != self._shape:
             raise AssertionError(f"sent {data.shape} through a port of shape {self._shape}")
-        self._channel.put(np.array(data, self._d_type))       # as the shared memory of Lava's channels converts
+        self._channel.put(np.array(data, self._d_type))  # as the shared memory of Lava's channels converts
 
     def recv(self):
         data = self._channel.get()
@@ -51,8 +51,12 @@ def run_threads(executable, steps):
         channel = queue.SimpleQueue()
         channels.append(channel)
         source, target = c.src_port_initializer, c.dst_port_initializer
-        executable.proc_builders[c.src_process].set_csp_ports([_Port(source.name, channel, source.shape, source.d_type)])
-        executable.proc_builders[c.dst_process].set_csp_ports([_Port(target.name, channel, source.shape, source.d_type)])
+        executable.proc_builders[c.src_process].set_csp_ports(
+            [_Port(source.name, channel, source.shape, source.d_type)]
+        )
+        executable.proc_builders[c.dst_process].set_csp_ports(
+            [_Port(target.name, channel, source.shape, source.d_type)]
+        )
     models = [builder.build() for builder in executable.proc_builders.values()]
     errors, round_done = [], threading.Barrier(len(models))
 

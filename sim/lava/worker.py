@@ -1,8 +1,8 @@
 """The process in which Lava runs; started by `sim.lava.simulate`, `python -m sim.lava.worker FOLDER`.
 
-Reads the job from stdin (length, then a pickle from its own parent), inputs from FOLDER/in_<i>.npy, writes FOLDER/out.npy and, at the end,
-FOLDER/report.json. If stdin closes, the parent is gone or has had enough: it ends itself, and with it all that Lava has started (`sim.base.forks`).
-"""
+Reads the job from stdin (length, then a pickle from its own parent), inputs from FOLDER/in_<i>.npy, writes
+FOLDER/out.npy and, at the end, FOLDER/report.json. If stdin closes, the parent is gone or has had enough: it ends
+itself, and with it all that Lava has started (`sim.base.forks`)."""
 
 import contextlib
 import json
@@ -14,8 +14,8 @@ import threading
 import time
 import traceback
 
-from sim.lava import compat
 from sim.base import forks
+from sim.lava import compat
 
 compat.apply()
 
@@ -30,7 +30,7 @@ from sim.lava.processes.host import Sink, Source, gather  # noqa: E402
 from sim.lava.threads import ModelFailed, run_threads  # noqa: E402
 
 POLL_S = 0.01
-RECURSION = 20_000         # Lava's compiler recurses once per process
+RECURSION = 20_000  # Lava's compiler recurses once per process
 
 
 def connect(job, folder):
@@ -39,7 +39,7 @@ def connect(job, folder):
     for i, (net, names) in enumerate(zip(job["nets"], job["names"])):
         fused = FusedNet(net=net, trace=names)
         Source(file=f"{folder}/in_{i}.npy", size=fused.s_in.shape[0]).s_out.connect(fused.s_in)
-        for port in (fused.y_out, fused.trace)[:2 if names else 1]:
+        for port in (fused.y_out, fused.trace)[: 2 if names else 1]:
             size = port.shape[0]
             parts.append((port, slice(0, size), slice(base, base + size)))
             base += size
@@ -64,12 +64,16 @@ def run_lava(executable, steps):
             for actor in actors:
                 if not actor.is_alive():
                     # What it raised, it has sent before it ended.
-                    raise ModelFailed(actor.exception[1] if actor.exception else f"a Lava process died with exit code {actor.exitcode}")
+                    raise ModelFailed(
+                        actor.exception[1]
+                        if actor.exception
+                        else f"a Lava process died with exit code {actor.exitcode}"
+                    )
             time.sleep(POLL_S)
         runtime.wait()
         runtime.stop()
     except Exception:
-        with contextlib.suppress(Exception):       # what failed is the cause; whatever is left ends with this process
+        with contextlib.suppress(Exception):  # what failed is the cause; whatever is left ends with this process
             _end_actors(runtime._messaging_infrastructure)
         raise
 
@@ -83,8 +87,8 @@ def _end_actors(infrastructure):
 
 
 def _leave_with_parent():
-    os.read(0, 1)          # returns when the parent closes its end; a raw read holds no lock that a fork would inherit
-    forks.leave()          # no cleaning up: the main thread is still at work on what there is to clean up, and would crash
+    os.read(0, 1)  # returns when the parent closes its end; a raw read holds no lock that a fork would inherit
+    forks.leave()  # no cleaning up: the main thread is still at work on what there is to clean up, and would crash
 
 
 def _receive():
@@ -96,6 +100,7 @@ def _receive():
                 sys.exit(1)
             data += part
         return data
+
     return pickle.loads(exactly(struct.unpack("<Q", exactly(8))[0]))
 
 
@@ -106,7 +111,9 @@ def simulate(job, folder):
     executable = sink.compile(Loihi2SimCfg(select_tag="fixed_pt", select_sub_proc_model=job["executor"] == "stock"))
     built = time.monotonic()
     (run_threads if job["threads"] else run_lava)(executable, job["steps"])
-    return dict(processes=len(executable.proc_builders), build_seconds=built - start, run_seconds=time.monotonic() - built)
+    return dict(
+        processes=len(executable.proc_builders), build_seconds=built - start, run_seconds=time.monotonic() - built
+    )
 
 
 def serve(folder, execute):
@@ -127,7 +134,7 @@ def serve(folder, execute):
     with open(f"{folder}/report.tmp", "w") as file:
         json.dump(report, file)
     os.replace(f"{folder}/report.tmp", f"{folder}/report.json")
-    os._exit(0)            # what Lava leaves for the interpreter to clear up at its end can wait for ever
+    os._exit(0)  # what Lava leaves for the interpreter to clear up at its end can wait for ever
 
 
 if __name__ == "__main__":

@@ -5,4 +5,16 @@ from .files import load, read, read_digest, read_golden, read_slayer, write
 from .golden import Golden, golden_differences, make_golden
 from .stock import stock_refusal
 
-__all__ = ["Golden", "describe", "golden_differences", "load", "make_golden", "read", "read_digest", "read_golden", "read_slayer", "stock_refusal", "write"]
+__all__ = [
+    "Golden",
+    "describe",
+    "golden_differences",
+    "load",
+    "make_golden",
+    "read",
+    "read_digest",
+    "read_golden",
+    "read_slayer",
+    "stock_refusal",
+    "write",
+]

@@ -4,8 +4,8 @@ from functools import singledispatch
 
 import numpy as np
 
-from ..sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer
 from ..net import Cuba, Input, Net, Readout, Reverse, TokenGate
+from ..sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer
 
 
 def describe(net) -> list:
@@ -14,10 +14,9 @@ def describe(net) -> list:
     Args:
         net: a `sim.net.Net` or a `sim.sequential.Sequential`.
 
-    Weighted layers have `weight_bits` (see there), `synapses` (places in the matrices; a kernel's are shared), `nonzero`,
-    `parameters` (weights and biases). CUBA neurons: `threshold`, `i_decay` (the distinct values), `v_decay`, `bias` [lowest, highest]. A gate:
-    `gate_threshold`.
-    """
+    Weighted layers have `weight_bits` (see there), `synapses` (places in the matrices; a kernel's are shared),
+    `nonzero`, `parameters` (weights and biases). CUBA neurons: `threshold`, `i_decay` (the distinct values), `v_decay`,
+    `bias` [lowest, highest]. A gate: `gate_threshold`."""
     if isinstance(net, Net):
         return [describe_node(node, ()) for node in (*net.inputs, *net.nodes)]
     before = [()] + [(layer.name,) for layer in net.layers]
@@ -25,7 +24,7 @@ def describe(net) -> list:
 
 
 def weight_bits(weights) -> int:
-    """Bits of two's complement that hold all weights after division by the largest power of two that divides them all."""
+    """Bits of two's complement that hold all weights after division by the largest power of two that divides them all."""  # noqa: E501
     whole = np.concatenate([np.asarray(w, np.int64).ravel() for w in weights])
     joined = int(np.bitwise_or.reduce(whole))
     if joined == 0:
@@ -43,13 +42,22 @@ def describe_node(node, before) -> dict:
 
 def _weighted(weights, biases):
     size = sum(w.size for w in weights)
-    return dict(weight_bits=weight_bits(weights), synapses=size, nonzero=int(sum(np.count_nonzero(w) for w in weights)), parameters=size + biases)
+    return dict(
+        weight_bits=weight_bits(weights),
+        synapses=size,
+        nonzero=int(sum(np.count_nonzero(w) for w in weights)),
+        parameters=size + biases,
+    )
 
 
 def _neurons(node):
     """Of a `Cuba` or a `sim.sequential.Neuron`: they share the names."""
-    return dict(threshold=int(node.v_th), i_decay=np.unique(node.i_decay).tolist(), v_decay=int(node.v_decay),
-                bias=[int(node.bias.min()), int(node.bias.max())])
+    return dict(
+        threshold=int(node.v_th),
+        i_decay=np.unique(node.i_decay).tolist(),
+        v_decay=int(node.v_decay),
+        bias=[int(node.bias.min()), int(node.bias.max())],
+    )
 
 
 @describe_node.register
@@ -59,13 +67,26 @@ def _(node: Input, before):
 
 @describe_node.register
 def _(node: Cuba, before):
-    return dict(type="cuba", name=node.name, sources=list(node.sources), shape=[node.size], frame_reset=bool(node.frame_reset),
-                **_neurons(node), **_weighted([s.weight for s in node.synapses], node.size))
+    return dict(
+        type="cuba",
+        name=node.name,
+        sources=list(node.sources),
+        shape=[node.size],
+        frame_reset=bool(node.frame_reset),
+        **_neurons(node),
+        **_weighted([s.weight for s in node.synapses], node.size),
+    )
 
 
 @describe_node.register
 def _(node: TokenGate, before):
-    return dict(type="token_gate", name=node.name, sources=list(node.sources), shape=[node.size], gate_threshold=int(node.threshold))
+    return dict(
+        type="token_gate",
+        name=node.name,
+        sources=list(node.sources),
+        shape=[node.size],
+        gate_threshold=int(node.threshold),
+    )
 
 
 @describe_node.register
@@ -75,12 +96,24 @@ def _(node: Reverse, before):
 
 @describe_node.register
 def _(node: Readout, before):
-    return dict(type="readout", name=node.name, sources=list(node.sources), shape=[node.size], **_weighted([s.weight for s in node.synapses], 0))
+    return dict(
+        type="readout",
+        name=node.name,
+        sources=list(node.sources),
+        shape=[node.size],
+        **_weighted([s.weight for s in node.synapses], 0),
+    )
 
 
 @describe_node.register
 def _(layer: InputLayer, before):
-    return dict(type="input", name=layer.name, sources=[], shape=list(layer.shape), **(_neurons(layer.neuron) if layer.neuron else {}))
+    return dict(
+        type="input",
+        name=layer.name,
+        sources=[],
+        shape=list(layer.shape),
+        **(_neurons(layer.neuron) if layer.neuron else {}),
+    )
 
 
 @describe_node.register
@@ -91,13 +124,30 @@ def _(layer: FlattenLayer, before):
 @describe_node.register
 def _(layer: DenseLayer, before):
     weights = [layer.weight] if layer.recurrent is None else [layer.weight, layer.recurrent]
-    return dict(type="dense" if layer.recurrent is None else "dense_rec", name=layer.name, sources=list(before), shape=list(layer.shape),
-                delayed=layer.axon_delay is not None or layer.synapse_delay is not None,
-                **_neurons(layer.neuron), **_weighted(weights, layer.neuron.bias.size))
+    return dict(
+        type="dense" if layer.recurrent is None else "dense_rec",
+        name=layer.name,
+        sources=list(before),
+        shape=list(layer.shape),
+        delayed=layer.axon_delay is not None or layer.synapse_delay is not None,
+        **_neurons(layer.neuron),
+        **_weighted(weights, layer.neuron.bias.size),
+    )
 
 
 @describe_node.register
 def _(layer: ConvLayer, before):
-    return dict(type="conv", name=layer.name, sources=list(before), shape=list(layer.shape), kernel=list(layer.weight.shape[2:]),
-                stride=list(layer.stride), padding=list(layer.padding), dilation=list(layer.dilation), groups=layer.groups,
-                delayed=layer.axon_delay is not None, **_neurons(layer.neuron), **_weighted([layer.weight], layer.neuron.bias.size))
+    return dict(
+        type="conv",
+        name=layer.name,
+        sources=list(before),
+        shape=list(layer.shape),
+        kernel=list(layer.weight.shape[2:]),
+        stride=list(layer.stride),
+        padding=list(layer.padding),
+        dilation=list(layer.dilation),
+        groups=layer.groups,
+        delayed=layer.axon_delay is not None,
+        **_neurons(layer.neuron),
+        **_weighted([layer.weight], layer.neuron.bias.size),
+    )

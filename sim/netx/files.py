@@ -1,20 +1,18 @@
 """The artifact `model.net`: a net as an HDF5 file. The full format is in docs/netx-format.md.
 
 The group `smolmamba` says everything. A purely sequential net is said a second time in `layer`, in netx's own words, so
-that stock `lava.lib.dl.netx.hdf5.Network` runs it; a net that is more than that has no `layer`, so that stock netx refuses
-it instead of skipping in silence what it does not know.
-"""
+that stock `lava.lib.dl.netx.hdf5.Network` runs it; a net that is more than that has no `layer`, so that stock netx
+refuses it instead of skipping in silence what it does not know."""
 
 import numpy as np
 
-from . import hdf5
-from .describe import describe
 from ..base.errors import UserError
-from .golden import Golden, golden_differences, make_golden
 from ..net import Net
+from . import hdf5
+from .golden import make_golden
 from .reader import is_ours, parse
 from .slayer_reader import parse as parse_slayer
-from .stock import stock_layers, stock_refusal
+from .stock import stock_layers
 from .writer import DIGEST, ROOT, digest, pack
 
 
@@ -23,7 +21,8 @@ def write(net: Net, path, golden=None) -> str:
 
     Args:
         path: the file, usually `model.net`.
-        golden: uint8 [G, T*N, C] or [T*N, C]: inputs whose outputs, computed here by the engine, go along as a self-test.
+        golden: uint8 [G, T*N, C] or [T*N, C]: inputs whose outputs, computed here by the engine, go along as a
+            self-test.
 
     Returns:
         str: the digest, 64 hex digits.
@@ -71,6 +70,8 @@ def read_slayer(path, layers=None):
 def _read(path):
     content = hdf5.load(path)
     if not is_ours(content):
-        raise UserError(f"{path}: has no group {ROOT[:-1]!r}: a SLAYER export without tokens, frames and encoder cannot run on recordings; "
-                        "write it with `python -m convert export`")
+        raise UserError(
+            f"{path}: has no group {ROOT[:-1]!r}: a SLAYER export without tokens, frames and encoder cannot run on"
+            " recordings; write it with `python -m convert export`"
+        )
     return parse(content, path)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..engine.batch import run
 from ..base.errors import UserError
+from ..engine.batch import run
 from ..net import Net
 
-SPIKES_KEPT = 1 << 18              # golden spike trains up to this many bits are stored whole, larger ones as count and hash
-SPIKES_NODES = 2                   # of the last so many spiking nodes
+SPIKES_KEPT = 1 << 18  # golden spike trains up to this many bits are stored whole, larger ones as count and hash
+SPIKES_NODES = 2  # of the last so many spiking nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +21,11 @@ class Golden:
         tokens: uint8 [G, T*N, C], 0 or 1.
         logits: int64 [G, classes].
         counts: name of a spiking node -> number of spikes over all G samples.
-        hashes: the same names, and the read-out's -> sha256 (hex) of the node's output: uint8 [G, T*N, n], the read-out's
-            as little-endian int32, in C order.
+        hashes: the same names, and the read-out's -> sha256 (hex) of the node's output: uint8 [G, T*N, n], the
+            read-out's as little-endian int32, in C order.
         spikes: for the last nodes, if small: name -> uint8 [G, T*N, n].
     """
+
     tokens: np.ndarray
     logits: np.ndarray
     counts: dict = field(default_factory=dict)
@@ -33,7 +34,7 @@ class Golden:
 
 
 def make_golden(net: Net, tokens) -> Golden:
-    """Runs the engine on `tokens`, uint8 [G, T*N, C] or [T*N, C] of 0 and 1, and keeps what a later run must reproduce."""
+    """Runs the engine on `tokens`, uint8 [G, T*N, C] or [T*N, C] of 0 and 1, and keeps what a later run must reproduce."""  # noqa: E501
     tokens = np.asarray(tokens)
     tokens = tokens[None] if tokens.ndim == 2 else tokens
     if tokens.size == 0 or not np.isin(tokens, (0, 1)).all():
@@ -46,7 +47,8 @@ def make_golden(net: Net, tokens) -> Golden:
         logits=result.logits,
         counts={n: int(result.traces[n].sum(dtype=np.int64)) for n in spiking},
         hashes={n.name: spike_hash(result.traces[n.name]) for n in net.nodes},
-        spikes={n: result.traces[n] for n in kept})
+        spikes={n: result.traces[n] for n in kept},
+    )
 
 
 def spike_hash(spikes):

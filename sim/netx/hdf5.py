@@ -1,4 +1,7 @@
-"""HDF5 as a flat table of arrays: read with every size and type checked first, written atomically. Knows nothing of nets."""
+"""HDF5 as a flat table of arrays:
+
+read with every size and type checked first, written atomically. Knows nothing of nets.
+"""
 
 import os
 import re
@@ -10,23 +13,25 @@ import numpy as np
 from ..base.errors import UserError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-FILE_LIMIT = 1 << 30               # bytes of a file, and of all its arrays after decompression
-OBJECT_LIMIT = 1 << 17             # groups and datasets of a file
+FILE_LIMIT = 1 << 30  # bytes of a file, and of all its arrays after decompression
+OBJECT_LIMIT = 1 << 17  # groups and datasets of a file
 DEPTH_LIMIT = 8
-PLAIN_KINDS = "iufbS"              # numpy kinds that are read: integers, floats, booleans, fixed-length bytes
+PLAIN_KINDS = "iufbS"  # numpy kinds that are read: integers, floats, booleans, fixed-length bytes
 NAME = re.compile(r"[!-.0-~]{1,100}")
-COMPRESS_FROM = 256                # bytes; chunked storage of anything smaller only costs space
+COMPRESS_FROM = 256  # bytes; chunked storage of anything smaller only costs space
 
 
 def load(path) -> dict:
     """All datasets of an HDF5 file.
 
-    Nothing is read before the whole file has been walked: only hard links, plain number and byte-string types, no external
+    Nothing is read before the whole file has been walked: only hard links, plain number and byte-string types, no
+    external
     or virtual storage, no filters but gzip, shuffle and checksum, and `FILE_LIMIT` bytes in all. The file is closed
     when this returns.
 
     Returns:
-        dict: path inside the file, without leading slash -> numpy array. A variable-length string becomes an array of bytes, shape ().
+        dict: path inside the file, without leading slash -> numpy array. A variable-length string becomes an array of
+            bytes, shape ().
 
     Raises:
         UserError: the file is missing, no HDF5, truncated, damaged, or holds something that is not read.
@@ -38,7 +43,9 @@ def load(path) -> dict:
         raise UserError(f"{path}: larger than {FILE_LIMIT >> 20} MiB, this is no net of ours")
     with open(path, "rb") as f:
         if f.read(len(SIGNATURE)) != SIGNATURE:
-            raise UserError(f"{path}: not an HDF5 file, expected a net written by `python -m convert export` or by SLAYER")
+            raise UserError(
+                f"{path}: not an HDF5 file, expected a net written by `python -m convert export` or by SLAYER"
+            )
     try:
         with h5py.File(path, "r", locking=False) as f:
             found = {}
@@ -46,7 +53,15 @@ def load(path) -> dict:
             if sum(d.size * d.dtype.itemsize for d in found.values()) > FILE_LIMIT:
                 raise UserError(f"{path}: its arrays unpack to more than {FILE_LIMIT >> 20} MiB")
             return {name: _array(d) for name, d in found.items()}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as e:   # what h5py raises on damaged files
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+    ) as e:  # what h5py raises on damaged files
         reason = " ".join(str(e).strip("'\"").split()) or type(e).__name__
         raise UserError(f"{path}: damaged or truncated HDF5 file ({reason}); export or copy it again") from e
 
@@ -55,7 +70,7 @@ def _walk(group, prefix, found, path):
     if prefix.count("/") > DEPTH_LIMIT:
         raise UserError(f"{path}: {prefix}: nested too deeply")
     for name in group:
-        if not isinstance(name, str) or not NAME.fullmatch(name):          # h5py gives bytes for what is no UTF-8
+        if not isinstance(name, str) or not NAME.fullmatch(name):  # h5py gives bytes for what is no UTF-8
             raise UserError(f"{path}: {prefix}: has an entry named {name!r}, expected plain letters, digits and marks")
         where = prefix + name
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -100,7 +115,8 @@ def _array(dataset):
 
 
 def save(path, content):
-    """Writes `content` (path inside the file -> array, or str for a variable-length string) to a temporary file beside `path`, then renames it.
+    """Writes `content` (path inside the file -> array, or str for a variable-length string) to a temporary file beside
+    `path`, then renames it.
 
     The same content gives the same bytes: no time stamps. Metadata carry HDF5's own checksums.
 

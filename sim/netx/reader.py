@@ -5,14 +5,14 @@ import json
 import numpy as np
 
 from ..base.errors import UserError
-from .golden import Golden
 from ..integer import DECAY_ONE, THRESHOLD_MAX, WEIGHT_STEP
 from ..net import Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from .golden import Golden
 from .stock import stock_layers
 from .writer import DIGEST, NAME, ROOT, SCHEMA, digest
 
-SIZE_LIMIT = 1 << 20               # bound on N, on T and on channels: far above any chip
-SAMPLES_LIMIT = 1 << 16            # golden samples
+SIZE_LIMIT = 1 << 20  # bound on N, on T and on channels: far above any chip
+SAMPLES_LIMIT = 1 << 16  # golden samples
 
 
 def is_ours(content):
@@ -22,14 +22,16 @@ def is_ours(content):
 
 def parse(content, path):
     """(net, golden or None, digest) of what `netx_hdf5.load` returned."""
-    own = {name[len(ROOT):]: value for name, value in content.items() if name.startswith(ROOT)}
+    own = {name[len(ROOT) :]: value for name, value in content.items() if name.startswith(ROOT)}
     fields = Fields(own, path)
     schema = int(fields.take("schema", "i8", 0))
     if schema != SCHEMA:
         raise UserError(f"{path}: schema version {schema}, this program reads version {SCHEMA}")
     sha = fields.text(DIGEST)
     if sha != digest(own):
-        raise UserError(f"{path}: content does not match its digest, the file was damaged or edited; export or copy it again")
+        raise UserError(
+            f"{path}: content does not match its digest, the file was damaged or edited; export or copy it again"
+        )
     try:
         net = _unpack(fields)
         golden = _unpack_golden(fields.under("golden/"), net) if fields.has("golden/shape") else None
@@ -41,7 +43,10 @@ def parse(content, path):
 
 
 class Fields:
-    """Arrays by path; each is taken once, with the type and rank that it must have. `finish` refuses what nobody took."""
+    """Arrays by path; each is taken once, with the type and rank that it must have.
+
+    `finish` refuses what nobody took.
+    """
 
     def __init__(self, arrays, file, prefix="", taken=None):
         self.arrays, self.file, self.prefix = arrays, file, prefix
@@ -56,7 +61,7 @@ class Fields:
     def groups(self, name):
         """`Fields` for `name/0`, `name/1`, ...; what is numbered otherwise is left over and so refused by `finish`."""
         start = f"{self.prefix}{name}/"
-        numbers = {k[len(start):].split("/")[0] for k in self.arrays if k.startswith(start)}
+        numbers = {k[len(start) :].split("/")[0] for k in self.arrays if k.startswith(start)}
         return [self.under(f"{name}/{i}/") for i in range(len(numbers))]
 
     def take(self, name, dtype, ndim):
@@ -66,7 +71,10 @@ class Fields:
         value, dtype = self.arrays[key], np.dtype(dtype)
         good = value.dtype.kind == dtype.kind and (dtype.kind == "S" or value.dtype.itemsize == dtype.itemsize)
         if not good or value.ndim != ndim:
-            raise UserError(f"{self.file}: {ROOT}{key}: is {value.dtype} with {value.ndim} dimensions, expected {dtype.name} with {ndim}")
+            raise UserError(
+                f"{self.file}: {ROOT}{key}: is {value.dtype} with {value.ndim} dimensions, expected {dtype.name} with"
+                f" {ndim}"
+            )
         if value.size == 0:
             raise UserError(f"{self.file}: {ROOT}{key}: has shape {value.shape}, expected at least one element")
         self.taken.add(key)
@@ -103,7 +111,9 @@ class Fields:
         except (ValueError, RecursionError) as e:
             raise UserError(f"{self.file}: {ROOT}{self.prefix}{name}: is not JSON ({e})") from e
         if not isinstance(value, kind):
-            raise UserError(f"{self.file}: {ROOT}{self.prefix}{name}: is a JSON {type(value).__name__}, expected {kind.__name__}")
+            raise UserError(
+                f"{self.file}: {ROOT}{self.prefix}{name}: is a JSON {type(value).__name__}, expected {kind.__name__}"
+            )
         return value
 
     def finish(self):
@@ -122,16 +132,24 @@ def _unpack(fields):
         raise UserError(f"{ROOT}classes: expected a list of names")
     return Net(
         nodes=tuple(_unpack_node(f) for f in fields.groups("node")),
-        inputs=tuple(Input(f.name("name"), f.number("size", 1, SIZE_LIMIT), f.flag("backward")) for f in fields.groups("input")),
+        inputs=tuple(
+            Input(f.name("name"), f.number("size", 1, SIZE_LIMIT), f.flag("backward")) for f in fields.groups("input")
+        ),
         tokens=fields.number("tokens", 1, SIZE_LIMIT),
         frames=fields.number("frames", 1, SIZE_LIMIT),
-        encoder=fields.json("encoder", dict), classes=tuple(classes), facts=fields.json("facts", dict))
+        encoder=fields.json("encoder", dict),
+        classes=tuple(classes),
+        facts=fields.json("facts", dict),
+    )
 
 
 def _unpack_node(fields):
     kind = fields.text("type")
     if kind not in NODE_KINDS:
-        raise UserError(f"{fields.file}: {ROOT}{fields.prefix}type: unknown layer type {kind[:40]!r}, expected one of {', '.join(NODE_KINDS)}")
+        raise UserError(
+            f"{fields.file}: {ROOT}{fields.prefix}type: unknown layer type {kind[:40]!r}, expected one of"
+            f" {', '.join(NODE_KINDS)}"
+        )
     return NODE_KINDS[kind](fields)
 
 
@@ -144,9 +162,18 @@ def _unpack_synapses(fields):
 
 
 NODE_KINDS = {
-    "cuba": lambda f: Cuba(f.name("name"), _unpack_synapses(f), f.take("i_decay", "i2", 1).astype(np.int32), f.take("bias", "i2", 1).astype(np.int32),
-                           f.number("v_decay", 0, DECAY_ONE), f.number("v_th", 0, THRESHOLD_MAX), f.flag("frame_reset")),
-    "token_gate": lambda f: TokenGate(f.name("name"), f.name("source"), f.number("size", 1, SIZE_LIMIT), f.number("threshold", 1, 1 << 40)),
+    "cuba": lambda f: Cuba(
+        f.name("name"),
+        _unpack_synapses(f),
+        f.take("i_decay", "i2", 1).astype(np.int32),
+        f.take("bias", "i2", 1).astype(np.int32),
+        f.number("v_decay", 0, DECAY_ONE),
+        f.number("v_th", 0, THRESHOLD_MAX),
+        f.flag("frame_reset"),
+    ),
+    "token_gate": lambda f: TokenGate(
+        f.name("name"), f.name("source"), f.number("size", 1, SIZE_LIMIT), f.number("threshold", 1, 1 << 40)
+    ),
     "reverse": lambda f: Reverse(f.name("name"), f.name("source"), f.number("size", 1, SIZE_LIMIT)),
     "readout": lambda f: Readout(f.name("name"), _unpack_synapses(f)),
 }
@@ -181,7 +208,10 @@ def _unpack_bits(fields, name, shape):
     packed = fields.take(name, "u1", 1)
     count = int(np.prod(shape, dtype=object))
     if packed.size != (count + 7) // 8:
-        raise UserError(f"{fields.file}: {ROOT}{fields.prefix}{name}: has {packed.size} bytes, expected {(count + 7) // 8} for shape {shape}")
+        raise UserError(
+            f"{fields.file}: {ROOT}{fields.prefix}{name}: has {packed.size} bytes, expected {(count + 7) // 8} for"
+            f" shape {shape}"
+        )
     return np.unpackbits(packed, count=count).reshape(shape)
 
 
@@ -195,6 +225,10 @@ def _check_stock(content, net):
         if name not in found:
             raise UserError(f"{name}: missing")
         value = np.array(expected[name], "S") if isinstance(expected[name], str) else expected[name]
-        same = found[name].dtype.kind == value.dtype.kind and found[name].shape == value.shape and np.array_equal(found[name], value)
+        same = (
+            found[name].dtype.kind == value.dtype.kind
+            and found[name].shape == value.shape
+            and np.array_equal(found[name], value)
+        )
         if not same:
             raise UserError(f"{name}: contradicts {ROOT[:-1]!r}, the file was edited; export it again")

@@ -7,7 +7,7 @@ from ..integer import STATE_SHIFT
 from ..sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
 
 CUBA_TYPES = ("CUBA", "LOIHI")
-SIZE_LIMIT = 1 << 24               # neurons of a layer
+SIZE_LIMIT = 1 << 24  # neurons of a layer
 REFUSED_NEURON = {"messageBits": "graded spikes are", "sigma_output": "a sigma output is"}
 
 
@@ -29,7 +29,9 @@ class Layer:
         value = self.arrays.get(key)
         if value is None or value.dtype.kind != "S" or value.size != 1:
             self.fail(f"{key} is {'missing' if value is None else f'{value.dtype} {value.shape}'}, expected a text")
-        return ascii(bytes(value.ravel()[0]).decode("ascii", "replace"))[1:-1][:40]      # one printable line, whatever it was
+        return ascii(bytes(value.ravel()[0]).decode("ascii", "replace"))[1:-1][
+            :40
+        ]  # one printable line, whatever it was
 
     def integers(self, key, default=None):
         """The entry as int64, whatever number type it was written in; NaN, infinity and fractions are refused."""
@@ -39,7 +41,11 @@ class Layer:
         value = np.asarray(value)
         if value.dtype.kind not in "iuf" or value.size == 0:
             self.fail(f"{key} is {value.dtype} {value.shape}, expected integers")
-        if not np.isfinite(value).all() or (np.abs(value.astype(np.float64)) > 1 << 31).any() or (value != np.floor(value)).any():
+        if (
+            not np.isfinite(value).all()
+            or (np.abs(value.astype(np.float64)) > 1 << 31).any()
+            or (value != np.floor(value)).any()
+        ):
             self.fail(f"{key} has values that are no 32-bit integers")
         return value.astype(np.int64)
 
@@ -84,16 +90,25 @@ class Layer:
         decays = np.unique(self.integers("neuron/vDecay"))
         if decays.size != 1:
             self.fail("neuron/vDecay: neurons with several membrane decays are not supported")
-        return Neuron(self.integers("neuron/iDecay").astype(np.int32).ravel(), int(decays[0]), self.number("neuron/vThMant"), self.bias())
+        return Neuron(
+            self.integers("neuron/iDecay").astype(np.int32).ravel(),
+            int(decays[0]),
+            self.number("neuron/vThMant"),
+            self.bias(),
+        )
 
     def bias(self):
-        return (self.integers("bias") if self.has("bias") and self.type != "input" else np.zeros(1)).astype(np.int32).ravel()
+        return (
+            (self.integers("bias") if self.has("bias") and self.type != "input" else np.zeros(1))
+            .astype(np.int32)
+            .ravel()
+        )
 
     def weight(self, key, ndim):
         if any(k.startswith(f"{key}/") for k in self.arrays):
             self.fail(f"{key}: complex weights are not supported")
         value = self.integers(key)
-        if value.ndim == 5 and ndim == 4 and value.shape[4] == 1:       # SLAYER before 0.3 kept its time axis
+        if value.ndim == 5 and ndim == 4 and value.shape[4] == 1:  # SLAYER before 0.3 kept its time axis
             value = value[..., 0]
         if value.ndim != ndim:
             self.fail(f"{key} has shape {value.shape}, expected {ndim} dimensions")
@@ -115,8 +130,8 @@ def parse(content, path, layers=None) -> Sequential:
         layers: read only the first so many groups (a file may end in a layer that nobody but SLAYER knows).
 
     Raises:
-        UserError: an unsupported layer or neuron type (sigma-delta, adaptive, resonator, pool, average, ...), a value out of
-            range, shapes that do not chain. Names the layer's index and type.
+        UserError: an unsupported layer or neuron type (sigma-delta, adaptive, resonator, pool, average, ...), a value
+            out of range, shapes that do not chain. Names the layer's index and type.
     """
     groups = {}
     for key, value in content.items():
@@ -124,9 +139,13 @@ def parse(content, path, layers=None) -> Sequential:
         if parts[0] == "layer" and len(parts) == 3 and parts[1].isdigit():
             groups.setdefault(int(parts[1]), {})[parts[2]] = value
     if not groups:
-        raise UserError(f"{path}: has no layers: neither a net written by `python -m convert export` nor one exported by SLAYER")
+        raise UserError(
+            f"{path}: has no layers: neither a net written by `python -m convert export` nor one exported by SLAYER"
+        )
     if sorted(groups) != list(range(len(groups))):
-        raise UserError(f"{path}: layers are numbered {sorted(groups)[:9]}, expected 0 to {len(groups) - 1} without gaps")
+        raise UserError(
+            f"{path}: layers are numbered {sorted(groups)[:9]}, expected 0 to {len(groups) - 1} without gaps"
+        )
     made = []
     for index in sorted(groups)[:layers]:
         entry = Layer(groups[index], index, path)
@@ -149,11 +168,16 @@ def _named(error, entry):
     text = str(error)
     if text.startswith(f"{entry.path}: "):
         return text
-    return f"{entry.path}: {entry.name} ({entry.type}): {text.removeprefix(f'layer {entry.name!r}: ').removeprefix(f'{entry.name}: ')}"
+    return (
+        f"{entry.path}: {entry.name} ({entry.type}):"
+        f" {text.removeprefix(f'layer {entry.name!r}: ').removeprefix(f'{entry.name}: ')}"
+    )
 
 
 def _implied_input(entry):
-    """A file may begin with its first weights; a convolution's geometry then has to be in the file some other way, and is not."""
+    """A file may begin with its first weights; a convolution's geometry then has to be in the file some other way, and
+    is not.
+    """
     if entry.type not in ("dense", "dense_rec"):
         entry.fail("is the first layer, expected an input layer that gives the shape before it")
     return InputLayer("input", (entry.weight("weight", 2).shape[1],))
@@ -163,7 +187,7 @@ def _input(entry, made):
     if made:
         entry.fail("input layers come first, and only once")
     shape = entry.shape()
-    shape = shape[2:] if len(shape) == 3 and shape[:2] == (1, 1) else shape                  # older exports: [1, 1, n]
+    shape = shape[2:] if len(shape) == 3 and shape[:2] == (1, 1) else shape  # older exports: [1, 1, n]
     if not any(key.startswith("neuron/") for key in entry.arrays):
         return InputLayer(entry.name, shape)
     transform = (entry.number("weight", 1 << STATE_SHIFT), entry.number("bias", 0))
@@ -215,8 +239,17 @@ def _conv(entry, made):
     if len(in_shape) != 3:
         entry.fail(f"the layer before gives {in_shape}, expected (channels, height, width)")
     delay = entry.integers("delay").astype(np.int32).ravel() if entry.has("delay") else None
-    layer = ConvLayer(entry.name, entry.weight("weight", 4), entry.neuron(), entry.pair("stride", 1), entry.pair("padding", 0),
-                      entry.pair("dilation", 1), entry.number("groups", 1), in_shape, delay)
+    layer = ConvLayer(
+        entry.name,
+        entry.weight("weight", 4),
+        entry.neuron(),
+        entry.pair("stride", 1),
+        entry.pair("padding", 0),
+        entry.pair("dilation", 1),
+        entry.number("groups", 1),
+        in_shape,
+        delay,
+    )
     if layer.shape != entry.shape():
         entry.fail(f"shape is {entry.shape()}, its kernel makes {layer.shape}")
     return layer

@@ -4,8 +4,8 @@ from functools import singledispatch
 
 import numpy as np
 
-from sim.netx import hdf5
 from sim.base.errors import UserError
+from sim.netx import hdf5
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Sequential
 
 
@@ -42,20 +42,39 @@ def _(layer: FlattenLayer):
 
 @pack.register
 def _(layer: DenseLayer):
-    return {"type": np.array([b"dense"], "S10"), "shape": np.array(layer.shape, "<i8"), "inFeatures": np.array(layer.weight.shape[1], "<i8"),
-            "outFeatures": np.array(layer.weight.shape[0], "<i8"), "weight": layer.weight.astype("<f4"), **_neuron(layer.neuron)}
+    return {
+        "type": np.array([b"dense"], "S10"),
+        "shape": np.array(layer.shape, "<i8"),
+        "inFeatures": np.array(layer.weight.shape[1], "<i8"),
+        "outFeatures": np.array(layer.weight.shape[0], "<i8"),
+        "weight": layer.weight.astype("<f4"),
+        **_neuron(layer.neuron),
+    }
 
 
 @pack.register
 def _(layer: ConvLayer):
     pairs = dict(kernelSize=layer.weight.shape[2:], stride=layer.stride, padding=layer.padding, dilation=layer.dilation)
-    return {"type": np.array([b"conv"], "S10"), "shape": np.array(layer.shape, "<i8"), "inChannels": np.array(layer.in_shape[0], "<i8"),
-            "outChannels": np.array(layer.shape[0], "<i8"), "groups": np.array(layer.groups, "<i8"), "weight": layer.weight.astype("<f4"),
-            **{key: np.array(value, "<i8") for key, value in pairs.items()}, **_neuron(layer.neuron)}
+    return {
+        "type": np.array([b"conv"], "S10"),
+        "shape": np.array(layer.shape, "<i8"),
+        "inChannels": np.array(layer.in_shape[0], "<i8"),
+        "outChannels": np.array(layer.shape[0], "<i8"),
+        "groups": np.array(layer.groups, "<i8"),
+        "weight": layer.weight.astype("<f4"),
+        **{key: np.array(value, "<i8") for key, value in pairs.items()},
+        **_neuron(layer.neuron),
+    }
 
 
 def _neuron(neuron):
     i_decay = neuron.i_decay if neuron.i_decay.size > 1 else neuron.i_decay[0]
-    out = {"neuron/type": "CUBA", "neuron/iDecay": np.array(i_decay, "<i8"), "neuron/vDecay": np.array(neuron.v_decay, "<i8"),
-           "neuron/vThMant": np.array(neuron.v_th, "<i8"), "neuron/refDelay": np.array(1, "<i8"), "neuron/gradedSpike": np.array(False)}
+    out = {
+        "neuron/type": "CUBA",
+        "neuron/iDecay": np.array(i_decay, "<i8"),
+        "neuron/vDecay": np.array(neuron.v_decay, "<i8"),
+        "neuron/vThMant": np.array(neuron.v_th, "<i8"),
+        "neuron/refDelay": np.array(1, "<i8"),
+        "neuron/gradedSpike": np.array(False),
+    }
     return out | ({"bias": neuron.bias.astype("<f4")} if neuron.bias.any() else {})

@@ -1,4 +1,7 @@
-"""A sequential net in netx's own words: the group `layer` that stock `lava.lib.dl.netx.hdf5.Network` of lava-dl 0.6.0 runs."""
+"""A sequential net in netx's own words:
+
+the group `layer` that stock `lava.lib.dl.netx.hdf5.Network` of lava-dl 0.6.0 runs.
+"""
 
 import numpy as np
 
@@ -8,10 +11,9 @@ from ..net import TOKENS, Cuba
 def stock_refusal(net):
     """Why stock netx cannot run `net` up to its read-out, one line, or None if it can, spike for spike.
 
-    netx knows one chain of dense layers with one current decay each. Its weight packing goes wrong for two kinds of matrix: one
-    of zeros only (it divides by zero) and one without positive weights whose lowest weight is minus a power of two (it is scaled
-    to -256, which Lava then cuts).
-    """
+    netx knows one chain of dense layers with one current decay each. Its weight packing goes wrong for two kinds of
+    matrix: one of zeros only (it divides by zero) and one without positive weights whose lowest weight is minus a power
+    of two (it is scaled to -256, which Lava then cuts)."""
     *chain, readout = net.nodes
     if len(net.inputs) > 1:
         return f"input {net.inputs[1].name!r}: netx knows one input, in reading order"
@@ -28,7 +30,10 @@ def stock_refusal(net):
         if node.frame_reset:
             return f"layer {node.name!r}: is reset at every frame, netx has no such thing"
         if not packs(node.synapses[0].weight):
-            return f"layer {node.name!r}: netx packs its weights wrongly (all zero, or none positive and the lowest minus a power of two)"
+            return (
+                f"layer {node.name!r}: netx packs its weights wrongly (all zero, or none positive and the lowest minus"
+                " a power of two)"
+            )
         before = node.name
     if readout.sources != (before,):
         return f"layer {readout.name!r}: reads {', '.join(readout.sources)}; netx only knows chains"
@@ -36,7 +41,10 @@ def stock_refusal(net):
 
 
 def packs(weight):
-    """Whether netx's and Lava's packing keeps an even matrix in [-256, 254] as it is. Checked against both in tests/sim/test_netx_stock.py."""
+    """Whether netx's and Lava's packing keeps an even matrix in [-256, 254] as it is.
+
+    Checked against both in tests/sim/test_netx_stock.py.
+    """
     low, high = int(weight.min()), int(weight.max())
     if high > 0:
         return True
@@ -44,7 +52,8 @@ def packs(weight):
 
 
 def stock_layers(net) -> dict:
-    """The content of the group `layer`, keys and types as SLAYER writes them: path -> array (str: variable-length string).
+    """The content of the group `layer`, keys and types as SLAYER writes them: path -> array (str: variable-length
+    string).
 
     Empty if stock netx cannot run the net.
     """

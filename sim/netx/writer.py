@@ -8,9 +8,9 @@ from functools import singledispatch
 import numpy as np
 
 from ..base.errors import UserError
-from .golden import Golden
 from ..integer import WEIGHT_STEP
 from ..net import Cuba, Net, Readout, Reverse, TokenGate
+from .golden import Golden
 
 SCHEMA = 1
 ROOT = "smolmamba/"
@@ -21,27 +21,35 @@ NAME = re.compile(r"[A-Za-z0-9_.<>:+-]{1,100}")
 def digest(own) -> str:
     """sha256 (hex) over content.
 
-    In ascending order of the path (bytes of its ASCII), each array adds: path, NUL, numpy's type code (`<i8`, `|i1`, `|S5`), NUL,
-    shape in decimals joined by commas, NUL, its bytes in C order, little-endian. Paths are relative to the group `smolmamba`;
-    the digest itself is left out.
-    """
+    In ascending order of the path (bytes of its ASCII), each array adds: path, NUL, numpy's type code (`<i8`, `|i1`,
+    `|S5`), NUL, shape in decimals joined by commas, NUL, its bytes in C order, little-endian. Paths are relative to the
+    group `smolmamba`; the digest itself is left out."""
     h = hashlib.sha256()
     for name in sorted(own, key=str.encode):
         if name != DIGEST:
             a = own[name]
             a = np.ascontiguousarray(a, a.dtype.newbyteorder("<")).reshape(a.shape)
-            h.update(b"\0".join((name.encode(), a.dtype.str.encode(), ",".join(map(str, a.shape)).encode(), a.tobytes())))
+            h.update(
+                b"\0".join((name.encode(), a.dtype.str.encode(), ",".join(map(str, a.shape)).encode(), a.tobytes()))
+            )
     return h.hexdigest()
 
 
 def pack(net: Net, golden: Golden = None) -> dict:
     """The content of the group `smolmamba`, all but the digest: path -> array."""
-    out = {"schema": np.array(SCHEMA, "<i8"), "tokens": np.array(net.tokens, "<i8"), "frames": np.array(net.frames, "<i8")}
+    out = {
+        "schema": np.array(SCHEMA, "<i8"),
+        "tokens": np.array(net.tokens, "<i8"),
+        "frames": np.array(net.frames, "<i8"),
+    }
     for key, value in (("encoder", net.encoder), ("classes", list(net.classes)), ("facts", net.facts)):
         out[key] = _json(value, key)
     for i, entry in enumerate(net.inputs):
-        out |= {f"input/{i}/name": _name(entry.name), f"input/{i}/size": np.array(entry.size, "<i8"),
-                f"input/{i}/backward": np.array(entry.backward, "u1")}
+        out |= {
+            f"input/{i}/name": _name(entry.name),
+            f"input/{i}/size": np.array(entry.size, "<i8"),
+            f"input/{i}/backward": np.array(entry.backward, "u1"),
+        }
     for i, node in enumerate(net.nodes):
         out |= {f"node/{i}/{k}": v for k, v in {"name": _name(node.name), **pack_node(node)}.items()}
     if golden is not None:
@@ -80,15 +88,25 @@ def _pack_synapses(synapses):
 
 @pack_node.register
 def _(node: Cuba):
-    return {"type": np.array("cuba", "S"), "i_decay": node.i_decay.astype("<i2"), "bias": node.bias.astype("<i2"),
-            "v_decay": np.array(node.v_decay, "<i8"), "v_th": np.array(node.v_th, "<i8"), "frame_reset": np.array(node.frame_reset, "u1"),
-            **_pack_synapses(node.synapses)}
+    return {
+        "type": np.array("cuba", "S"),
+        "i_decay": node.i_decay.astype("<i2"),
+        "bias": node.bias.astype("<i2"),
+        "v_decay": np.array(node.v_decay, "<i8"),
+        "v_th": np.array(node.v_th, "<i8"),
+        "frame_reset": np.array(node.frame_reset, "u1"),
+        **_pack_synapses(node.synapses),
+    }
 
 
 @pack_node.register
 def _(node: TokenGate):
-    return {"type": np.array("token_gate", "S"), "source": _name(node.source), "size": np.array(node.size, "<i8"),
-            "threshold": np.array(node.threshold, "<i8")}
+    return {
+        "type": np.array("token_gate", "S"),
+        "source": _name(node.source),
+        "size": np.array(node.size, "<i8"),
+        "threshold": np.array(node.threshold, "<i8"),
+    }
 
 
 @pack_node.register
@@ -102,7 +120,11 @@ def _(node: Readout):
 
 
 def _pack_golden(g):
-    out = {"shape": np.array(g.tokens.shape, "<i8"), "tokens": np.packbits(g.tokens.ravel()), "logits": g.logits.astype("<i8")}
+    out = {
+        "shape": np.array(g.tokens.shape, "<i8"),
+        "tokens": np.packbits(g.tokens.ravel()),
+        "logits": g.logits.astype("<i8"),
+    }
     for i, (name, value) in enumerate(g.hashes.items()):
         out[f"node/{i}/name"], out[f"node/{i}/sha256"] = _name(name), np.array(value, "S")
         if name in g.counts:

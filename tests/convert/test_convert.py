@@ -1,4 +1,8 @@
-"""Export: what was trained is what runs. Untrained models with random norms stand in for trained ones: parity must hold for any weights."""
+"""Export:
+
+what was trained is what runs. Untrained models with random norms stand in for trained ones: parity must hold for any
+weights.
+"""
 
 import dataclasses
 import json
@@ -13,8 +17,7 @@ import events
 from convert import parity
 from convert.export import export
 from convert.to_net import to_net
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.base.errors import UserError
 from train import checkpoint
 from train.config import Config
@@ -49,7 +52,15 @@ def inputs(seed, n=4):
     return x
 
 
-VARIANTS = [{}, {"scan": "reversal"}, {"scan": "forward", "gate": "none"}, {"keep": ()}, {"state": "frame"}, {"mix_decay": 1000}, {"stem": (), "decays": (1, 4096), "blocks": 1, "keep": (0.5,)}]
+VARIANTS = [
+    {},
+    {"scan": "reversal"},
+    {"scan": "forward", "gate": "none"},
+    {"keep": ()},
+    {"state": "frame"},
+    {"mix_decay": 1000},
+    {"stem": (), "decays": (1, 4096), "blocks": 1, "keep": (0.5,)},
+]
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
@@ -59,7 +70,9 @@ def test_slayer_and_engine_agree_on_every_layer_and_step(changes, seed):
     net = to_net(model, [str(i) for i in range(5)], {})
     out = parity.compare(model, net, inputs(seed))
     assert out["differences"] == 0, out["first_difference"]
-    assert out["compared"] >= sum(n.size for n in net.nodes[:-1]) * net.steps * 4 - 4 * net.steps * sum(n.size for n in net.nodes if n.name.endswith("reverse"))
+    assert out["compared"] >= sum(n.size for n in net.nodes[:-1]) * net.steps * 4 - 4 * net.steps * sum(
+        n.size for n in net.nodes if n.name.endswith("reverse")
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -72,7 +85,7 @@ def test_slayers_own_neurons_give_the_layers_spikes(seed):
         spikes = layer({"x": x}, exact=True)
         a = layer.dendrite({"x": x}, exact=True) * layer.gain[:, None]
         for g, neuron in zip(range(0, layer.n, layer.group), layer.neurons()):
-            assert torch.equal(neuron(a[:, g:g + layer.group].contiguous()), spikes[:, g:g + layer.group])
+            assert torch.equal(neuron(a[:, g : g + layer.group].contiguous()), spikes[:, g : g + layer.group])
 
 
 def test_parity_finds_a_single_wrong_weight():
@@ -86,7 +99,11 @@ def test_parity_finds_a_single_wrong_weight():
     node.synapses[0].weight[j] = 0
     node.bias[j] = -4096
     out = parity.compare(model, net, x)
-    assert out["differences"] >= fires[j] and out["first_difference"]["layer"] == "f.stem0" and out["first_difference"]["neuron"] == j
+    assert (
+        out["differences"] >= fires[j]
+        and out["first_difference"]["layer"] == "f.stem0"
+        and out["first_difference"]["neuron"] == j
+    )
 
 
 def test_folding_keeps_the_float_function():
@@ -141,14 +158,20 @@ def test_export_calibrates_writes_and_reports(digits_model, tmp_path):
     net = netx.read(tmp_path / "m.net")
     x = events.Encoder(**net.encoder).encode_all(events.load("digits", "val").events[:60])
     result = engine.run(net, x)
-    assert report["accuracy"]["gated"]["value"] == (result.predictions == events.load("digits", "val").labels[:60]).mean()
+    assert (
+        report["accuracy"]["gated"]["value"] == (result.predictions == events.load("digits", "val").labels[:60]).mean()
+    )
     assert report["parity"]["differences"] == 0 and report["calibrated"] == "at export" and report["n"] == 60
     for gate, row in report["gates"].items():
         assert row["kept_gated"] == pytest.approx(result.kept[gate], abs=1e-6)
         assert 0 <= row["agreement"] <= 1
     names = [row["layer"] for row in report["layers"]]
     assert names == [n.name for n in net.nodes]
-    assert all("weight_error" in row for row in report["layers"] if "bank" in row["layer"] or row["layer"].endswith((".out", ".gate")))
+    assert all(
+        "weight_error" in row
+        for row in report["layers"]
+        if "bank" in row["layer"] or row["layer"].endswith((".out", ".gate"))
+    )
     json.dumps(report)
 
 
@@ -160,12 +183,22 @@ def test_calibration_reaches_the_target_share(digits_model):
     for name, share in kept.items():
         target = model.cfg.keep[int(name[1])]
         gate = next(n for n in to_net(model, [], {}).nodes if n.name == name)
-        c = engine.run(to_net(model, [], {}), x, trace=[gate.source]).traces[gate.source].sum(2, dtype=int).reshape(len(x), 2, -1).cumsum(1)
-        assert abs(share - target) <= min(abs(float((c >= th).mean()) - target) for th in (gate.threshold - 1, gate.threshold + 1) if th >= 1) + 1e-12
+        c = (
+            engine.run(to_net(model, [], {}), x, trace=[gate.source])
+            .traces[gate.source]
+            .sum(2, dtype=int)
+            .reshape(len(x), 2, -1)
+            .cumsum(1)
+        )
+        assert (
+            abs(share - target)
+            <= min(abs(float((c >= th).mean()) - target) for th in (gate.threshold - 1, gate.threshold + 1) if th >= 1)
+            + 1e-12
+        )
 
 
 def test_commands(digits_model, tmp_path):
-    run = lambda *a: subprocess.run([sys.executable, "-m", "convert", *a], capture_output=True, text=True)     # noqa: E731
+    run = lambda *a: subprocess.run([sys.executable, "-m", "convert", *a], capture_output=True, text=True)  # noqa: E731
     out = str(tmp_path / "x.net")
     done = run("export", str(digits_model), "--out", out, "--limit", "20", "--json")
     assert done.returncode == 0, done.stderr

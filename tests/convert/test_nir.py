@@ -1,4 +1,8 @@
-"""NIR: what we say must be what we mean (an independent simulation of NIR's equations), come back as it was, and be refused by name where it cannot be."""
+"""NIR:
+
+what we say must be what we mean (an independent simulation of NIR's equations), come back as it was, and be refused by
+name where it cannot be.
+"""
 
 import json
 import subprocess
@@ -11,27 +15,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import weights
 
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.base.errors import UserError
-from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential, run_layer
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, TokenGate
+from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential, run_layer
 
 nir = pytest.importorskip("nir", reason="the extra `nir` is not installed")
 
-from convert.nir import files
-from sim.netx import slayer_writer  # noqa: E402
-from convert.nir.to_graph import to_graph  # noqa: E402
+from convert.nir import files  # noqa: E402
 from convert.nir.from_graph import from_graph  # noqa: E402
+from convert.nir.to_graph import to_graph  # noqa: E402
+from sim.netx import slayer_writer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-I4 = lambda *x: np.array(x, np.int32)                        # noqa: E731
+I4 = lambda *x: np.array(x, np.int32)  # noqa: E731
 
 
 def neuron(r, channels, size, memory=True):
     i_decay = r.integers(1, 4097, r.choice([1, size])) if memory else np.array([4096])
     v_decay = int(r.integers(1, 4097)) if memory else 4096
-    return Neuron(i_decay.astype(np.int32), v_decay, int(r.integers(0, 3000)), r.integers(-50, 60, r.choice([1, channels])).astype(np.int32))
+    return Neuron(
+        i_decay.astype(np.int32),
+        v_decay,
+        int(r.integers(0, 3000)),
+        r.integers(-50, 60, r.choice([1, channels])).astype(np.int32),
+    )
 
 
 def dense(r, name, n_in, n, **k):
@@ -42,14 +50,20 @@ def random_sequential(seed, **k):
     r = np.random.default_rng(seed)
     layers, shape = [], (int(r.integers(1, 4)), int(r.integers(3, 7)), int(r.integers(3, 7)))
     driven = r.random() < 0.4
-    first = Neuron(np.array([r.integers(1, 4097)], np.int32), int(r.integers(1, 4097)), int(r.integers(0, 3000)), I4(0)) if driven else None
+    first = (
+        Neuron(np.array([r.integers(1, 4097)], np.int32), int(r.integers(1, 4097)), int(r.integers(0, 3000)), I4(0))
+        if driven
+        else None
+    )
     layers.append(InputLayer("layer/0", shape, first, (int(r.integers(-9, 99)), 3) if driven else None))
     for i in range(int(r.integers(0, 3))):
         size, c = int(r.integers(1, 1 + min(3, *layers[-1].shape[1:]))), int(r.integers(1, 4))
         w = weights(r, c, layers[-1].shape[0] * size * size).reshape(c, -1, size, size)
         pads = [tuple(int(x) for x in r.integers(lo, hi, 2)) for lo, hi in ((1, 3), (0, 2))]
         out = ConvLayer(f"layer/{i + 1}", w, neuron(r, c, 1), *pads, (1, 1), 1, layers[-1].shape).shape
-        layers.append(ConvLayer(f"layer/{i + 1}", w, neuron(r, c, int(np.prod(out)), **k), *pads, (1, 1), 1, layers[-1].shape))
+        layers.append(
+            ConvLayer(f"layer/{i + 1}", w, neuron(r, c, int(np.prod(out)), **k), *pads, (1, 1), 1, layers[-1].shape)
+        )
     layers.append(FlattenLayer(f"layer/{len(layers)}", (int(np.prod(layers[-1].shape)),)))
     for _ in range(int(r.integers(1, 3))):
         layers.append(dense(r, f"layer/{len(layers)}", layers[-1].shape[0], int(r.integers(1, 6)), **k))
@@ -61,8 +75,16 @@ def chain_net(seed):
     sizes, nodes, before = [int(x) for x in r.integers(1, 7, 4)], [], TOKENS
     for i in range(2):
         n = sizes[i + 1]
-        nodes.append(Cuba(f"n.{i}", (Dense(before, weights(r, n, sizes[i])),), r.integers(1, 4097, n).astype(np.int32), r.integers(-40, 40, n).astype(np.int32),
-                          int(r.integers(1, 4097)), int(r.integers(0, 900))))
+        nodes.append(
+            Cuba(
+                f"n.{i}",
+                (Dense(before, weights(r, n, sizes[i])),),
+                r.integers(1, 4097, n).astype(np.int32),
+                r.integers(-40, 40, n).astype(np.int32),
+                int(r.integers(1, 4097)),
+                int(r.integers(0, 900)),
+            )
+        )
         before = nodes[-1].name
     nodes.append(Readout("out", (Dense(before, weights(r, 3, sizes[2])),)))
     return Net(tuple(nodes), (Input(TOKENS, sizes[0]),), 4, 3, {"height": 2}, ("a", "b", "ü"), {"seed": seed})
@@ -77,7 +99,12 @@ def parts(layer):
     n = getattr(layer, "neuron", None)
     if n is not None:
         size, channels = int(np.prod(layer.shape)), layer.shape[0]
-        out |= dict(v_decay=n.v_decay, v_th=n.v_th, i_decay=np.broadcast_to(n.i_decay, size).tolist(), bias=np.broadcast_to(n.bias, channels).tolist())
+        out |= dict(
+            v_decay=n.v_decay,
+            v_th=n.v_th,
+            i_decay=np.broadcast_to(n.i_decay, size).tolist(),
+            bias=np.broadcast_to(n.bias, channels).tolist(),
+        )
     return out
 
 
@@ -89,12 +116,17 @@ def round_trip(net, tmp_path, dt=1e-4):
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([1e-4, 1e-3, 1.0, 1 / 3, 7e-7]))
 def test_layers_come_back_as_they_were(tmp_path_factory, seed, dt):
-    """Export, file, import: every integer of every layer, whatever the step; and again through the file that the import writes."""
+    """Export, file, import:
+
+    every integer of every layer, whatever the step; and again through the file that the import writes.
+    """
     tmp_path = tmp_path_factory.mktemp("nir")
     net = random_sequential(seed)
     back, rows = round_trip(net, tmp_path, dt)
     assert [parts(a) for a in back.layers] == [parts(a) for a in net.layers]
-    assert all(r["exact"] and r["weight_error"] < 1e-12 and r["decay_error"] < 1e-12 and r["bias_error"] < 1e-9 for r in rows)
+    assert all(
+        r["exact"] and r["weight_error"] < 1e-12 and r["decay_error"] < 1e-12 and r["bias_error"] < 1e-9 for r in rows
+    )
     slayer_writer.write(back, tmp_path / "b.net")
     again = netx.load(tmp_path / "b.net")
     assert [parts(a) for a in again.layers] == [parts(a) for a in net.layers]
@@ -129,7 +161,8 @@ def test_every_decay(dt):
 
 
 def nir_simulation(graph, x, dt):
-    """NIR's own equations, read off its documentation, forward Euler with the new current, in float64; chains of Linear and neurons.
+    """NIR's own equations, read off its documentation, forward Euler with the new current, in float64; chains of Linear
+    and neurons.
 
     x: [K, n]. Returns (spikes of the last neurons, list of the currents as they enter each membrane [K, ...])."""
     order = ["input"]
@@ -165,8 +198,12 @@ def test_meaning_where_nothing_is_rounded(seed):
     """Memoryless layers, and membranes that never leak (IF): NIR's equations give our spikes, all of them."""
     r = np.random.default_rng(seed)
     never = Neuron(I4(4096), 0, int(r.integers(0, 900)), I4(0))
-    layers = (InputLayer("layer/0", (5,)), dense(r, "layer/1", 5, 6, memory=False), DenseLayer("layer/2", weights(r, 7, 6), never),
-              dense(r, "layer/3", 7, 4, memory=False))
+    layers = (
+        InputLayer("layer/0", (5,)),
+        dense(r, "layer/1", 5, 6, memory=False),
+        DenseLayer("layer/2", weights(r, 7, 6), never),
+        dense(r, "layer/3", 7, 4, memory=False),
+    )
     net, dt = Sequential(layers), 1e-3
     x = (r.random((1, 60, 5)) < 0.5).astype(np.uint8)
     graph = to_graph(net, dt)
@@ -179,7 +216,10 @@ def test_meaning_where_nothing_is_rounded(seed):
 
 @pytest.mark.parametrize("i_decay", [1, 20, 512, 2048, 4095])
 def test_meaning_of_decays(i_decay):
-    """NIR does not round: the currents differ from ours by no more than what rounding toward zero, less than one 64th a step, can add up to."""
+    """NIR does not round:
+
+    the currents differ from ours by no more than what rounding toward zero, less than one 64th a step, can add up to.
+    """
     r, dt, steps = np.random.default_rng(i_decay), 1e-4, 300
     layer = DenseLayer("layer/1", weights(r, 6, 5), Neuron(I4(i_decay), 300, 2000, I4(3)))
     net = Sequential((InputLayer("layer/0", (5,)), layer))
@@ -199,33 +239,44 @@ def graph_of(*nodes, **metadata):
 
 
 def cuba(n, tau_syn=2e-3, tau_mem=1e-2, r=1.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0, w_in=1.0, dtype=np.float64):
-    full = lambda x: np.broadcast_to(np.asarray(x, dtype), n).copy()                                                    # noqa: E731
-    return nir.CubaLIF(full(tau_syn), full(tau_mem), full(r), full(v_leak), full(v_threshold), full(v_reset), full(w_in))
+    full = lambda x: np.broadcast_to(np.asarray(x, dtype), n).copy()  # noqa: E731
+    return nir.CubaLIF(
+        full(tau_syn), full(tau_mem), full(r), full(v_leak), full(v_threshold), full(v_reset), full(w_in)
+    )
 
 
 def lif(n, tau=1e-2, r=1.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0):
-    full = lambda x: np.broadcast_to(np.asarray(x, np.float64), n).copy()                                               # noqa: E731
+    full = lambda x: np.broadcast_to(np.asarray(x, np.float64), n).copy()  # noqa: E731
     return nir.LIF(tau=full(tau), r=full(r), v_leak=full(v_leak), v_threshold=full(v_threshold), v_reset=full(v_reset))
 
 
 def test_float_graphs_are_quantized_by_the_stated_rule():
-    """By hand. gain = dt/tau_syn w_in dt/tau_mem r = 0.5 * 2 * 0.25 * 4 = 1. Thresholds 1 and 2: each row is scaled so that its threshold becomes the layer's.
-    Row 0: largest weight 0.5, scale up to 254/0.5 = 508; row 1: largest -1.6, 256/1.6 = 160, threshold 2 -> 320. So the threshold is 320."""
+    """By hand. gain = dt/tau_syn w_in dt/tau_mem r = 0.5 * 2 * 0.25 * 4 = 1. Thresholds 1 and 2: each row is scaled so
+    that its threshold becomes the layer's.
+    Row 0: largest weight 0.5, scale up to 254/0.5 = 508; row 1: largest -1.6, 256/1.6 = 160, threshold 2 -> 320. So the
+    threshold is 320."""
     w = np.array([[0.5, -0.25, 0.1], [-1.6, 0.4, 0.0031]])
     node = cuba(2, 2e-3, 4e-3, 4.0, [0.04, -0.08], [1.0, 2.0], w_in=2.0)
     net, (row,) = from_graph(graph_of(nir.Linear(w), node, dt=1e-3))
     layer = net.layers[1]
     assert layer.neuron.v_th == 320 and layer.neuron.i_decay.tolist() == [2048] and layer.neuron.v_decay == 1024
-    assert layer.weight.tolist() == [[160, -80, 32], [-256, 64, 0]]                    # 0.0031 * 160 = 0.496
-    assert layer.neuron.bias.tolist() == [3, -3]                                       # 0.25 * 0.04 * 320 = 3.2, 0.25 * 0.08 * 160 = 3.2
+    assert layer.weight.tolist() == [[160, -80, 32], [-256, 64, 0]]  # 0.0031 * 160 = 0.496
+    assert layer.neuron.bias.tolist() == [3, -3]  # 0.25 * 0.04 * 320 = 3.2, 0.25 * 0.08 * 160 = 3.2
     assert not row["exact"] and row["decay_error"] == 0 and row["bias_error"] == pytest.approx(0.2 / 320)
-    assert row["weight_error"] == pytest.approx(0.496 / np.sqrt(160**2 + 80**2 + 32**2 + 256**2 + 64**2 + 0.496**2), rel=1e-6)
+    assert row["weight_error"] == pytest.approx(
+        0.496 / np.sqrt(160**2 + 80**2 + 32**2 + 256**2 + 64**2 + 0.496**2), rel=1e-6
+    )
 
 
 def test_limits_of_the_rule():
     """Bias, sum of weights and threshold bound the scale, too; silent rows bound nothing."""
-    net, _ = from_graph(graph_of(nir.Linear(np.array([[0.001]])), cuba(1, 1e-3, 1e-3, v_leak=-0.9, v_threshold=1.1), dt=1e-3))
-    assert net.layers[1].neuron.v_th == int(4095 / 0.9 * 1.1) and net.layers[1].neuron.bias.tolist() in ([-4095], [-4094])
+    net, _ = from_graph(
+        graph_of(nir.Linear(np.array([[0.001]])), cuba(1, 1e-3, 1e-3, v_leak=-0.9, v_threshold=1.1), dt=1e-3)
+    )
+    assert net.layers[1].neuron.v_th == int(4095 / 0.9 * 1.1) and net.layers[1].neuron.bias.tolist() in (
+        [-4095],
+        [-4094],
+    )
     n = 5000
     net, _ = from_graph(graph_of(nir.Linear(np.full((1, n), 0.3)), cuba(1, 1e-3, 1e-3), dt=1e-3))
     assert np.abs(net.layers[1].weight.astype(int)).sum() <= 1 << 18 and net.layers[1].weight[0, 0] == 52
@@ -234,31 +285,51 @@ def test_limits_of_the_rule():
 
 
 def test_lif_if_and_biases():
-    """LIF has no current of its own; a bias of the weights is a bias of the membrane where the current forgets at once."""
+    """LIF has no current of its own; a bias of the weights is a bias of the membrane where the current forgets at once."""  # noqa: E501
     w = np.array([[4.0, -8.0]])
     net, (row,) = from_graph(graph_of(nir.Affine(w, np.array([12.0])), lif(1, 2e-3, 2.0, 6.0, 30.0), dt=1e-3))
     n = net.layers[1].neuron
-    assert row["exact"] and (n.i_decay.tolist(), n.v_decay, n.v_th) == ([4096], 2048, 30) and net.layers[1].weight.tolist() == [[4, -8]]
-    assert n.bias.tolist() == [15]                                                     # 0.5 * 2 * 12 + 0.5 * 6
+    assert (
+        row["exact"]
+        and (n.i_decay.tolist(), n.v_decay, n.v_th) == ([4096], 2048, 30)
+        and net.layers[1].weight.tolist() == [[4, -8]]
+    )
+    assert n.bias.tolist() == [15]  # 0.5 * 2 * 12 + 0.5 * 6
     one = np.array([500.0])
     net, (row,) = from_graph(graph_of(nir.Linear(w), nir.IF(one, one * 0 + 17), dt=1e-3))
-    assert row["exact"] and (net.layers[1].neuron.v_decay, net.layers[1].neuron.v_th, net.layers[1].weight.tolist()) == (0, 17, [[2, -4]])
+    assert row["exact"] and (
+        net.layers[1].neuron.v_decay,
+        net.layers[1].neuron.v_th,
+        net.layers[1].weight.tolist(),
+    ) == (0, 17, [[2, -4]])
     net, (row,) = from_graph(graph_of(nir.Linear(w), nir.IF(one, one * 0 + 17), dt=5e-4))
-    assert not row["exact"]                                                            # 500 * 0.0005 * 4 = 1 is odd
+    assert not row["exact"]  # 500 * 0.0005 * 4 = 1 is odd
 
 
 def test_a_quantized_net_does_what_the_float_graph_does():
-    """Two layers of random weights: the spikes of the integers are those of NIR's equations but for few. (Weights of eight bits; no equality is to be had.)"""
+    """Two layers of random weights:
+
+    the spikes of the integers are those of NIR's equations but for few. (Weights of eight bits; no equality is to be
+    had.)
+    """
     r, dt = np.random.default_rng(0), 1e-3
-    graph = graph_of(nir.Linear(r.normal(0, 0.5, (40, 20))), cuba(40, 4e-3, 8e-3, v_threshold=0.4, w_in=2.0, r=1.5),
-                     nir.Linear(r.normal(0, 0.6, (30, 40))), cuba(30, 2e-3, 5e-3, v_threshold=r.uniform(0.2, 0.6, 30), dtype=np.float32), dt=dt)
+    graph = graph_of(
+        nir.Linear(r.normal(0, 0.5, (40, 20))),
+        cuba(40, 4e-3, 8e-3, v_threshold=0.4, w_in=2.0, r=1.5),
+        nir.Linear(r.normal(0, 0.6, (30, 40))),
+        cuba(30, 2e-3, 5e-3, v_threshold=r.uniform(0.2, 0.6, 30), dtype=np.float32),
+        dt=dt,
+    )
     x = (r.random((1, 200, 20)) < 0.3).astype(np.uint8)
     graph.nodes["input"] = graph.nodes.pop("in")
     graph.edges = [("input" if a == "in" else a, b) for a, b in graph.edges]
     first = nir.NIRGraph({k: graph.nodes[k] for k in ("input", "n0", "n1")}, graph.edges[:2], type_check=False)
     hidden, real = (nir_simulation(g, x[0].astype(float), dt)[0] for g in (first, graph))
     net, rows = from_graph(graph)
-    ours = net.run(x)["layer/1"][0], run_layer(net.layers[2], hidden[None].astype(np.uint8))[0][0]         # the second layer on the same input
+    ours = (
+        net.run(x)["layer/1"][0],
+        run_layer(net.layers[2], hidden[None].astype(np.uint8))[0][0],
+    )  # the second layer on the same input
     for a, b in zip((hidden, real), ours):
         assert 0.05 < a.mean() < 0.5 and (a != b).mean() < 0.02 and abs(int(a.sum()) - int(b.sum())) < 0.02 * a.sum()
     assert all(0 < row["weight_error"] < 0.01 and row["decay_error"] < 1e-3 and not row["exact"] for row in rows)
@@ -267,6 +338,7 @@ def test_a_quantized_net_does_what_the_float_graph_does():
 def test_real_slayer_nets_come_back(tmp_path):
     """Nets that lava-dl's wheel ships, trained and exported by SLAYER, whose input drives neurons."""
     from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         folder = Path(distribution("lava-dl").locate_file("tests/lava/lib/dl/netx"))
     except PackageNotFoundError:
@@ -280,7 +352,7 @@ def test_real_slayer_nets_come_back(tmp_path):
         assert [parts(a) for a in netx.load(tmp_path / "b.net").layers] == [parts(a) for a in net.layers]
         done.append(len(rows))
     assert min(done) > 1
-    with pytest.raises(UserError, match="layer/3: a current that never leaks"):          # ends in an integrator
+    with pytest.raises(UserError, match="layer/3: a current that never leaks"):  # ends in an integrator
         to_graph(netx.load(folder / "mnist.net"))
 
 
@@ -291,8 +363,12 @@ def test_conv_paddings():
         conv = nir.Conv2d((6, 5), w, 1, padding, 1, 1, np.zeros(2))
         shape = (2, *(s + 2 * p - 2 for s, p in zip((6, 5), expected)))
         neurons = cuba(shape, 1e-3, 1e-3, v_threshold=20)
-        graph = nir.NIRGraph({"in": nir.Input(np.array([1, 6, 5])), "c": conv, "l": neurons, "out": nir.Output(np.array(shape))},
-                             [("in", "c"), ("c", "l"), ("l", "out")], {"dt": 1e-3}, type_check=False)
+        graph = nir.NIRGraph(
+            {"in": nir.Input(np.array([1, 6, 5])), "c": conv, "l": neurons, "out": nir.Output(np.array(shape))},
+            [("in", "c"), ("c", "l"), ("l", "out")],
+            {"dt": 1e-3},
+            type_check=False,
+        )
         layer = from_graph(graph)[0].layers[1]
         assert layer.padding == expected and layer.shape == shape and (layer.weight == 4).all()
 
@@ -332,7 +408,11 @@ def _inner():
 
 
 def _pool():
-    nodes = {"in": nir.Input(np.array([1, 4, 4])), "pool": nir.SumPool2d(*[np.array([2, 2])] * 2, np.array([0, 0])), "out": nir.Output(np.array([1, 2, 2]))}
+    nodes = {
+        "in": nir.Input(np.array([1, 4, 4])),
+        "pool": nir.SumPool2d(*[np.array([2, 2])] * 2, np.array([0, 0])),
+        "out": nir.Output(np.array([1, 2, 2])),
+    }
     return nir.NIRGraph(nodes, [("in", "pool"), ("pool", "out")], type_check=False)
 
 
@@ -348,44 +428,77 @@ def _grid(**k):
     return graph_of(conv, neurons)
 
 
-@pytest.mark.parametrize("make, message", [
-    (_branch, "node 'n0': has several edges out; only chains"),
-    (_loop, "node 'n1': has several edges out; only chains"),
-    (_apart, "is not one chain from input to output: 'alone' is not on it"),
-    (_two_inputs, "has 2 Input nodes, expected one"),
-    (_inner, "node 'inner': a graph inside the graph where weights were expected"),
-    (_wrong_shape, "node 'n1': has shape (3,), the weights 'n0' make (2,)"),
-    (lambda: graph_of(cuba(2)), "node 'n0': is driven by the input without weights"),
-    (lambda: graph_of(nir.IF(np.full(2, 1e4), np.full(2, 7.0)), input_transform=np.array([1.5, 2])), "its metadata 'input_transform' are [1.5, 2.0]"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2), cuba(2)), "node 'n2': a CubaLIF where weights were expected"),
-    (lambda: graph_of(nir.Linear(EYE)), "node 'out': a Output after the weights 'n0', expected neurons"),
-    (lambda: graph_of(nir.Linear(EYE), nir.LI(*np.ones((3, 2)))), "node 'n1': a LI after the weights 'n0', expected neurons (CubaLIF, LIF, IF)"),
-    (lambda: graph_of(nir.Linear(EYE), nir.CubaLI(*np.ones((4, 2)))), "node 'n1': a CubaLI after"),
-    (lambda: graph_of(nir.Linear(EYE), nir.Linear(EYE), cuba(2)), "node 'n1': a Linear after the weights 'n0'"),
-    (lambda: graph_of(nir.Scale(np.ones(2)), cuba(2)), "node 'n0': a Scale where"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2), nir.Delay(np.ones(2))), "node 'n2': a Delay where"),
-    (_pool, "node 'pool': a SumPool2d where"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2, v_reset=0.1)), "node 'n1': v_reset is not 0"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2, tau_mem=[1e-2, 2e-2])), "node 'n1': has several membrane time constants"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2, tau_syn=5e-5)), "node 'n1': tau_syn is 5e-05 s, shorter than a step of 0.0001 s; import with a smaller --dt"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2, tau_mem=10.0)), "node 'n1': tau_mem is 10 s, more than 8192 steps"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2, tau_mem=-1.0)), "node 'n1': tau_mem must be positive"),
-    (lambda: graph_of(nir.Linear(EYE * 0.3), cuba(2, v_threshold=0.0)), "node 'n1': v_threshold must be positive"),
-    (lambda: graph_of(nir.Linear(EYE * 1e5), cuba(2, 1e-4, 1e-4)), "node 'n1': its threshold is less than 1/254 of a weight"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2, r=np.nan)), "node 'n1': r is float64 (2,), expected finite numbers"),
-    (lambda: graph_of(nir.Linear(np.full((2, 2), np.inf)), cuba(2)), "node 'n0': weight is float64 (2, 2), expected finite"),
-    (lambda: graph_of(nir.Linear(np.ones((1, 2, 2))), cuba((1, 2))), "node 'n0': weight has shape (1, 2, 2), expected 2 dimensions"),
-    (lambda: graph_of(nir.Affine(EYE, np.ones(2)), cuba(2)), "node 'n0': its bias enters the current, which leaks"),
-    (lambda: graph_of(nir.Affine(EYE, np.ones(3)), cuba(2)), "node 'n0': bias has shape (3,), expected (2,)"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2), dt=-1.0), "dt is -1.0, expected a positive number"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2), dt="soon"), "its dt is 'soon'"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2), smolmamba="{}"), "its metadata 'smolmamba' are not what convert wrote"),
-    (lambda: graph_of(nir.Linear(EYE), cuba(2), smolmamba='{"version": 2}'), "are of version 2, expected 1"),
-    (lambda: _grid(v_threshold=1), "node 'n1': its v_threshold differ within a channel"),
-    (lambda: _grid(w_in=1), "node 'n1': its gains (w_in, r) differ within a channel"),
-    (lambda: graph_of(nir.Conv2d((2, 2), np.ones((1, 1, 3, 3)), 1, 0, 1, 1, np.zeros(1)), cuba((1, 1, 1))), "node 'n0': kernel (3, 3) does not fit"),
-    (lambda: graph_of(nir.Conv2d((4, 4), np.ones((1, 1, 2, 2)), 1, "same", 1, 1, np.zeros(1)), cuba((1, 4, 4))), "node 'n0': padding 'same'"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (_branch, "node 'n0': has several edges out; only chains"),
+        (_loop, "node 'n1': has several edges out; only chains"),
+        (_apart, "is not one chain from input to output: 'alone' is not on it"),
+        (_two_inputs, "has 2 Input nodes, expected one"),
+        (_inner, "node 'inner': a graph inside the graph where weights were expected"),
+        (_wrong_shape, "node 'n1': has shape (3,), the weights 'n0' make (2,)"),
+        (lambda: graph_of(cuba(2)), "node 'n0': is driven by the input without weights"),
+        (
+            lambda: graph_of(nir.IF(np.full(2, 1e4), np.full(2, 7.0)), input_transform=np.array([1.5, 2])),
+            "its metadata 'input_transform' are [1.5, 2.0]",
+        ),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2), cuba(2)), "node 'n2': a CubaLIF where weights were expected"),
+        (lambda: graph_of(nir.Linear(EYE)), "node 'out': a Output after the weights 'n0', expected neurons"),
+        (
+            lambda: graph_of(nir.Linear(EYE), nir.LI(*np.ones((3, 2)))),
+            "node 'n1': a LI after the weights 'n0', expected neurons (CubaLIF, LIF, IF)",
+        ),
+        (lambda: graph_of(nir.Linear(EYE), nir.CubaLI(*np.ones((4, 2)))), "node 'n1': a CubaLI after"),
+        (lambda: graph_of(nir.Linear(EYE), nir.Linear(EYE), cuba(2)), "node 'n1': a Linear after the weights 'n0'"),
+        (lambda: graph_of(nir.Scale(np.ones(2)), cuba(2)), "node 'n0': a Scale where"),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2), nir.Delay(np.ones(2))), "node 'n2': a Delay where"),
+        (_pool, "node 'pool': a SumPool2d where"),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2, v_reset=0.1)), "node 'n1': v_reset is not 0"),
+        (
+            lambda: graph_of(nir.Linear(EYE), cuba(2, tau_mem=[1e-2, 2e-2])),
+            "node 'n1': has several membrane time constants",
+        ),
+        (
+            lambda: graph_of(nir.Linear(EYE), cuba(2, tau_syn=5e-5)),
+            "node 'n1': tau_syn is 5e-05 s, shorter than a step of 0.0001 s; import with a smaller --dt",
+        ),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2, tau_mem=10.0)), "node 'n1': tau_mem is 10 s, more than 8192 steps"),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2, tau_mem=-1.0)), "node 'n1': tau_mem must be positive"),
+        (lambda: graph_of(nir.Linear(EYE * 0.3), cuba(2, v_threshold=0.0)), "node 'n1': v_threshold must be positive"),
+        (
+            lambda: graph_of(nir.Linear(EYE * 1e5), cuba(2, 1e-4, 1e-4)),
+            "node 'n1': its threshold is less than 1/254 of a weight",
+        ),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2, r=np.nan)), "node 'n1': r is float64 (2,), expected finite numbers"),
+        (
+            lambda: graph_of(nir.Linear(np.full((2, 2), np.inf)), cuba(2)),
+            "node 'n0': weight is float64 (2, 2), expected finite",
+        ),
+        (
+            lambda: graph_of(nir.Linear(np.ones((1, 2, 2))), cuba((1, 2))),
+            "node 'n0': weight has shape (1, 2, 2), expected 2 dimensions",
+        ),
+        (lambda: graph_of(nir.Affine(EYE, np.ones(2)), cuba(2)), "node 'n0': its bias enters the current, which leaks"),
+        (lambda: graph_of(nir.Affine(EYE, np.ones(3)), cuba(2)), "node 'n0': bias has shape (3,), expected (2,)"),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2), dt=-1.0), "dt is -1.0, expected a positive number"),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2), dt="soon"), "its dt is 'soon'"),
+        (
+            lambda: graph_of(nir.Linear(EYE), cuba(2), smolmamba="{}"),
+            "its metadata 'smolmamba' are not what convert wrote",
+        ),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2), smolmamba='{"version": 2}'), "are of version 2, expected 1"),
+        (lambda: _grid(v_threshold=1), "node 'n1': its v_threshold differ within a channel"),
+        (lambda: _grid(w_in=1), "node 'n1': its gains (w_in, r) differ within a channel"),
+        (
+            lambda: graph_of(nir.Conv2d((2, 2), np.ones((1, 1, 3, 3)), 1, 0, 1, 1, np.zeros(1)), cuba((1, 1, 1))),
+            "node 'n0': kernel (3, 3) does not fit",
+        ),
+        (
+            lambda: graph_of(nir.Conv2d((4, 4), np.ones((1, 1, 2, 2)), 1, "same", 1, 1, np.zeros(1)), cuba((1, 4, 4))),
+            "node 'n0': padding 'same'",
+        ),
+    ],
+)
 def test_graphs_that_are_refused(make, message):
     with pytest.raises(UserError) as e:
         from_graph(make())
@@ -400,7 +513,7 @@ N2 = Neuron(I4(4096), 4096, 10, I4(0))
 W2 = np.full((2, 2), 4, np.int16)
 
 
-def net_of(*nodes, inputs=(Input(TOKENS, 2),)):
+def net_of(*nodes, inputs=(Input(TOKENS, 2),)):  # noqa: B008
     return Net((*nodes, Readout("out", (Dense(nodes[-1].name if nodes else TOKENS, W2),))), inputs, 2, 2)
 
 
@@ -408,23 +521,50 @@ def plain(name="a", source=TOKENS, **k):
     return Cuba(name, (Dense(source, W2),), I4(4096, 4096), I4(0, 0), k.pop("v_decay", 4096), 10, **k)
 
 
-@pytest.mark.parametrize("net, message", [
-    (net_of(plain(), TokenGate("gate", "a", 2, 3)), "layer 'gate': NIR has no TokenGate"),
-    (net_of(plain(frame_reset=True)), "layer 'a': is reset at every frame"),
-    (net_of(plain(), inputs=(Input(TOKENS, 2), Input("back", 2, backward=True))), "input 'back': NIR has no reversed view"),
-    (net_of(plain(), Cuba("b", (Dense("a", W2), Dense(TOKENS, W2)), I4(9, 9), I4(0, 0), 9, 9)), "layer 'b': reads a, tokens; only chains"),
-    (net_of(plain(), Cuba("b", (Dense("a", W2), Dense(PHASE, W2)), I4(9, 9), I4(0, 0), 9, 9)), "(the token phase is an input that NIR"),
-    (net_of(plain(), plain("b")), "layer 'b': reads tokens; only chains can be said, here of 'a'"),
-    (net_of(plain("input")), "layer 'input': its name is needed"),
-    (net_of(Cuba("a", (Dense(TOKENS, W2),), I4(7, 7), I4(0, 0), 0, 9)), "a: a membrane that never leaks (v_decay 0) with a current of its own"),
-    (one(DenseLayer("layer/1", W2, Neuron(I4(0), 4096, 9, I4(0)))), "layer/1: a current that never leaks"),
-    (one(DenseLayer("layer/1", W2, Neuron(I4(4096), 0, 9, I4(3)))), "layer/1: a membrane that never leaks"),
-    (one(DenseLayer("layer/1", W2, N2, W2)), "layer/1: recurrent synapses"),
-    (one(DenseLayer("layer/1", W2, N2, axon_delay=I4(0, 3))), "layer/1: has delays"),
-    (one(DenseLayer("layer/1", W2, N2, synapse_delay=np.ones((2, 2), np.int32))), "layer/1: has delays"),
-    (one(ConvLayer("layer/1", np.full((2, 1, 1, 1), 4, np.int16), N2, (1, 1), (0, 0), (1, 1), 2, (2, 3, 3)), (2, 3, 3)), "layer/1: 2 groups"),
-    (one(ConvLayer("layer/1", np.full((2, 1, 1, 3), 4, np.int16), N2, (1, 1), (0, 0), (1, 1), 1, (1, 3, 3)), (1, 3, 3)), "layer/1: nir types its output (2, 3, 3)"),
-])
+@pytest.mark.parametrize(
+    "net, message",
+    [
+        (net_of(plain(), TokenGate("gate", "a", 2, 3)), "layer 'gate': NIR has no TokenGate"),
+        (net_of(plain(frame_reset=True)), "layer 'a': is reset at every frame"),
+        (
+            net_of(plain(), inputs=(Input(TOKENS, 2), Input("back", 2, backward=True))),
+            "input 'back': NIR has no reversed view",
+        ),
+        (
+            net_of(plain(), Cuba("b", (Dense("a", W2), Dense(TOKENS, W2)), I4(9, 9), I4(0, 0), 9, 9)),
+            "layer 'b': reads a, tokens; only chains",
+        ),
+        (
+            net_of(plain(), Cuba("b", (Dense("a", W2), Dense(PHASE, W2)), I4(9, 9), I4(0, 0), 9, 9)),
+            "(the token phase is an input that NIR",
+        ),
+        (net_of(plain(), plain("b")), "layer 'b': reads tokens; only chains can be said, here of 'a'"),
+        (net_of(plain("input")), "layer 'input': its name is needed"),
+        (
+            net_of(Cuba("a", (Dense(TOKENS, W2),), I4(7, 7), I4(0, 0), 0, 9)),
+            "a: a membrane that never leaks (v_decay 0) with a current of its own",
+        ),
+        (one(DenseLayer("layer/1", W2, Neuron(I4(0), 4096, 9, I4(0)))), "layer/1: a current that never leaks"),
+        (one(DenseLayer("layer/1", W2, Neuron(I4(4096), 0, 9, I4(3)))), "layer/1: a membrane that never leaks"),
+        (one(DenseLayer("layer/1", W2, N2, W2)), "layer/1: recurrent synapses"),
+        (one(DenseLayer("layer/1", W2, N2, axon_delay=I4(0, 3))), "layer/1: has delays"),
+        (one(DenseLayer("layer/1", W2, N2, synapse_delay=np.ones((2, 2), np.int32))), "layer/1: has delays"),
+        (
+            one(
+                ConvLayer("layer/1", np.full((2, 1, 1, 1), 4, np.int16), N2, (1, 1), (0, 0), (1, 1), 2, (2, 3, 3)),
+                (2, 3, 3),
+            ),
+            "layer/1: 2 groups",
+        ),
+        (
+            one(
+                ConvLayer("layer/1", np.full((2, 1, 1, 3), 4, np.int16), N2, (1, 1), (0, 0), (1, 1), 1, (1, 3, 3)),
+                (1, 3, 3),
+            ),
+            "layer/1: nir types its output (2, 3, 3)",
+        ),
+    ],
+)
 def test_nets_that_are_refused(net, message):
     with pytest.raises(UserError) as e:
         to_graph(net)
@@ -433,6 +573,7 @@ def test_nets_that_are_refused(net, message):
 
 def test_bad_files(tmp_path):
     import h5py
+
     with pytest.raises(UserError, match="no file"):
         files.load(tmp_path / "none.nir")
     (tmp_path / "a.nir").write_bytes(b"no")
@@ -441,13 +582,18 @@ def test_bad_files(tmp_path):
     netx.write(chain_net(1), tmp_path / "a.net")
     with pytest.raises(UserError, match="has no group 'node'"):
         files.load(tmp_path / "a.net")
-    for case, make in dict(link=lambda f: f["node"].__setitem__("x", h5py.ExternalLink("elsewhere.h5", "y")),
-                           huge=lambda f: f["node"].create_dataset("x", (1 << 40,), "f8", chunks=(1 << 20,)),
-                           kind=lambda f: f["node/type"].__setitem__((), "Nothing")).items():
+    for case, make in dict(
+        link=lambda f: f["node"].__setitem__("x", h5py.ExternalLink("elsewhere.h5", "y")),
+        huge=lambda f: f["node"].create_dataset("x", (1 << 40,), "f8", chunks=(1 << 20,)),
+        kind=lambda f: f["node/type"].__setitem__((), "Nothing"),
+    ).items():
         files.save(to_graph(chain_net(1)), tmp_path / f"{case}.nir")
         with h5py.File(tmp_path / f"{case}.nir", "r+") as f:
             make(f)
-        with pytest.raises(UserError, match={"link": "is a link to elsewhere", "huge": "holds more than", "kind": "cannot read it"}[case]):
+        with pytest.raises(
+            UserError,
+            match={"link": "is a link to elsewhere", "huge": "holds more than", "kind": "cannot read it"}[case],
+        ):
             files.load(tmp_path / f"{case}.nir")
     with pytest.raises(UserError, match="cannot write"):
         files.save(to_graph(chain_net(1)), tmp_path / "none/a.nir")
@@ -460,7 +606,13 @@ def test_missing_library_is_named(monkeypatch):
 
 
 def convert(folder, *args, code=0):
-    done = subprocess.run([sys.executable, "-m", "convert", *args], cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "convert", *args],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 
@@ -472,8 +624,16 @@ def test_commands(tmp_path):
     assert "n.0" in out and "yes" in out and netx.read_digest(tmp_path / "b.net") == sha
     files.save(graph_of(nir.Linear(np.array([[0.5, 0.3]])), cuba(1, dtype=np.float32)), tmp_path / "c.nir")
     report = json.loads(convert(tmp_path, "nir-import", "c.nir", "c.net", "--dt", "0.001", "--json")[0])
-    assert report["layers"][0]["layer"] == "n1" and not report["layers"][0]["exact"] and report["layers"][0]["i_decay"] == [2048]
+    assert (
+        report["layers"][0]["layer"] == "n1"
+        and not report["layers"][0]["exact"]
+        and report["layers"][0]["i_decay"] == [2048]
+    )
     assert netx.load(tmp_path / "c.net").layers[1].neuron.v_decay == 410
     out, err = convert(tmp_path, "nir-import", "c.nir", "d.net", "--dt", "1", code=2)
-    assert out == "" and err == ("error: c.nir: node 'n1': tau_syn is 0.002 s, shorter than a step of 1 s; import with a smaller --dt\n")
+    assert (
+        out == ""
+        and err
+        == "error: c.nir: node 'n1': tau_syn is 0.002 s, shorter than a step of 1 s; import with a smaller --dt\n"
+    )
     assert not (tmp_path / "d.net").exists()

@@ -33,7 +33,10 @@ def folder(tmp_path_factory):
 
 
 def test_run_json(folder):
-    """What the engine says about the embedded test set, with nothing named: the newest net and its own data set are taken, and that is said."""
+    """What the engine says about the embedded test set, with nothing named:
+
+    the newest net and its own data set are taken, and that is said.
+    """
     out, _ = deploy(folder, "run", "--backend", "fast", "--json", "--limit", "70")
     result = json.loads(out)
     net = digits_net()
@@ -50,10 +53,15 @@ def test_run_json(folder):
 
 @pytest.mark.slow
 def test_simulator_counts_what_the_engine_counts(folder):
-    """Not only the predictions: spikes, operations and kept shares as well, though they come from the simulated spikes."""
+    """Not only the predictions:
+
+    spikes, operations and kept shares as well, though they come from the simulated spikes.
+    """
     args = "run", "runs/a/model.net", "--limit", "3", "--json"
-    fast, fused, stock = (json.loads(deploy(folder, *args, "--backend", *backend)[0])
-                          for backend in (["fast"], ["sim"], ["sim", "--executor", "stock", "--threads"]))
+    fast, fused, stock = (
+        json.loads(deploy(folder, *args, "--backend", *backend)[0])
+        for backend in (["fast"], ["sim"], ["sim", "--executor", "stock", "--threads"])
+    )
     for sim in (fused, stock):
         assert sim["backend"] == "sim"
         for key in ("predictions", "spikes", "synops", "kept", "layers", "accuracy"):
@@ -64,7 +72,11 @@ def test_simulator_counts_what_the_engine_counts(folder):
 def test_run_for_people(folder):
     """Without --json: a table of layers, the accuracy with its interval."""
     out, _ = deploy(folder, "run", "--backend", "fast", "--limit", "20")
-    assert "accuracy 0." in out and "95 % interval" in out and all(name in out for name in ("stem", "gate", "turned", "back", "out"))
+    assert (
+        "accuracy 0." in out
+        and "95 % interval" in out
+        and all(name in out for name in ("stem", "gate", "turned", "back", "out"))
+    )
 
 
 def test_batches_are_all_samples(monkeypatch):
@@ -75,13 +87,17 @@ def test_batches_are_all_samples(monkeypatch):
     seen = []
     parts = deploy_run.run(net, samples, progress=seen.append)
     assert seen == [4, 8, 11]
-    assert {k: v for k, v in parts.items() if k not in ("seconds", "kept", "layers")} == {k: v for k, v in whole.items() if k not in ("seconds", "kept", "layers")}
+    assert {k: v for k, v in parts.items() if k not in ("seconds", "kept", "layers")} == {
+        k: v for k, v in whole.items() if k not in ("seconds", "kept", "layers")
+    }
     assert parts["kept"]["gate"] == pytest.approx(whole["kept"]["gate"], abs=1e-12)
 
 
 def test_golden_and_file(folder):
     golden = json.loads(deploy(folder, "run", "--golden", "--backend", "fast", "--json")[0])
-    assert golden["dataset"] == "golden" and golden["n"] == 2 and golden["accuracy"] is None and golden["labels"] is None
+    assert (
+        golden["dataset"] == "golden" and golden["n"] == 2 and golden["accuracy"] is None and golden["labels"] is None
+    )
     clip = events.load("digits", "val").events[0]
     np.save(folder / "clip.npy", np.stack([clip["x"], clip["y"], clip["p"], clip["t"] / 1000], 1).astype(np.float64))
     found = json.loads(deploy(folder, "run", "--file", "clip.npy", "--backend", "fast", "--json")[0])
@@ -89,18 +105,21 @@ def test_golden_and_file(folder):
     assert "prediction: " in deploy(folder, "run", "--file", "clip.npy", "--backend", "fast")[0]
 
 
-@pytest.mark.parametrize("args, message", [
-    (("run", "none.net"), "no file 'none.net'; write one with: python -m convert export"),
-    (("run", "plain.net", "--golden"), "has no golden input"),
-    (("run", "--golden", "--dataset", "digits"), "exclude each other"),
-    (("run", "plain.net", "--net", "plain.net"), "name the net once"),
-    (("run", "--dataset", "bogus"), "no data set 'bogus'"),
-    (("run", "--dataset", "nmnist", "--data-root", "nowhere"), "no recordings for 'test'"),
-    (("run", "--file", "clip.aedat"), "cannot tell the format"),
-    (("run", "--file", "missing.npy"), "no file 'missing.npy'"),
-    (("run", "plain.net", "--executor", "stock", "--file", "plain.net"), "cannot tell the format"),
-    (("verify", "--executors", "engine,loihi"), "unknown executor 'loihi'"),
-])
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (("run", "none.net"), "no file 'none.net'; write one with: python -m convert export"),
+        (("run", "plain.net", "--golden"), "has no golden input"),
+        (("run", "--golden", "--dataset", "digits"), "exclude each other"),
+        (("run", "plain.net", "--net", "plain.net"), "name the net once"),
+        (("run", "--dataset", "bogus"), "no data set 'bogus'"),
+        (("run", "--dataset", "nmnist", "--data-root", "nowhere"), "no recordings for 'test'"),
+        (("run", "--file", "clip.aedat"), "cannot tell the format"),
+        (("run", "--file", "missing.npy"), "no file 'missing.npy'"),
+        (("run", "plain.net", "--executor", "stock", "--file", "plain.net"), "cannot tell the format"),
+        (("verify", "--executors", "engine,loihi"), "unknown executor 'loihi'"),
+    ],
+)
 def test_mistakes(folder, args, message):
     assert message in refused(folder, *args)
 
@@ -125,7 +144,7 @@ def test_newest_net_is_found(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (100 - i, 100 - i))
-    assert find() == "runs/x/model.net"                      # what was trained here comes before what was delivered
+    assert find() == "runs/x/model.net"  # what was trained here comes before what was delivered
     os.utime("runs/y/model.net", (200, 200))
     assert find() == "runs/y/model.net" and find("models/a.net") == "models/a.net"
 
@@ -142,7 +161,11 @@ def test_verify_command(folder):
     assert result["executors"] == ["artifact", "engine", "fused", "stock"] and result["samples"] == 5
     assert result["inputs"] == ["golden", "golden", "empty", "ones", "random"]
     per_sample = sum(n.size for n in digits_net().nodes) * 96
-    assert result["compared"] == (2 + 5 + 5) * per_sample and result["differences"] == 0 and result["first_difference"] is None
+    assert (
+        result["compared"] == (2 + 5 + 5) * per_sample
+        and result["differences"] == 0
+        and result["first_difference"] is None
+    )
 
 
 @pytest.mark.slow
@@ -154,16 +177,20 @@ def test_verify_in_lavas_runtime(folder):
 
 def test_verify_finds_one_wrong_spike(folder, monkeypatch):
     """A single flipped value in what Lava gives is counted and placed."""
+
     def tampered(net, tokens, executor, *args, **options):
         result = engine.run(net, tokens, "all")
         traces = {n.name: result.traces[n.name].copy() for n in net.nodes}
         traces["turned"][1, 40, 7] ^= 1
         return Simulation(result.logits, traces, 3, 0, 0.0, 0.0)
+
     monkeypatch.setattr(deploy_verify, "simulate", tampered)
     result = deploy_verify.verify(folder / "runs/a/model.net", executors=("engine", "fused"))
     assert result["differences"] == 1
     first = result["first_difference"]
-    assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(layer="turned", sample=1, step=40, neuron=7)
+    assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(
+        layer="turned", sample=1, step=40, neuron=7
+    )
     assert abs(first["values"]["engine"] - first["values"]["fused"]) == 1
 
 
@@ -175,6 +202,7 @@ def test_verify_finds_an_engine_that_does_not_match_the_file(folder, monkeypatch
         result = real(net, tokens, trace)
         result.traces["stem"] = 1 - result.traces["stem"]
         return result
+
     monkeypatch.setattr(engine, "run", changed)
     result = deploy_verify.verify(folder / "runs/a/model.net", executors=("engine",))
     assert result["differences"] > 0 and result["first_difference"]["layer"] == "stem"
@@ -182,6 +210,8 @@ def test_verify_finds_an_engine_that_does_not_match_the_file(folder, monkeypatch
 
 def test_running_needs_no_torch(folder):
     """A machine that only runs nets needs neither torch nor lava-dl."""
-    code = ("import sys, deploy.__main__, deploy.run, deploy.samples, deploy.verify, sim.lava.worker\n"
-            "assert not {'torch', 'lava.lib', 'train', 'convert'} & set(sys.modules)")
+    code = (
+        "import sys, deploy.__main__, deploy.run, deploy.samples, deploy.verify, sim.lava.worker\n"
+        "assert not {'torch', 'lava.lib', 'train', 'convert'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=dict(os.environ, PYTHONPATH=ROOT), check=True)

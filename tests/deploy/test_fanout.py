@@ -12,25 +12,31 @@ from nets import random_net
 from deploy import fanout
 from deploy import run as deploy_run
 from deploy.samples import Samples, from_dataset
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.base.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "models/digits-tiny.net"
-cluster_only = pytest.mark.skipif(fanout.missing(), reason="needs the extra [cluster]: pip install 'distributed>=2024.1'")
+cluster_only = pytest.mark.skipif(
+    fanout.missing(), reason="needs the extra [cluster]: pip install 'distributed>=2024.1'"
+)
 
 
 @pytest.fixture(scope="module")
 def cluster():
     from distributed import LocalCluster
+
     with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0", silence_logs=50) as cluster:
         yield cluster
 
 
 def same(a, b):
-    """Everything but how long it took and where it ran; kept shares are means, whose parts are summed in the same order."""
-    assert {k: v for k, v in a.items() if k not in ("seconds", "scheduler")} == {k: v for k, v in b.items() if k not in ("seconds", "scheduler")}
+    """Everything but how long it took and where it ran; kept shares are means, whose parts are summed in the same
+    order.
+    """
+    assert {k: v for k, v in a.items() if k not in ("seconds", "scheduler")} == {
+        k: v for k, v in b.items() if k not in ("seconds", "scheduler")
+    }
 
 
 @cluster_only
@@ -48,7 +54,9 @@ def test_the_same_in_the_same_order(cluster, monkeypatch):
 def own_samples(net, n, encode, seed=3):
     """Samples that are token spikes already; `encode` sees the worker first."""
     r = np.random.default_rng(seed)
-    return Samples([(r.random((net.steps, net.inputs[0].size)) < 0.5).astype(np.uint8) for _ in range(n)], encode, None, "made up")
+    return Samples(
+        [(r.random((net.steps, net.inputs[0].size)) < 0.5).astype(np.uint8) for _ in range(n)], encode, None, "made up"
+    )
 
 
 @cluster_only
@@ -59,11 +67,14 @@ def test_a_lost_worker_costs_nothing(cluster, tmp_path):
 
     def encode(items):
         import os
+
         import numpy as np
+
         if items[0].all() and not os.path.exists(died):
             open(died, "w").close()
             os._exit(1)
         return np.stack(items)
+
     samples = own_samples(net, 12, encode)
     samples.source[6] = marked
     parts = [(i, i + 2) for i in range(0, 12, 2)]
@@ -78,8 +89,15 @@ def test_a_lost_worker_costs_nothing(cluster, tmp_path):
 def test_a_batch_that_fails_everywhere_is_one_line(cluster):
     def encode(items):
         raise ModuleNotFoundError("No module named 'sim.somewhere'")
+
     net = random_net(8)
-    with pytest.raises(UserError, match="cannot run the batches: ModuleNotFoundError: No module named 'sim.somewhere'; they need this package in the same version"):
+    with pytest.raises(
+        UserError,
+        match=(
+            "cannot run the batches: ModuleNotFoundError: No module named 'sim.somewhere'; they need this package in"
+            " the same version"
+        ),
+    ):
         fanout.run_parts(net, own_samples(net, 2, encode), [(0, 2)], cluster.scheduler_address)
 
 
@@ -103,6 +121,7 @@ def test_an_address_that_is_none(monkeypatch):
 @cluster_only
 def test_a_scheduler_without_workers():
     from distributed import LocalCluster
+
     net = random_net(8)
     with LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as empty:
         with pytest.raises(UserError, match="has no workers; start some with: dask worker tcp://"):
@@ -113,30 +132,58 @@ def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     net = random_net(8)
     assert fanout.missing()
-    with pytest.raises(UserError, match=r"--scheduler needs Dask, which is not installed: pip install 'distributed>=2024.1'"):
+    with pytest.raises(
+        UserError, match=r"--scheduler needs Dask, which is not installed: pip install 'distributed>=2024.1'"
+    ):
         fanout.run_parts(net, own_samples(net, 2, np.stack), [(0, 2)], "tcp://127.0.0.1:9")
 
 
 @cluster_only
 def test_command(cluster):
-    command = [sys.executable, "-m", "deploy", "run", str(DIGITS), "--backend", "fast", "--limit", "20", "--scheduler", cluster.scheduler_address]
+    command = [
+        sys.executable,
+        "-m",
+        "deploy",
+        "run",
+        str(DIGITS),
+        "--backend",
+        "fast",
+        "--limit",
+        "20",
+        "--scheduler",
+        cluster.scheduler_address,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "accuracy" in done.stdout and cluster.scheduler_address in done.stdout
 
 
 def test_only_with_the_engine():
-    command = [sys.executable, "-m", "deploy", "run", str(DIGITS), "--backend", "sim", "--scheduler", "tcp://127.0.0.1:9"]
+    command = [
+        sys.executable,
+        "-m",
+        "deploy",
+        "run",
+        str(DIGITS),
+        "--backend",
+        "sim",
+        "--scheduler",
+        "tcp://127.0.0.1:9",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "--scheduler goes with --backend fast only" in done.stderr
 
 
 def test_all_cores_by_default():
     """The engine's loop over samples takes as many threads as the process may use, whatever the BLAS is told."""
-    code = ("import os, numba, numpy as np\nfrom sim import engine, netx\n"
-            f"net = netx.read({str(DIGITS)!r})\n"
-            "engine.run(net, np.zeros((4, net.steps, net.inputs[0].size), np.uint8))\n"
-            "print(numba.get_num_threads(), len(os.sched_getaffinity(0)))")
+    code = (
+        "import os, numba, numpy as np\nfrom sim import engine, netx\n"
+        f"net = netx.read({str(DIGITS)!r})\n"
+        "engine.run(net, np.zeros((4, net.steps, net.inputs[0].size), np.uint8))\n"
+        "print(numba.get_num_threads(), len(os.sched_getaffinity(0)))"
+    )
     env = {k: v for k, v in os.environ.items() if k != "NUMBA_NUM_THREADS"}
-    threads, cores = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout.split()
+    threads, cores = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert threads == cores

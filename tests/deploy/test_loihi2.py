@@ -1,4 +1,7 @@
-"""The way to the chip, against a stand-in for Intel's closed extension (tests/standin, a test double). No test here has met a chip."""
+"""The way to the chip, against a stand-in for Intel's closed extension (tests/standin, a test double).
+
+No test here has met a chip.
+"""
 
 import json
 import os
@@ -11,20 +14,30 @@ import numpy as np
 import pytest
 from nets import random_net, random_tokens
 
-from deploy.loihi2 import access as loihi2, run as loihi2_run
+from deploy.loihi2 import access as loihi2
+from deploy.loihi2 import run as loihi2_run
 from deploy.loihi2.access import Access
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.base.errors import UserError
+from sim.lava.simulate import SimulationError
 from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
 from sim.schedule import latencies
-from sim.lava.simulate import SimulationError
 
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parent
 STANDIN = HERE / "standin"
 SLURM = Access("slurm")
-VARIABLES = "LOIHI_GEN", "NXSDKHOST", "SLURM", "NOSLURM", "PARTITION", "BOARD", "STANDIN_THERE", "STANDIN_BACK", "STANDIN_LOSE"
+VARIABLES = (
+    "LOIHI_GEN",
+    "NXSDKHOST",
+    "SLURM",
+    "NOSLURM",
+    "PARTITION",
+    "BOARD",
+    "STANDIN_THERE",
+    "STANDIN_BACK",
+    "STANDIN_LOSE",
+)
 NODES = "ncl-og-01 oheogulch idle\nncl-og-02 oheogulch down*\nncl-kp-01 kp allocated\nncl-old-01 old drained\n"
 
 
@@ -59,10 +72,24 @@ def nodes(tmp_path, text=NODES):
 
 
 def small_net():
-    """Eight tokens, three frames; a bank whose neurons have two decays, and a bias, so that resets and delays matter."""
+    """Eight tokens, three frames; a bank whose neurons have two decays, and a bias, so that resets and delays matter."""  # noqa: E501
     r = np.random.default_rng(5)
-    stem = Cuba("stem", (Dense(TOKENS, (r.integers(-60, 100, (5, 4)) * 2).astype(np.int16)),), np.full(5, 300, np.int32), np.arange(5, dtype=np.int32) * 9, 100, 150)
-    bank = Cuba("bank", (Dense("stem", (r.integers(-60, 100, (6, 5)) * 2).astype(np.int16)),), np.array([2, 2, 2, 500, 500, 500], np.int32), np.zeros(6, np.int32), 4095, 200)
+    stem = Cuba(
+        "stem",
+        (Dense(TOKENS, (r.integers(-60, 100, (5, 4)) * 2).astype(np.int16)),),
+        np.full(5, 300, np.int32),
+        np.arange(5, dtype=np.int32) * 9,
+        100,
+        150,
+    )
+    bank = Cuba(
+        "bank",
+        (Dense("stem", (r.integers(-60, 100, (6, 5)) * 2).astype(np.int16)),),
+        np.array([2, 2, 2, 500, 500, 500], np.int32),
+        np.zeros(6, np.int32),
+        4095,
+        200,
+    )
     out = Readout("out", (Dense("bank", (r.integers(-128, 128, (3, 6)) * 2).astype(np.int16)),))
     return Net((stem, bank, out), (Input(TOKENS, 4),), 8, 3)
 
@@ -74,15 +101,32 @@ def test_the_standin_says_that_it_is_one():
 
 # What is missing, in one line.
 
-@pytest.mark.parametrize("command", [["run", "--backend", "loihi2"], ["verify", "--backend", "loihi2"], ["verify", "--executors", "engine,loihi2"]])
-@pytest.mark.parametrize("extension, says", [(False, "Intel's Loihi extension of Lava, which is not public"), (True, "but no board")])
+
+@pytest.mark.parametrize(
+    "command",
+    [["run", "--backend", "loihi2"], ["verify", "--backend", "loihi2"], ["verify", "--executors", "engine,loihi2"]],
+)
+@pytest.mark.parametrize(
+    "extension, says", [(False, "Intel's Loihi extension of Lava, which is not public"), (True, "but no board")]
+)
 def test_refused_within_two_seconds(bare, tmp_path, command, extension, says):
     netx.write(small_net(), tmp_path / "small.net")
     env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(STANDIN)] if extension else [str(ROOT)]))
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "deploy", command[0], "small.net", *command[1:]], cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy", command[0], "small.net", *command[1:]],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert time.monotonic() - start < 2
-    assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert (
+        done.returncode == 2
+        and done.stdout == ""
+        and done.stderr.startswith("error: ")
+        and done.stderr.count("\n") == 1
+    )
     assert says in done.stderr and "inrc_interest@intel.com" in done.stderr
 
 
@@ -105,17 +149,24 @@ def test_slurm_that_fails_is_no_slurm(standin, tmp_path):
         loihi2.find()
 
 
-@pytest.mark.parametrize("asked, environment, message", [
-    (dict(partition="bogus"), {}, "no partition 'bogus', there are: kp, oheogulch, old$"),
-    (dict(board="bogus"), {}, "no board 'bogus', there are: ncl-kp-01, ncl-og-01, ncl-og-02, ncl-old-01$"),
-    (dict(partition="old"), {}, r"partition 'old' is down \(SLURM says drained\); boards that are up: ncl-kp-01, ncl-og-01$"),
-    (dict(board="ncl-og-02"), {}, r"board 'ncl-og-02' is down"),
-    (dict(partition="kp", board="ncl-og-01"), {}, "'ncl-og-01' is not in the partition 'kp' but in oheogulch"),
-    ({}, dict(PARTITION="bogus"), "no partition 'bogus'"),
-    ({}, dict(LOIHI_GEN="N9"), "LOIHI_GEN is 'N9', there are: N2A2, "),
-    ({}, dict(NOSLURM="1"), "SLURM does not answer"),
-    (dict(host="10.0.0.1", partition="kp"), {}, "name one of the two"),
-])
+@pytest.mark.parametrize(
+    "asked, environment, message",
+    [
+        (dict(partition="bogus"), {}, "no partition 'bogus', there are: kp, oheogulch, old$"),
+        (dict(board="bogus"), {}, "no board 'bogus', there are: ncl-kp-01, ncl-og-01, ncl-og-02, ncl-old-01$"),
+        (
+            dict(partition="old"),
+            {},
+            r"partition 'old' is down \(SLURM says drained\); boards that are up: ncl-kp-01, ncl-og-01$",
+        ),
+        (dict(board="ncl-og-02"), {}, r"board 'ncl-og-02' is down"),
+        (dict(partition="kp", board="ncl-og-01"), {}, "'ncl-og-01' is not in the partition 'kp' but in oheogulch"),
+        ({}, dict(PARTITION="bogus"), "no partition 'bogus'"),
+        ({}, dict(LOIHI_GEN="N9"), "LOIHI_GEN is 'N9', there are: N2A2, "),
+        ({}, dict(NOSLURM="1"), "SLURM does not answer"),
+        (dict(host="10.0.0.1", partition="kp"), {}, "name one of the two"),
+    ],
+)
 def test_boards_that_cannot_be_had(standin, tmp_path, asked, environment, message):
     nodes(tmp_path)
     for name, value in environment.items():
@@ -130,16 +181,23 @@ def test_all_boards_down(standin, tmp_path):
         loihi2.find()
 
 
-@pytest.mark.parametrize("asked, environment, expected", [
-    ({}, {}, SLURM),
-    (dict(partition="oheogulch"), {}, Access("slurm", "oheogulch")),
-    (dict(partition="oheogulch", board="ncl-og-01"), dict(LOIHI_GEN="N3C1"), Access("slurm", "oheogulch", "ncl-og-01", None, "N3C1")),
-    ({}, dict(BOARD="ncl-kp-01"), Access("slurm", None, "ncl-kp-01")),
-    ({}, dict(NXSDKHOST="10.0.0.1"), Access("ethernet", host="10.0.0.1")),
-    ({}, dict(NXSDKHOST="10.0.0.1", SLURM="1"), SLURM),
-    (dict(partition="kp"), dict(NXSDKHOST="10.0.0.1"), Access("slurm", "kp")),
-    (dict(host="10.0.0.2"), dict(NXSDKHOST="10.0.0.1"), Access("ethernet", host="10.0.0.2")),
-])
+@pytest.mark.parametrize(
+    "asked, environment, expected",
+    [
+        ({}, {}, SLURM),
+        (dict(partition="oheogulch"), {}, Access("slurm", "oheogulch")),
+        (
+            dict(partition="oheogulch", board="ncl-og-01"),
+            dict(LOIHI_GEN="N3C1"),
+            Access("slurm", "oheogulch", "ncl-og-01", None, "N3C1"),
+        ),
+        ({}, dict(BOARD="ncl-kp-01"), Access("slurm", None, "ncl-kp-01")),
+        ({}, dict(NXSDKHOST="10.0.0.1"), Access("ethernet", host="10.0.0.1")),
+        ({}, dict(NXSDKHOST="10.0.0.1", SLURM="1"), SLURM),
+        (dict(partition="kp"), dict(NXSDKHOST="10.0.0.1"), Access("slurm", "kp")),
+        (dict(host="10.0.0.2"), dict(NXSDKHOST="10.0.0.1"), Access("ethernet", host="10.0.0.2")),
+    ],
+)
 def test_the_way_to_a_board(standin, tmp_path, asked, environment, expected):
     nodes(tmp_path)
     for name, value in environment.items():
@@ -149,12 +207,19 @@ def test_the_way_to_a_board(standin, tmp_path, asked, environment, expected):
 
 def test_what_the_extension_reads():
     assert loihi2.environment(Access("slurm", "kp", "n1", None, "N3C1")) == dict(
-        SLURM="1", NOSLURM=None, NXSDKHOST=None, PARTITION="kp", BOARD="n1", LOIHI_GEN="N3C1")
+        SLURM="1", NOSLURM=None, NXSDKHOST=None, PARTITION="kp", BOARD="n1", LOIHI_GEN="N3C1"
+    )
     by_net = loihi2.environment(Access("ethernet", host="10.0.0.1"))
-    assert by_net["NXSDKHOST"] == "10.0.0.1" and by_net["NOSLURM"] == "1" and by_net["SLURM"] is None and by_net["LOIHI_GEN"] == "N3B3"
+    assert (
+        by_net["NXSDKHOST"] == "10.0.0.1"
+        and by_net["NOSLURM"] == "1"
+        and by_net["SLURM"] is None
+        and by_net["LOIHI_GEN"] == "N3B3"
+    )
 
 
 # The run itself.
+
 
 def test_slots_are_powers_of_two_that_hold_the_latency():
     for seed in range(200):
@@ -181,12 +246,15 @@ def test_delays_are_measured(standin, there, back):
     assert loihi2_run.measure(SLURM) == loihi2_run.Delays(there, back)
 
 
-@pytest.mark.parametrize("clock, echo", [
-    ([], [21, 42, 63]),                        # nothing comes back from the clock
-    (list(range(20, 160, 21)), [21, 42]),      # a spike of the host is lost
-    (list(range(20, 160, 21)), [21, 43, 63]),  # the way takes longer now and then
-    (list(range(22, 160, 21)), [21, 42, 63]),  # an answer before the question
-])
+@pytest.mark.parametrize(
+    "clock, echo",
+    [
+        ([], [21, 42, 63]),  # nothing comes back from the clock
+        (list(range(20, 160, 21)), [21, 42]),  # a spike of the host is lost
+        (list(range(20, 160, 21)), [21, 43, 63]),  # the way takes longer now and then
+        (list(range(22, 160, 21)), [21, 42, 63]),  # an answer before the question
+    ],
+)
 def test_a_chip_that_answers_otherwise_is_refused(monkeypatch, clock, echo):
     out = np.zeros((160, 2), int)
     out[clock, 0], out[echo, 1] = 1, 1
@@ -222,12 +290,17 @@ def test_random_nets(standin, seed):
 
 
 def test_frame_resets_that_are_no_power_of_two_are_refused():
-    net = next(n for n in map(random_net, range(100)) if n.tokens == 5 and any(getattr(x, "frame_reset", False) for x in n.nodes))
+    net = next(
+        n
+        for n in map(random_net, range(100))
+        if n.tokens == 5 and any(getattr(x, "frame_reset", False) for x in n.nodes)
+    )
     with pytest.raises(UserError, match="resets at every frame of 5 tokens"):
         loihi2_run.run_chip(net, random_tokens(net, 0), SLURM)
 
 
 # The commands.
+
 
 @pytest.fixture
 def folder(standin, tmp_path):
@@ -245,12 +318,18 @@ def deploy(*args, code=0):
 
 
 def test_run_has_the_form_of_sim(folder):
-    sim, chip = (json.loads(deploy("run", "small.net", "--golden", "--json", "--backend", *backend).stdout)
-                 for backend in (["sim"], ["loihi2", "--probes", "--profile", "--partition", "kp"]))
+    sim, chip = (
+        json.loads(deploy("run", "small.net", "--golden", "--json", "--backend", *backend).stdout)
+        for backend in (["sim"], ["loihi2", "--probes", "--profile", "--partition", "kp"])
+    )
     for key in ("predictions", "spikes", "synops", "layers", "kept", "n", "steps_per_sample", "latency_steps"):
         assert chip[key] == sim[key], key
     assert chip["counts_from"] == "chip" and chip["samples_unlike_engine"] == 0 and chip["access"]["partition"] == "kp"
-    assert chip["execution_seconds"] == pytest.approx(2e-6 * (32 + 24 + 3)) and chip["energy_joules"] == 3e-3 and chip["power_watts"] == 0.5
+    assert (
+        chip["execution_seconds"] == pytest.approx(2e-6 * (32 + 24 + 3))
+        and chip["energy_joules"] == 3e-3
+        and chip["power_watts"] == 0.5
+    )
 
 
 def test_run_for_people_without_probes(folder, standin):
@@ -262,14 +341,18 @@ def test_run_for_people_without_probes(folder, standin):
 
 
 def test_verify_shows_the_first_difference(folder, standin):
-    """One spike of `stem` (latency 1) is lost on its way back at the second sample's step 6, host row 32 + 6 + 1; its history tells that it should have been there."""
+    """One spike of `stem` (latency 1) is lost on its way back at the second sample's step 6, host row 32 + 6 + 1; its
+    history tells that it should have been there.
+    """
     net, tokens = small_net(), netx.read_golden(folder / "small.net").tokens
     spikes = engine.run(net, tokens, trace="all").traces["stem"][1]
     step, neuron = next((k, j) for k in range(6, 24) for j in range(5) if spikes[k, j])
     standin.setenv("STANDIN_LOSE", f"5:{32 + step + 1}:{neuron}")
     result = json.loads(deploy("verify", "small.net", "--backend", "loihi2", "--json", code=1).stdout)
     first = result["first_difference"]
-    assert result["differences"] == 1 and {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(layer="stem", sample=1, step=step, neuron=neuron)
+    assert result["differences"] == 1 and {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(
+        layer="stem", sample=1, step=step, neuron=neuron
+    )
     assert first["values"] == dict(engine=1, loihi2=0)
     last = first["history"]["loihi2"][-1]
     assert last["step"] == step and last["spike"] == 0 and last["rule"] == 1
@@ -277,7 +360,13 @@ def test_verify_shows_the_first_difference(folder, standin):
     assert f"layer stem, sample 1, step {step}, neuron {neuron}" in text and "rule" in text
 
 
-@pytest.mark.parametrize("missing, says", [("proc/embedded_io/spike.py", "not the part that brings spikes to the chip"), ("utils/loihi2_profiler_api.py", "has no profiler")])
+@pytest.mark.parametrize(
+    "missing, says",
+    [
+        ("proc/embedded_io/spike.py", "not the part that brings spikes to the chip"),
+        ("utils/loihi2_profiler_api.py", "has no profiler"),
+    ],
+)
 def test_an_extension_with_parts_missing(folder, standin, missing, says):
     copy = folder / "extension"
     for path in STANDIN.rglob("*.py"):
@@ -290,11 +379,14 @@ def test_an_extension_with_parts_missing(folder, standin, missing, says):
     assert says in error and error.startswith("error: ") and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("args, message", [
-    (("run", "small.net", "--partition", "kp"), "--partition goes with --backend loihi2 only"),
-    (("run", "small.net", "--profile", "--backend", "fast"), "--profile goes with --backend loihi2 only"),
-    (("verify", "small.net", "--board", "x"), "--board goes with the executor loihi2 only"),
-    (("verify", "small.net", "--backend", "loihi2", "--executors", "engine"), "name one of the two"),
-])
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (("run", "small.net", "--partition", "kp"), "--partition goes with --backend loihi2 only"),
+        (("run", "small.net", "--profile", "--backend", "fast"), "--profile goes with --backend loihi2 only"),
+        (("verify", "small.net", "--board", "x"), "--board goes with the executor loihi2 only"),
+        (("verify", "small.net", "--backend", "loihi2", "--executors", "engine"), "name one of the two"),
+    ],
+)
 def test_options_without_their_backend(folder, args, message):
     assert message in deploy(*args, code=2).stderr

@@ -1,4 +1,7 @@
-"""The plan's numbers against independent recounts: sizes from the net, memory list by list, counts from the engine, prices by hand."""
+"""The plan's numbers against independent recounts:
+
+sizes from the net, memory list by list, counts from the engine, prices by hand.
+"""
 
 import math
 from dataclasses import replace
@@ -16,18 +19,25 @@ from deploy.chip.expansion import expand, order
 from deploy.chip.plan import open_gates, plan, without_gates
 from deploy.chip.synapses import Kernel, count, list_bits, lists
 from sim import engine
-from sim.netx.describe import weight_bits
 from sim.base.errors import UserError
-from sim.sequential import ConvLayer, DenseLayer, InputLayer, Neuron, Sequential, dendrite
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from sim.netx.describe import weight_bits
 from sim.schedule import edge_delays
+from sim.sequential import ConvLayer, DenseLayer, InputLayer, Neuron, Sequential, dendrite
 
 OHEO = board.load("oheo-gulch")
 
 
 def cuba(name, weight, source=TOKENS, i_decay=4096, bias=0, v_th=10):
     n = weight.shape[0]
-    return Cuba(name, (Dense(source, weight.astype(np.int16)),), np.full(n, i_decay, np.int32), np.full(n, bias, np.int32), 4096, v_th)
+    return Cuba(
+        name,
+        (Dense(source, weight.astype(np.int16)),),
+        np.full(n, i_decay, np.int32),
+        np.full(n, bias, np.int32),
+        4096,
+        v_th,
+    )
 
 
 def neuron(bias=0):
@@ -91,8 +101,16 @@ def test_each_neuron_is_placed_once_and_no_limit_is_exceeded(seed):
     net = random_net(seed, 8)
     expansion = expand(net)
     # Small limits, so that even small nets are cut and packed.
-    small = {"neurons_per_core": 16, "axons_in_per_core": 40, "axons_out_per_core": 60, "synapse_bits_per_core": 6000, "decay_profiles_per_core": 2,
-             "threshold_profiles_per_core": 2, "synapse_formats_per_core": 5, "delay_slots_per_core": 630}
+    small = {
+        "neurons_per_core": 16,
+        "axons_in_per_core": 40,
+        "axons_out_per_core": 60,
+        "synapse_bits_per_core": 6000,
+        "decay_profiles_per_core": 2,
+        "threshold_profiles_per_core": 2,
+        "synapse_formats_per_core": 5,
+        "delay_slots_per_core": 630,
+    }
     board = replace(OHEO, limits=OHEO.limits | {k: replace(OHEO.limits[k], value=v) for k, v in small.items()})
     for packing in ("separate", "shared"):
         try:
@@ -103,7 +121,9 @@ def test_each_neuron_is_placed_once_and_no_limit_is_exceeded(seed):
         seen = {}
         for _, part in placement.parts():
             seen.setdefault(part.population.name, []).append(part.members)
-        assert {name: sorted(np.concatenate(m).tolist()) for name, m in seen.items()} == {p.name: list(range(p.n)) for p in expansion.populations}
+        assert {name: sorted(np.concatenate(m).tolist()) for name, m in seen.items()} == {
+            p.name: list(range(p.n)) for p in expansion.populations
+        }
         for core in placement.cores:
             for resource, used in core.use().items():
                 assert used <= limits(board)[resource]
@@ -126,11 +146,25 @@ def test_what_does_not_reach_the_read_out_is_left_out():
 
 
 def test_relays_carry_what_waits_longer_than_a_synapse_can():
-    n = 40                                                    # a reversal takes 41 steps, so the path beside two of them waits 82
-    net = Net((Reverse("r0", TOKENS, 2), Reverse("r1", "r0", 2),
-               Cuba("join", (Dense("r1", np.full((3, 2), 2, np.int16)), Dense(TOKENS, np.full((3, 2), 2, np.int16))), np.full(3, 4096, np.int32),
-                    np.zeros(3, np.int32), 4096, 1),
-               Readout("out", (Dense("join", np.full((2, 3), 2, np.int16)),))), (Input(TOKENS, 2),), n, 2)
+    n = 40  # a reversal takes 41 steps, so the path beside two of them waits 82
+    net = Net(
+        (
+            Reverse("r0", TOKENS, 2),
+            Reverse("r1", "r0", 2),
+            Cuba(
+                "join",
+                (Dense("r1", np.full((3, 2), 2, np.int16)), Dense(TOKENS, np.full((3, 2), 2, np.int16))),
+                np.full(3, 4096, np.int32),
+                np.zeros(3, np.int32),
+                4096,
+                1,
+            ),
+            Readout("out", (Dense("join", np.full((2, 3), 2, np.int16)),)),
+        ),
+        (Input(TOKENS, 2),),
+        n,
+        2,
+    )
     assert edge_delays(net)[TOKENS, "join"] == 2 * (n + 1)
     expansion = expand(net)
     relay = next(p for p in expansion.populations if p.role == "relay" and p.layer == TOKENS)
@@ -153,7 +187,9 @@ def brute_bits(weight, start, stop, bits, delayed):
         return sum(-(-(min(64, n - i) * each + 10) // 64) for i in range(0, n, 64))
 
     columns = [c for c in part.T if c.any()]
-    return 64 * min(sum(words(len(c), per) for c in columns), sum(words(int(np.count_nonzero(c)), per + index) for c in columns))
+    return 64 * min(
+        sum(words(len(c), per) for c in columns), sum(words(int(np.count_nonzero(c)), per + index) for c in columns)
+    )
 
 
 @settings(max_examples=60)
@@ -172,7 +208,7 @@ def test_memory_of_a_matrix_list_by_list(seed):
 
 
 def test_a_list_of_64_synapses_of_8_bits_takes_nine_words():
-    assert list_bits(64, 8) == 9 * 64                     # 512 bits of weights and 10 of header
+    assert list_bits(64, 8) == 9 * 64  # 512 bits of weights and 10 of header
     assert list_bits(65, 8) == 10 * 64
     assert list_bits(0, 8) == 0
 
@@ -185,8 +221,16 @@ def test_lists_of_a_convolution_against_the_unrolled_matrix(seed):
     kernel, size = r.integers(1, 4, 2), r.integers(5, 9, 2)
     weight = (r.integers(-3, 4, (2 * groups, int(r.integers(1, 3)), *kernel)) * 2).astype(np.int16)
     in_shape = (weight.shape[1] * groups, int(size[0]), int(size[1]))
-    layer = ConvLayer("c", weight, neuron(), tuple(map(int, r.integers(1, 4, 2))), tuple(map(int, r.integers(0, 3, 2))), tuple(map(int, r.integers(1, 3, 2))),
-                      groups, in_shape)
+    layer = ConvLayer(
+        "c",
+        weight,
+        neuron(),
+        tuple(map(int, r.integers(1, 4, 2))),
+        tuple(map(int, r.integers(0, 3, 2))),
+        tuple(map(int, r.integers(1, 3, 2))),
+        groups,
+        in_shape,
+    )
     n_in, n_out = int(np.prod(in_shape)), int(np.prod(layer.shape))
     unit = np.eye(n_in, dtype=np.uint8).reshape(1, n_in, *in_shape)
     full = dendrite(layer, unit).reshape(n_in, n_out).T
@@ -209,7 +253,7 @@ def test_lists_of_a_convolution_against_the_unrolled_matrix(seed):
 
 @settings(max_examples=30)
 @given(st.integers(0, 100_000))
-@example(1678)                  # whose gated net does no operation at all
+@example(1678)  # whose gated net does no operation at all
 def test_operations_are_the_engine_s(seed):
     net = random_net(seed, 8)
     x = random_tokens(net, seed, batch=5)
@@ -233,10 +277,24 @@ def test_spikes_inside_a_gate():
     # Two tokens, three channels, four frames; threshold 3. Token 0 has 2, 1, 3, 0 spikes, token 1 none, then one.
     x = np.zeros((1, 8, 3), np.uint8)
     x[0, 0, :2] = x[0, 2, :1] = x[0, 4, :3] = x[0, 7, :1] = 1
-    net = Net((TokenGate("g", TOKENS, 3, 3), Readout("out", (Dense("g", np.full((2, 3), 2, np.int16)),))), (Input(TOKENS, 3),), 2, 4)
+    net = Net(
+        (TokenGate("g", TOKENS, 3, 3), Readout("out", (Dense("g", np.full((2, 3), 2, np.int16)),))),
+        (Input(TOKENS, 3),),
+        2,
+        4,
+    )
     spikes = rasters(net, x)
-    assert spikes["g.closed"][0, :, 0].tolist() == [1, 1, 0, 1, 0, 1, 0, 1]            # token 0 lacks 1, 0, 0, 0 spikes, token 1 lacks 3, 3, 3, 2
-    assert spikes["g.left"][0, :, 0].tolist() == [1, 1, 0, 1, 0, 1, 0, 0]              # the last frame leaves nothing
+    assert spikes["g.closed"][0, :, 0].tolist() == [
+        1,
+        1,
+        0,
+        1,
+        0,
+        1,
+        0,
+        1,
+    ]  # token 0 lacks 1, 0, 0, 0 spikes, token 1 lacks 3, 3, 3, 2
+    assert spikes["g.left"][0, :, 0].tolist() == [1, 1, 0, 1, 0, 1, 0, 0]  # the last frame leaves nothing
     assert spikes["g.out"][0].sum(1).tolist() == [0, 0, 1, 0, 3, 0, 0, 0]
     assert spikes["g.first"][0, :, 0].tolist() == [1, 1] + [0] * 6
     assert spikes["g.last"][0, :, 0].tolist() == [0] * 6 + [1, 1]
@@ -259,12 +317,17 @@ def test_gates_opened_and_removed():
 
 def one_neuron_net():
     """Two inputs, one neuron without bias or memory, one class; 1 token, 4 frames."""
-    return Net((cuba("a", np.array([[20, 20]]), v_th=30), Readout("out", (Dense("a", np.array([[2]], np.int16)),))), (Input(TOKENS, 2),), 1, 4)
+    return Net(
+        (cuba("a", np.array([[20, 20]]), v_th=30), Readout("out", (Dense("a", np.array([[2]], np.int16)),))),
+        (Input(TOKENS, 2),),
+        1,
+        4,
+    )
 
 
 def test_energy_by_hand():
     net = one_neuron_net()
-    x = np.array([[[1, 1], [1, 0], [0, 0], [1, 1]]], np.uint8)            # 5 spikes in, the neuron answers to steps 0 and 3
+    x = np.array([[[1, 1], [1, 0], [0, 0], [1, 1]]], np.uint8)  # 5 spikes in, the neuron answers to steps 0 and 3
     p = plan(net, OHEO, "separate", x)
     a = p["activity"]
     assert (a["synops"], a["active_updates"], a["inactive_updates"], a["messages"]) == (5 + 2, 3 + 2, 1 + 2, 5 + 2)
@@ -281,7 +344,10 @@ def test_energy_by_hand():
 def test_a_biased_or_lasting_neuron_is_always_active():
     net = one_neuron_net()
     x = np.zeros((1, 4, 2), np.uint8)
-    for changed in (replace(net.nodes[0], bias=np.array([1], np.int32)), replace(net.nodes[0], i_decay=np.array([5], np.int32))):
+    for changed in (
+        replace(net.nodes[0], bias=np.array([1], np.int32)),
+        replace(net.nodes[0], i_decay=np.array([5], np.int32)),
+    ):
         p = plan(replace(net, nodes=(changed, net.nodes[1])), OHEO, "separate", x)
         assert (p["activity"]["active_updates"], p["activity"]["inactive_updates"]) == (4, 4)
 
@@ -294,9 +360,16 @@ def test_every_table_is_labelled():
     assert "leakage and idle power" in cost["leaves_out"] and "Davies" in cost["title"]
 
 
-@pytest.mark.parametrize("text, message", [
-    ("title = 1", "title is a int"), ('title = "a"\nsource = "b"\nleaves_out = ["c"]\n[energy_pj]\nsynapses = 1.0', "unknown entry 'synapses'"),
-    ('title = "a"\nsource = "b"\nleaves_out = ["c"]\n[energy_pj]\nsynops = -1.0', "not negative"), ('title = "a"', "lacks source"), ("title = ", "Invalid")])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("title = 1", "title is a int"),
+        ('title = "a"\nsource = "b"\nleaves_out = ["c"]\n[energy_pj]\nsynapses = 1.0', "unknown entry 'synapses'"),
+        ('title = "a"\nsource = "b"\nleaves_out = ["c"]\n[energy_pj]\nsynops = -1.0', "not negative"),
+        ('title = "a"', "lacks source"),
+        ("title = ", "Invalid"),
+    ],
+)
 def test_a_users_table_that_is_wrong_is_refused(tmp_path, text, message):
     path = tmp_path / "mine.toml"
     path.write_text(text)
@@ -307,8 +380,12 @@ def test_a_users_table_that_is_wrong_is_refused(tmp_path, text, message):
 def test_a_users_own_table(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('title = "mine"\nsource = "me"\nleaves_out = ["much"]\n[energy_pj]\nspikes = 2.0\n')
-    p = plan(one_neuron_net(), OHEO, "separate", np.array([[[1, 1], [1, 0], [0, 0], [1, 1]]], np.uint8), tables=(str(path),))
-    assert p["energy"]["mine"]["energy_j_per_sample"] == pytest.approx((2 + 2) * 2e-12, rel=1e-12)        # two spikes, two graded messages
+    p = plan(
+        one_neuron_net(), OHEO, "separate", np.array([[[1, 1], [1, 0], [0, 0], [1, 1]]], np.uint8), tables=(str(path),)
+    )
+    assert p["energy"]["mine"]["energy_j_per_sample"] == pytest.approx(
+        (2 + 2) * 2e-12, rel=1e-12
+    )  # two spikes, two graded messages
 
 
 # ---- boards
@@ -320,13 +397,27 @@ def test_boards():
     for name in board.names():
         for limit in board.load(name).limits.values():
             assert limit.source and limit.unit and limit.status in board.STATUSES
-    assert OHEO.limits["axons_in_per_core"].status == "unknown" and OHEO.limits["cores_per_chip"].status == "conflicting"
+    assert (
+        OHEO.limits["axons_in_per_core"].status == "unknown" and OHEO.limits["cores_per_chip"].status == "conflicting"
+    )
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "lacks chips"), ('extends = "nothing"', "is not one of"), ('extends = "oheo-gulch"\n[limits.cores]\nvalue = 1', "unknown entry 'cores'"),
-    ('extends = "oheo-gulch"\n[limits.chips]\nvalue = 0\nunit = "u"\nstatus = "published"\nsource = "s"', "at least 1"),
-    ('extends = "oheo-gulch"\n[limits.chips]\nvalue = 2\nunit = "u"\nstatus = "sure"\nsource = "s"', "status is 'sure'")])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "lacks chips"),
+        ('extends = "nothing"', "is not one of"),
+        ('extends = "oheo-gulch"\n[limits.cores]\nvalue = 1', "unknown entry 'cores'"),
+        (
+            'extends = "oheo-gulch"\n[limits.chips]\nvalue = 0\nunit = "u"\nstatus = "published"\nsource = "s"',
+            "at least 1",
+        ),
+        (
+            'extends = "oheo-gulch"\n[limits.chips]\nvalue = 2\nunit = "u"\nstatus = "sure"\nsource = "s"',
+            "status is 'sure'",
+        ),
+    ],
+)
 def test_a_board_that_is_wrong_is_refused(tmp_path, text, message):
     path = tmp_path / "mine.toml"
     path.write_text(text)
@@ -343,7 +434,10 @@ def test_no_such_board():
 
 
 def lif_conv(size, channels=4):
-    """The net of a known report: LIF size x size x 2, convolution 3 x 3 with stride 2 to `channels` channels; Lava runs it for ever from size 58 on."""
+    """The net of a known report:
+
+    LIF size x size x 2, convolution 3 x 3 with stride 2 to `channels` channels; Lava runs it for ever from size 58 on.
+    """
     r = np.random.default_rng(0)
     first = InputLayer("lif_in", (2, size, size), neuron(bias=25))
     weight = (r.integers(-128, 128, (channels, 2, 3, 3)) * 2).astype(np.int16)
@@ -357,7 +451,7 @@ def test_the_lif_conv_net_fits_one_chip(size):
     assert p["fits"] and p["reason"] is None and p["cores_used"] <= 16
     assert p["neurons"] == 2 * size * size + 4 * out * out
     assert p["steps_per_sample"] is None and p["energy"] is None
-    if size == 58:         # what it cannot do is lie on one core: more source neurons than a core takes axons
+    if size == 58:  # what it cannot do is lie on one core: more source neurons than a core takes axons
         weight = next(q for q in expand(lif_conv(size)).populations if q.name == "conv").inputs[0].weight
         assert lists(weight, 0, 4 * out * out, 8, False).axons == 2 * (2 * out + 1) ** 2 > OHEO["axons_in_per_core"]
         assert next(row for row in p["layers"] if row["layer"] == "conv")["cores"] == 2
@@ -383,7 +477,13 @@ def test_an_oversized_net_is_refused_with_layer_amount_and_remedy():
 def test_a_neuron_that_reads_too_much_is_refused():
     net = Sequential((InputLayer("in", (5000,)), DenseLayer("wide", np.full((3, 5000), 2, np.int16), neuron())))
     reason = plan(net, board.load("hala-point"))["reason"]
-    assert (reason["constraint"], reason["layer"], reason["used"], reason["limit"], reason["excess"]) == ("axons in", "wide", 5000, 4096, 904)
+    assert (reason["constraint"], reason["layer"], reason["used"], reason["limit"], reason["excess"]) == (
+        "axons in",
+        "wide",
+        5000,
+        4096,
+        904,
+    )
     assert "one neuron alone reads too many sources" in reason["text"]
 
 
@@ -412,13 +512,20 @@ def test_recurrent_and_delayed_layers():
     r = np.random.default_rng(1)
     w = (r.integers(-3, 4, (6, 4)) * 2).astype(np.int16)
     back = (r.integers(-3, 4, (6, 6)) * 2).astype(np.int16)
-    layer = DenseLayer("rec", w, Neuron(np.array([5, 5, 5, 7, 7, 7], np.int32), 100, 50, np.array([0], np.int32)), recurrent=back,
-                       axon_delay=np.arange(6, dtype=np.int32))
+    layer = DenseLayer(
+        "rec",
+        w,
+        Neuron(np.array([5, 5, 5, 7, 7, 7], np.int32), 100, 50, np.array([0], np.int32)),
+        recurrent=back,
+        axon_delay=np.arange(6, dtype=np.int32),
+    )
     net = Sequential((InputLayer("in", (4,)), layer, DenseLayer("next", np.full((2, 6), 2, np.int16), neuron())))
     expansion = expand(net)
     assert expansion.synapses == np.count_nonzero(w) + np.count_nonzero(back) + 12
     assert [(p.name, p.n) for p in expansion.populations] == [("rec[5]", 3), ("rec[7]", 3), ("next", 2)]
-    assert {j.delay for j in expansion.populations[2].inputs} == {5} and {j.delay for j in expansion.populations[0].inputs} == {0}
+    assert {j.delay for j in expansion.populations[2].inputs} == {5} and {
+        j.delay for j in expansion.populations[0].inputs
+    } == {0}
     x = r.integers(0, 2, (2, 20, 4)).astype(np.uint8)
     a = plan(net, OHEO, "separate", x)["activity"]
     s = net.run(x)
@@ -437,10 +544,10 @@ def test_operations_of_a_convolution():
     sent = spikes["lif_in"].reshape(12, -1).sum(0, dtype=np.int64)
     assert round(a["layer_synops"]["conv"] * 2) == sent @ np.count_nonzero(full, axis=1)
     reached = spikes["lif_in"].reshape(12, -1).astype(np.int64) @ (full != 0) > 0
-    assert round(a["active_updates"] * 2) == reached.sum() + 12 * 162       # the input neurons have a bias
+    assert round(a["active_updates"] * 2) == reached.sum() + 12 * 162  # the input neurons have a bias
 
 
 def test_cutting_order_of_a_convolution():
     conv = next(p for p in expand(lif_conv(9)).populations if p.name == "conv")
     assert sorted(order(conv).tolist()) == list(range(conv.n))
-    assert order(conv)[:4].tolist() == [0, 16, 32, 48]                       # the four channels of the first pixel
+    assert order(conv)[:4].tolist() == [0, 16, 32, 48]  # the four channels of the first pixel

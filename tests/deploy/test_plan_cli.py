@@ -21,7 +21,12 @@ def run(*args):
 def net(fan_in=4):
     none = np.zeros(3, np.int32)
     a = Cuba("a", (Dense(TOKENS, np.full((3, fan_in), 6, np.int16)),), none + 4096, none, 4095, 7)
-    return Net((a, TokenGate("gate", "a", 3, 4), Readout("out", (Dense("gate", np.full((2, 3), 2, np.int16)),))), (Input(TOKENS, fan_in),), 3, 4)
+    return Net(
+        (a, TokenGate("gate", "a", 3, 4), Readout("out", (Dense("gate", np.full((2, 3), 2, np.int16)),))),
+        (Input(TOKENS, fan_in),),
+        3,
+        4,
+    )
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def test_json_has_what_is_promised(file):
 def test_the_table_names_the_board_and_the_tables(file):
     result = run(file, "--board", "kapoho-point")
     assert result.exit_code == 0
-    shown = " ".join(result.stdout.split())                   # lines are wrapped
+    shown = " ".join(result.stdout.split())  # lines are wrapped
     for text in ("Kapoho Point", "fits", "bottleneck", "loihi1-davies2018", "Leaves out", "encoder", "cores_per_chip"):
         assert text in shown
 
@@ -74,7 +79,10 @@ def test_what_does_not_fit_exits_with_1_and_one_sentence(tmp_path):
     assert result.exit_code == 1
     p = json.loads(result.stdout)
     assert p["fits"] is False and p["reason"]["layer"] == "a" and p["energy"] is None
-    assert result.stderr.count("\n") == 1 and "layer 'a' needs 5,000 axons in, the chip has 4,096 (904 too many" in result.stderr
+    assert (
+        result.stderr.count("\n") == 1
+        and "layer 'a' needs 5,000 axons in, the chip has 4,096 (904 too many" in result.stderr
+    )
 
 
 def test_no_samples_no_cost(tmp_path):
@@ -84,9 +92,19 @@ def test_no_samples_no_cost(tmp_path):
     assert result.exit_code == 0 and "the file has no sample to run" in result.stdout
 
 
-@pytest.mark.parametrize("args, message", [
-    (["--board", "pohoiki"], "no board 'pohoiki'"), (["--table", "loihi9"], "no cost table 'loihi9'"), (["--picture", "x.bmp"], "a picture is .png"),
-    (["--dataset", "nothing"], "no data set 'nothing'")])
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--board", "pohoiki"], "no board 'pohoiki'"),
+        (["--table", "loihi9"], "no cost table 'loihi9'"),
+        (["--picture", "x.bmp"], "a picture is .png"),
+        (["--dataset", "nothing"], "no data set 'nothing'"),
+    ],
+)
 def test_a_users_mistake_is_one_line(file, args, message):
     result = run(file, *args)
-    assert isinstance(result.exception, UserError) and message in str(result.exception) and "\n" not in str(result.exception)
+    assert (
+        isinstance(result.exception, UserError)
+        and message in str(result.exception)
+        and "\n" not in str(result.exception)
+    )

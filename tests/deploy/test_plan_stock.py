@@ -21,7 +21,8 @@ def test_the_stock_expansion_in_lava_has_as_many_neurons_and_synapses():
 
     from sim.lava import compat
 
-    # Lava fixes the start method when it is imported, which fails where something else (tqdm, through tonic) has used it before.
+    # Lava fixes the start method when it is imported, which fails where something else (tqdm, through tonic) has used
+    # it before.
     multiprocessing.set_start_method(None, force=True)
     compat.apply()
     from lava.magma.core.process.ports.ports import OutPort
@@ -40,7 +41,10 @@ def test_the_stock_expansion_in_lava_has_as_many_neurons_and_synapses():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, scan, cores", [("small", "twin", 49), ("small", "reversal", 44), ("base", "twin", 71), ("base", "reversal", 110)])
+@pytest.mark.parametrize(
+    "name, scan, cores",
+    [("small", "twin", 49), ("small", "reversal", 44), ("base", "twin", 71), ("base", "reversal", 110)],
+)
 def test_the_presets_for_dvs128_fit_one_chip(name, scan, cores):
     torch = pytest.importorskip("torch")
     import events
@@ -60,22 +64,29 @@ def test_the_presets_for_dvs128_fit_one_chip(name, scan, cores):
 
 
 def memoryless_net(seed, layers=6, n=16):
-    """A chain of neurons that forget at once, so that SANA-FE's neuron computes the same; long enough to lie on two tiles."""
+    """A chain of neurons that forget at once, so that SANA-FE's neuron computes the same; long enough to lie on two
+    tiles.
+    """
     r = np.random.default_rng(seed)
     nodes, source, m = [], TOKENS, 12
     for k in range(layers):
         weight = (r.integers(-40, 60, (n, m)) * 2 * (r.random((n, m)) < 0.6)).astype(np.int16)
-        nodes.append(Cuba(f"n{k}", (Dense(source, weight),), np.full(n, 4096, np.int32), np.full(n, -1, np.int32), 4096, 40))
+        nodes.append(
+            Cuba(f"n{k}", (Dense(source, weight),), np.full(n, 4096, np.int32), np.full(n, -1, np.int32), 4096, 40)
+        )
         source, m = nodes[-1].name, n
     return Net((*nodes, Readout("out", (Dense(source, np.full((3, n), 2, np.int16)),))), (Input(TOKENS, 12),), 4, 10)
 
 
 def test_counts_and_energy_against_sanafe(tmp_path):
-    """The same net, placement and prices in SANA-FE (pip install sanafe): spikes, operations and messages equal, energy equal but for the first steps."""
+    """The same net, placement and prices in SANA-FE (pip install sanafe):
+
+    spikes, operations and messages equal, energy equal but for the first steps.
+    """
     sanafe = pytest.importorskip("sanafe")
     net = memoryless_net(3)
     x = (np.random.default_rng(0).random((1, net.steps, 12)) < 0.3).astype(np.uint8)
-    x[:, -8:] = 0                                             # so that the pipeline is empty at the end
+    x[:, -8:] = 0  # so that the pipeline is empty at the end
     expansion = expand(net)
     placement = allocate(expansion, OHEO)
     ours = measure(net, expansion, placement, OHEO, x)
@@ -83,7 +94,9 @@ def test_counts_and_energy_against_sanafe(tmp_path):
     assert spikes["n5"].sum() > 20 and ours.counts["hops_ew"] > 20
 
     prices = energy.load("loihi1-davies2018").energy_pj
-    (tmp_path / "arch.yaml").write_text(ARCHITECTURE.format(**prices, update=prices["active_updates"] - prices["inactive_updates"]))
+    (tmp_path / "arch.yaml").write_text(
+        ARCHITECTURE.format(**prices, update=prices["active_updates"] - prices["inactive_updates"])
+    )
     arch = sanafe.load_arch(str(tmp_path / "arch.yaml"))
     # There tiles are numbered down the columns of the 8 x 4 mesh, here along its rows.
     cores = [c for t in range(32) for c in arch.tiles[t % 8 * 4 + t // 8].cores]
@@ -91,20 +104,35 @@ def test_counts_and_energy_against_sanafe(tmp_path):
     for core, part in placement.parts():
         p = part.population
         node = net.node(p.name)
-        silent = {"threshold": 1e9, "leak_decay": 0.0, "reset": 0.0}                       # SANA-FE has no graded neurons: the read-out only listens
+        silent = {
+            "threshold": 1e9,
+            "leak_decay": 0.0,
+            "reset": 0.0,
+        }  # SANA-FE has no graded neurons: the read-out only listens
         attributes = silent if p.graded else silent | {"threshold": float(node.v_th)}
-        groups[p.name] = graph.create_neuron_group(p.name, p.n, model_attributes=attributes, soma_hw_name="lif", log_spikes=True)
+        groups[p.name] = graph.create_neuron_group(
+            p.name, p.n, model_attributes=attributes, soma_hw_name="lif", log_spikes=True
+        )
         for i in range(p.n):
             groups[p.name][i].set_attributes(model_attributes={"bias": 0.0 if p.graded else float(node.bias[i])})
             groups[p.name][i].map_to_core(cores[core])
     groups[TOKENS] = graph.create_neuron_group(TOKENS, 12, log_spikes=True)
     for i in range(12):
-        groups[TOKENS][i].set_attributes(soma_hw_name=f"input[{i}]", model_attributes={"spikes": [bool(s) for s in x[0, :, i]]})
+        groups[TOKENS][i].set_attributes(
+            soma_hw_name=f"input[{i}]", model_attributes={"spikes": [bool(s) for s in x[0, :, i]]}
+        )
         groups[TOKENS][i].map_to_core(cores[0])
     for _, part in placement.parts():
         for j, found in zip(part.population.inputs, part.lists):
-            pairs = [(i, k) for i in np.flatnonzero(found.entries).tolist() for k in range(j.weight.shape[0]) if found.encoding == "dense" or j.weight[k, i]]
-            groups[j.source].connect_neurons_sparse(groups[part.population.name], {"weight": [float(j.weight[k, i]) for i, k in pairs]}, pairs)
+            pairs = [
+                (i, k)
+                for i in np.flatnonzero(found.entries).tolist()
+                for k in range(j.weight.shape[0])
+                if found.encoding == "dense" or j.weight[k, i]
+            ]
+            groups[j.source].connect_neurons_sparse(
+                groups[part.population.name], {"weight": [float(j.weight[k, i]) for i, k in pairs]}, pairs
+            )
     simulated = sanafe.SpikingChip(arch)
     simulated.load(graph)
     theirs = simulated.sim(net.steps, timing_model="simple", spike_trace=True)
@@ -117,7 +145,9 @@ def test_counts_and_energy_against_sanafe(tmp_path):
     assert theirs["spikes"] == ours.counts["synops"]
     assert theirs["packets_sent"] == ours.counts["messages"]
     assert theirs["energy"]["synapse"] == pytest.approx(prices["synops"] * 1e-12 * ours.counts["synops"], rel=1e-6)
-    assert theirs["energy"]["network"] == pytest.approx(1e-12 * sum(prices[k] * ours.counts[k] for k in ("messages", "hops_ew", "hops_ns")), rel=1e-6)
+    assert theirs["energy"]["network"] == pytest.approx(
+        1e-12 * sum(prices[k] * ours.counts[k] for k in ("messages", "hops_ew", "hops_ns")), rel=1e-6
+    )
     updates = 1e-12 * sum(prices[k] * ours.counts[k] for k in ("active_updates", "inactive_updates"))
     # There a layer begins one step after its source: a few updates of the first steps have no input yet.
     assert theirs["energy"]["soma"] == pytest.approx(updates, rel=0.02)
@@ -150,4 +180,4 @@ architecture:
             - {{name: synapses, attributes: {{model: current_based, energy_process_spike: {synops}e-12, latency_process_spike: 0.0}}}}
           axon_out:
             - {{name: out, attributes: {{energy_message_out: {messages}e-12, latency_message_out: 0.0}}}}
-"""
+"""  # noqa: E501

@@ -1,4 +1,6 @@
-"""Frames one at a time must be what whole samples are; the player must keep to its clock; sources must give all events once, and say what is wrong."""
+"""Frames one at a time must be what whole samples are; the player must keep to its clock; sources must give all events
+once, and say what is wrong.
+"""
 
 import json
 import sys
@@ -6,28 +8,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from commands import deploy, digits_net, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import differences, edge_net, random_net, random_tokens, weights
 from rich.console import Console
-from commands import deploy, digits_net, refused
 
 import events
 from deploy.live import display, sources
 from deploy.live.player import Classifier, Player, one_thread, recorder, summarize
 from events import EVENT, Encoder
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.base.errors import UserError
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
 from sim.engine.session import Session
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
 
 
 def pieces(net, x, cuts):
     """Read-out and traces of a session that is given `x` in pieces that end at these frames."""
     session, logits, traces = Session(net, len(x)), 0, []
     for begin, end in zip((0, *cuts), (*cuts, x.shape[1] // net.tokens)):
-        out, trace = session.run(x[:, begin * net.tokens:end * net.tokens], "all")
+        out, trace = session.run(x[:, begin * net.tokens : end * net.tokens], "all")
         logits = logits + out
         traces.append(trace)
     return logits, {name: np.concatenate([t[name] for t in traces], 1) for name in traces[0]}, session
@@ -45,25 +46,43 @@ def test_piece_by_piece_equals_whole(seed, data):
     logits, traces, session = pieces(net, x, cuts)
     differences(expected.traces, traces, f"seed {seed}, cuts {cuts}")
     assert (logits == expected.logits).all()
-    again = session.reset() or session.run(x, "all")                      # after a reset nothing of the past is left
+    again = session.reset() or session.run(x, "all")  # after a reset nothing of the past is left
     differences(expected.traces, again[1], f"seed {seed}, after a reset")
 
 
 def test_every_kind_of_node_frame_by_frame():
-    """Not left to chance: one net with all kinds of node, states that matter from frame to frame, and the 24-bit edge."""
+    """Not left to chance:
+
+    one net with all kinds of node, states that matter from frame to frame, and the 24-bit edge.
+    """
     r = np.random.default_rng(3)
-    cuba = lambda name, source, n, **k: Cuba(name, (Dense(source, weights(r, 6, n)), Dense(PHASE, weights(r, 6, 3))), np.full(6, 20, np.int32),       # noqa: E731
-                                             np.full(6, 9, np.int32), 30, 400, **k)
-    nodes = (cuba("a", TOKENS, 4), TokenGate("gate", "a", 6, 5), cuba("b", "gate", 6, frame_reset=True), Reverse("turned", "b", 6), cuba("c", "back", 4),
-             Readout("out", (Dense("turned", weights(r, 3, 6)), Dense("c", weights(r, 3, 6)))))
+    cuba = lambda name, source, n, **k: Cuba(  # noqa: E731
+        name,
+        (Dense(source, weights(r, 6, n)), Dense(PHASE, weights(r, 6, 3))),
+        np.full(6, 20, np.int32),  # noqa: E731
+        np.full(6, 9, np.int32),
+        30,
+        400,
+        **k,
+    )
+    nodes = (
+        cuba("a", TOKENS, 4),
+        TokenGate("gate", "a", 6, 5),
+        cuba("b", "gate", 6, frame_reset=True),
+        Reverse("turned", "b", 6),
+        cuba("c", "back", 4),
+        Readout("out", (Dense("turned", weights(r, 3, 6)), Dense("c", weights(r, 3, 6)))),
+    )
     net = Net(nodes, (Input(TOKENS, 4), Input("back", 4, backward=True)), 3, 7)
-    for net in (net, edge_net(6, 1000)):
+    for net in (net, edge_net(6, 1000)):  # noqa: B020
         x = random_tokens(net, 1, kind="random")
         expected = engine.run(net, x, "all")
         _, traces, session = pieces(net, x, range(1, net.frames))
         differences(expected.traces, traces, "frame by frame")
-        forgetful = np.concatenate([Session(net, len(x)).run(x[:, i:i + net.tokens])[0][None] for i in range(0, net.steps, net.tokens)]).sum(0)
-        assert (forgetful != expected.logits).any()                       # the test can tell a session that forgets
+        forgetful = np.concatenate(
+            [Session(net, len(x)).run(x[:, i : i + net.tokens])[0][None] for i in range(0, net.steps, net.tokens)]
+        ).sum(0)
+        assert (forgetful != expected.logits).any()  # the test can tell a session that forgets
     assert set(session.open) == set()
 
 
@@ -74,7 +93,7 @@ def test_session_says_which_tokens_are_open():
     session = Session(net, 2)
     assert not session.open["gate"].any()
     for t in range(net.frames):
-        session.run(x[:, t * net.tokens:(t + 1) * net.tokens])
+        session.run(x[:, t * net.tokens : (t + 1) * net.tokens])
         opened.append(session.open["gate"])
     expected = engine.token_gate(engine.run(net, x, ["stem"]).traces["stem"], 5, net.tokens)
     assert (np.concatenate(opened, 1) == expected).all() and 0 < expected.mean() < 1
@@ -104,7 +123,12 @@ def clip(seed=0, frames=6, n=4000):
     """Events of the embedded digits' geometry, spread over so many frames of 50 ms."""
     r = np.random.default_rng(seed)
     e = np.zeros(n, EVENT)
-    e["x"], e["y"], e["p"], e["t"] = r.integers(0, 16, n), r.integers(0, 16, n), r.integers(0, 2, n), np.sort(r.integers(0, frames * 50_000, n))
+    e["x"], e["y"], e["p"], e["t"] = (
+        r.integers(0, 16, n),
+        r.integers(0, 16, n),
+        r.integers(0, 2, n),
+        np.sort(r.integers(0, frames * 50_000, n)),
+    )
     e["t"][0] = 0
     return e
 
@@ -121,6 +145,7 @@ def played(classifier, src, busy=(), **options):
     def frame(e):
         clock.time += clock.busy.pop(0) if clock.busy else 0.0
         return run(e).copy()
+
     classifier.frame = frame
     player = Player(classifier, src, clock=clock, **options)
     return list(player), player
@@ -133,10 +158,10 @@ def test_a_stream_is_a_sample():
     made, _ = played(Classifier(net), source(e))
     x = Encoder(**net.encoder).encode(e)
     for t in (1, 3, 6):
-        expected = engine.run(replace(net, frames=t), x[None, :t * net.tokens]).logits[0]
+        expected = engine.run(replace(net, frames=t), x[None, : t * net.tokens]).logits[0]
         assert made[t - 1].scores == expected.tolist() and made[t - 1].label == expected.argmax()
     assert [d.frame for d in made] == list(range(6)) and sum(d.events for d in made) == len(e)
-    assert len({tuple(d.scores) for d in made}) == 6                      # the net is not silent
+    assert len({tuple(d.scores) for d in made}) == 6  # the net is not silent
 
 
 @pytest.mark.parametrize("window", [None, 0, 1, 2, 20])
@@ -146,17 +171,22 @@ def test_longer_than_a_sample(window, reset):
     net, e = digits_net(), clip(1, 11)
     enc = replace(Encoder(**net.encoder), frames=11)
     x = enc.encode(e)[None]
-    parts = [x[:, :6 * net.tokens], x[:, 6 * net.tokens:]] if reset else [x]
-    rows = np.concatenate([engine.run(replace(net, frames=p.shape[1] // net.tokens), p, ["out"]).traces["out"][0] for p in parts])
+    parts = [x[:, : 6 * net.tokens], x[:, 6 * net.tokens :]] if reset else [x]
+    rows = np.concatenate(
+        [engine.run(replace(net, frames=p.shape[1] // net.tokens), p, ["out"]).traces["out"][0] for p in parts]
+    )
     per_frame = rows.reshape(11, net.tokens, -1).sum(1)
     made, _ = played(Classifier(net, window, reset), source(e), speed=0)
     last = 6 if window is None else window or 99
-    assert [d.scores for d in made] == [per_frame[max(0, k + 1 - last):k + 1].sum(0).tolist() for k in range(11)]
+    assert [d.scores for d in made] == [per_frame[max(0, k + 1 - last) : k + 1].sum(0).tolist() for k in range(11)]
 
 
 def test_run_on_opens_gates_for_good_and_reset_shuts_them():
     net = digits_net()
-    one = {kind: [d.kept["gate"] for d in played(Classifier(net, reset=kind), source(clip(2, 18, 30)), speed=0)[0]] for kind in (True, False)}
+    one = {
+        kind: [d.kept["gate"] for d in played(Classifier(net, reset=kind), source(clip(2, 18, 30)), speed=0)[0]]
+        for kind in (True, False)
+    }
     assert one[False] == sorted(one[False]) and one[True][6] < one[True][5] == one[False][5] < one[False][17]
 
 
@@ -166,21 +196,28 @@ def test_clock_of_a_fast_machine():
         made, player = played(Classifier(digits_net()), source(clip()), [0.01] * 6, speed=speed)
         assert len(made) == 6 and player.dropped == 0
         assert np.allclose([d.latency_ms for d in made], 10) and np.allclose([d.busy_ms for d in made], 10)
-        assert np.allclose(player.clock.time, 100 + 7 * 0.05 / speed)      # the seventh turn finds the end
+        assert np.allclose(player.clock.time, 100 + 7 * 0.05 / speed)  # the seventh turn finds the end
     made, player = played(Classifier(digits_net()), source(clip()), [0.01] * 6, speed=0)
     assert player.clock.slept == [] and np.allclose(player.clock.time, 100.06)
 
 
 def test_clock_of_a_slow_machine():
-    """A frame whose successor is complete when its turn comes is dropped, its events with it; numbers of frames tell. One short stall drops nothing."""
+    """A frame whose successor is complete when its turn comes is dropped, its events with it; numbers of frames tell.
+
+    One short stall drops nothing.
+    """
     net, e = digits_net(), clip()
     made, player = played(Classifier(net), source(e), [0.12, 0.01, 0.01, 0.01])
-    assert [d.frame for d in made] == [0, 2, 3, 4, 5] and player.dropped == 1 and [d.dropped for d in made] == [0, 1, 1, 1, 1]
+    assert (
+        [d.frame for d in made] == [0, 2, 3, 4, 5]
+        and player.dropped == 1
+        and [d.dropped for d in made] == [0, 1, 1, 1, 1]
+    )
     assert np.allclose([d.latency_ms for d in made], [120, 30, 10, 10, 0])
     left = e[e["t"] // 50_000 != 1].copy()
     left["t"] -= np.where(left["t"] >= 100_000, 50_000, 0)
-    expected = engine.run(replace(net, frames=5), Encoder(**net.encoder).encode(left)[None, :5 * net.tokens]).logits[0]
-    assert made[-1].scores == expected.tolist()                            # for the net the dropped frame did not happen
+    expected = engine.run(replace(net, frames=5), Encoder(**net.encoder).encode(left)[None, : 5 * net.tokens]).logits[0]
+    assert made[-1].scores == expected.tolist()  # for the net the dropped frame did not happen
     made, player = played(Classifier(net), source(e), [0.09])
     assert len(made) == 6 and player.dropped == 0
     made, player = played(Classifier(net), source(e), [10.0])
@@ -195,24 +232,42 @@ def test_quiet_times_and_limits():
     e = clip(3, 2, 50)
     e["t"][25:] += 400_000
     made, _ = played(Classifier(digits_net()), source(e))
-    assert len(made) == int(e["t"][-1]) // 50_000 + 1 and 0 in [d.events for d in made] and sum(d.events for d in made) == 50
+    assert (
+        len(made) == int(e["t"][-1]) // 50_000 + 1
+        and 0 in [d.events for d in made]
+        and sum(d.events for d in made) == 50
+    )
     assert len(played(Classifier(digits_net()), source(e), limit=3)[0]) == 3
 
 
 def test_summary():
     made, player = played(Classifier(digits_net()), source(clip()), [0.01, 0.02, 0.01, 0.01, 0.01, 0.0])
     s = summarize(made, 50_000, player.dropped)
-    assert (s.frames, s.dropped, s.events, s.frame_ms, s.label, s.scores) == (6, 0, 4000, 50.0, made[-1].label, made[-1].scores)
-    assert s.busy_ms["mean"] == pytest.approx(10) and s.busy_ms["max"] == pytest.approx(20) and s.real_time_factor == pytest.approx(5)
+    assert (s.frames, s.dropped, s.events, s.frame_ms, s.label, s.scores) == (
+        6,
+        0,
+        4000,
+        50.0,
+        made[-1].label,
+        made[-1].scores,
+    )
+    assert (
+        s.busy_ms["mean"] == pytest.approx(10)
+        and s.busy_ms["max"] == pytest.approx(20)
+        and s.real_time_factor == pytest.approx(5)
+    )
     assert s.kept["gate"] == pytest.approx(np.mean([d.kept["gate"] for d in made]))
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(encoder={}), "has no encoder"),
-    (dict(encoder=dict(digits_net().encoder, lens=1)), "unknown settings"),
-    (dict(encoder=dict(digits_net().encoder, stride=2)), "its encoder makes 64 of 128"),
-    (dict(encoder=dict(digits_net().encoder, frame_events=100)), "hold 100 events each .* deploy run"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(encoder={}), "has no encoder"),
+        (dict(encoder=dict(digits_net().encoder, lens=1)), "unknown settings"),
+        (dict(encoder=dict(digits_net().encoder, stride=2)), "its encoder makes 64 of 128"),
+        (dict(encoder=dict(digits_net().encoder, frame_events=100)), "hold 100 events each .* deploy run"),
+    ],
+)
 def test_nets_that_cannot_stream(change, message):
     with pytest.raises(UserError, match=message):
         Classifier(replace(digits_net(), **change))
@@ -224,7 +279,9 @@ def test_other_sensors():
     with pytest.raises(UserError, match="does not say how large"):
         Player(Classifier(digits_net()), source(clip(), None), fitted=True)
     e = clip()
-    assert Player(Classifier(digits_net()), source(e, None)).dropped == 0   # unknown: each event is checked by the encoder
+    assert (
+        Player(Classifier(digits_net()), source(e, None)).dropped == 0
+    )  # unknown: each event is checked by the encoder
     e["x"] *= 8
     e["y"] *= 8
     small, _ = played(Classifier(digits_net()), source(clip()), speed=0)
@@ -236,7 +293,7 @@ def test_other_sensors():
 def test_fit(w, h, to_w, to_h, seed):
     """What is left lies on the new grid; the middle stays in the middle; the same size changes nothing."""
     if min(w, h * to_w // to_h) < 1 or min(h, w * to_h // to_w) < 1:
-        return                                                            # no pixel in the wanted shape
+        return  # no pixel in the wanted shape
     r = np.random.default_rng(seed)
     e = np.zeros(200, EVENT)
     e["x"], e["y"] = r.integers(0, w, 200), r.integers(0, h, 200)
@@ -271,7 +328,7 @@ def test_prophesee_files(tmp_path, encoding, ending):
     wizard(encoding=encoding).save(fpath=str(path), arr=rows)
     src = sources.open_file(path)
     same(src.events, c)
-    if encoding == "evt3":                                                # the header that newer cameras write
+    if encoding == "evt3":  # the header that newer cameras write
         body = path.read_bytes()
         end = body.index(b"\n", body.index(b"% system_ID")) + 1
         path.write_bytes(b"% format EVT3;height=720;width=1280\n% geometry 1280x720\n% end\n" + body[end:])
@@ -298,16 +355,20 @@ def test_aedat4_files(tmp_path):
         sources.open_file(tmp_path / "b.aedat4")
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("a.xyz", b"", "cannot tell the format, expected a name that ends in .npy, .bin, .aedat4, .raw, .dat"),
-    ("a.raw", b"", "names none of Prophesee's formats"),
-    ("a.raw", b"% evt 2.1\n% end\n" + bytes(64), "names none of Prophesee's formats"),
-    ("a.raw", b"% format EVT21;height=720;width=1280\n% end\n", "names none of Prophesee's formats"),
-    ("a.dat", bytes(64), "names none of Prophesee's formats"),
-    ("a.aedat4", b"no", "not a readable AEDAT4 file"),
-    ("a.npy", b"no", "is not a clip of numbers"),
-    ("a.bin", b"no", "is truncated"),
-], ids=range(8))
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.xyz", b"", "cannot tell the format, expected a name that ends in .npy, .bin, .aedat4, .raw, .dat"),
+        ("a.raw", b"", "names none of Prophesee's formats"),
+        ("a.raw", b"% evt 2.1\n% end\n" + bytes(64), "names none of Prophesee's formats"),
+        ("a.raw", b"% format EVT21;height=720;width=1280\n% end\n", "names none of Prophesee's formats"),
+        ("a.dat", bytes(64), "names none of Prophesee's formats"),
+        ("a.aedat4", b"no", "not a readable AEDAT4 file"),
+        ("a.npy", b"no", "is not a clip of numbers"),
+        ("a.bin", b"no", "is truncated"),
+    ],
+    ids=range(8),
+)
 def test_bad_files(tmp_path, name, content, message):
     if name.endswith("aedat4"):
         pytest.importorskip("dv_processing", reason="the extra `events` is not installed")
@@ -358,10 +419,22 @@ class StandInDriver:
 
 def test_camera():
     """None means not now; late events come with the next frame; early ones wait for theirs; the end is the end."""
-    camera = sources.CameraSource("stand-in", (16, 16), StandInDriver(None, [0, 10], [90], None, [20, 60, 130], None, [], None))
+    camera = sources.CameraSource(
+        "stand-in", (16, 16), StandInDriver(None, [0, 10], [90], None, [20, 60, 130], None, [], None)
+    )
     takes = [camera.take(end) for end in (50, 50, 100, 150, 200, 250)]
-    assert [None if e is None else sorted(e["t"].tolist()) for e in takes] == [[], [0, 10], [20, 60, 90], [130], None, None]
-    made, _ = played(Classifier(digits_net()), sources.CameraSource("stand-in", (16, 16), StandInDriver([0, 60_000], None, [70_000, 120_000], None)))
+    assert [None if e is None else sorted(e["t"].tolist()) for e in takes] == [
+        [],
+        [0, 10],
+        [20, 60, 90],
+        [130],
+        None,
+        None,
+    ]
+    made, _ = played(
+        Classifier(digits_net()),
+        sources.CameraSource("stand-in", (16, 16), StandInDriver([0, 60_000], None, [70_000, 120_000], None)),
+    )
     assert [d.events for d in made] == [1, 2, 1]
 
 
@@ -387,10 +460,19 @@ def test_display():
     pixels = np.zeros((2, 3, 2), np.uint8)
     pixels[1, 0, 0] = pixels[0, 1, 0] = pixels[:, 2, 1] = 1
     text = display.picture(pixels)
-    assert text.plain == "▀▀\n▀▀\n" and [s.style for s in text.spans] == ["green on red", "black on black", "black on black", "yellow on black"]
+    assert text.plain == "▀▀\n▀▀\n" and [s.style for s in text.spans] == [
+        "green on red",
+        "black on black",
+        "black on black",
+        "yellow on black",
+    ]
     assert display.shrunk(np.eye(5, dtype=np.uint8)[None].repeat(2, 0), 2)[0].tolist() == np.eye(3, dtype=int).tolist()
     lines = display.bars([-5, 10, 25], 2, ["left", "right"]).plain.splitlines()
-    assert [line.count("█") for line in lines] == [0, 15, 30] and [line.split()[0] for line in lines] == ["left", "right", "2"]
+    assert [line.count("█") for line in lines] == [0, 15, 30] and [line.split()[0] for line in lines] == [
+        "left",
+        "right",
+        "2",
+    ]
     assert display.bars([0, 0], 0, []).plain.count("█") == 0
     assert display.tokens(np.array([[True, False], [False, True]])).plain == "■ · \n· ■ \n"
     net = digits_net()
@@ -399,14 +481,25 @@ def test_display():
     console = Console(width=150, record=True, file=open("/dev/null", "w"))
     console.print(display.view(classifier, made[-1], net.classes, 1.0))
     shown = console.export_text()
-    for part in ("latency 10.0 ms, busy 10.0 of 50 ms", "dropped 0", "frame 5", "gate", f"kept {made[-1].kept['gate']:.0%}", f"{made[-1].events * 20:,} events/s"):
+    for part in (
+        "latency 10.0 ms, busy 10.0 of 50 ms",
+        "dropped 0",
+        "frame 5",
+        "gate",
+        f"kept {made[-1].kept['gate']:.0%}",
+        f"{made[-1].events * 20:,} events/s",
+    ):
         assert part in shown, part
     wide = replace(Encoder(**net.encoder), height=128, width=128)
-    assert max(len(line) for line in display.picture(np.zeros((2, *wide.frame_shape), np.uint8)).plain.splitlines()) == display.COLUMNS
+    assert (
+        max(len(line) for line in display.picture(np.zeros((2, *wide.frame_shape), np.uint8)).plain.splitlines())
+        == display.COLUMNS
+    )
 
 
 def test_one_thread_is_given_back():
     import numba
+
     before = numba.get_num_threads()
     with one_thread():
         assert numba.get_num_threads() == 1
@@ -415,33 +508,78 @@ def test_one_thread_is_given_back():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """dvs.net, untrained, for 128 x 128, with a clip of a second and a half; frames of 120 ms as DVS128 Gesture's preset has them."""
+    """dvs.net, untrained, for 128 x 128, with a clip of a second and a half; frames of 120 ms as DVS128 Gesture's
+    preset has them.
+    """
     path = tmp_path_factory.mktemp("stream")
     r, encoder = np.random.default_rng(1), events.default_encoder("dvs128")
-    stem = Cuba("stem", (Dense(TOKENS, weights(r, 64, encoder.channels)),), np.full(64, 30, np.int32), np.zeros(64, np.int32), 4095, 20000)
-    net = Net((stem, TokenGate("gate", "stem", 64, 20), Readout("out", (Dense("gate", weights(r, 11, 64)),))), (Input(TOKENS, encoder.channels),),
-              encoder.tokens, encoder.frames, vars(encoder).copy(), events.DATASETS["dvs128"].classes)
+    stem = Cuba(
+        "stem",
+        (Dense(TOKENS, weights(r, 64, encoder.channels)),),
+        np.full(64, 30, np.int32),
+        np.zeros(64, np.int32),
+        4095,
+        20000,
+    )
+    net = Net(
+        (stem, TokenGate("gate", "stem", 64, 20), Readout("out", (Dense("gate", weights(r, 11, 64)),))),
+        (Input(TOKENS, encoder.channels),),
+        encoder.tokens,
+        encoder.frames,
+        vars(encoder).copy(),
+        events.DATASETS["dvs128"].classes,
+    )
     netx.write(net, path / "dvs.net")
     n = 60_000
-    np.save(path / "clip.npy", np.stack([r.integers(0, 128, n), r.integers(0, 128, n), r.integers(0, 2, n), np.sort(r.random(n)) * 1450], 1))
+    np.save(
+        path / "clip.npy",
+        np.stack([r.integers(0, 128, n), r.integers(0, 128, n), r.integers(0, 2, n), np.sort(r.random(n)) * 1450], 1),
+    )
     return path
 
 
 def test_command(folder):
-    """In real time, in a process of its own: the summary's numbers, the record, and the same decisions as without the clock."""
+    """In real time, in a process of its own:
+
+    the summary's numbers, the record, and the same decisions as without the clock.
+    """
     out, err = deploy(folder, "stream", "clip.npy", "--net", "dvs.net", "--record", "a.jsonl", "--json", "--speed", "4")
     s = json.loads(out)
-    assert s["frames"] + s["dropped"] == 13 and s["frame_ms"] == 120 and err == "" and s["net"] == "dvs.net" and s["source"] == "clip.npy"
+    assert (
+        s["frames"] + s["dropped"] == 13
+        and s["frame_ms"] == 120
+        and err == ""
+        and s["net"] == "dvs.net"
+        and s["source"] == "clip.npy"
+    )
     rows = [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]
     assert len(rows) == s["frames"] and rows[-1]["scores"] == s["scores"] and rows[-1]["label"] == s["label"]
-    out, _ = deploy(folder, "stream", "clip.npy", "--net", "dvs.net", "--record", "b.jsonl", "--speed", "0", "--run-on", "--window", "0")
+    out, _ = deploy(
+        folder,
+        "stream",
+        "clip.npy",
+        "--net",
+        "dvs.net",
+        "--record",
+        "b.jsonl",
+        "--speed",
+        "0",
+        "--run-on",
+        "--window",
+        "0",
+    )
     plain = [json.loads(line) for line in (folder / "b.jsonl").read_text().splitlines()]
     if not s["dropped"]:
         assert [r["scores"] for r in plain[:12]] == [r["scores"] for r in rows[:12]]
     clip_ = sources.open_file(folder / "clip.npy").events
     net = netx.read(folder / "dvs.net")
     assert plain[11]["scores"] == engine.run(net, Encoder(**net.encoder).encode(clip_)[None]).logits[0].tolist()
-    assert "13 frames of 120 ms, 0 dropped, 60,000 events" in out and "times real time" in out and "kept: gate" in out and "at the end: " in out
+    assert (
+        "13 frames of 120 ms, 0 dropped, 60,000 events" in out
+        and "times real time" in out
+        and "kept: gate" in out
+        and "at the end: " in out
+    )
 
 
 def test_ctrl_c_ends_a_stream_in_good_order(folder, monkeypatch):
@@ -449,25 +587,34 @@ def test_ctrl_c_ends_a_stream_in_good_order(folder, monkeypatch):
     from click.testing import CliRunner
 
     from deploy.commands.stream import stream
+
     real = Classifier.frame
 
     def frame(self, e):
         if self._seen == 3:
             raise KeyboardInterrupt
         return real(self, e)
+
     monkeypatch.setattr(Classifier, "frame", frame)
     monkeypatch.chdir(folder)
     done = CliRunner().invoke(stream, ["clip.npy", "--net", "dvs.net", "--speed", "0", "--record", "c.jsonl", "--json"])
-    assert done.exit_code == 0 and json.loads(done.output)["frames"] == 3 and len((folder / "c.jsonl").read_text().splitlines()) == 3
+    assert (
+        done.exit_code == 0
+        and json.loads(done.output)["frames"] == 3
+        and len((folder / "c.jsonl").read_text().splitlines()) == 3
+    )
 
 
-@pytest.mark.parametrize("args, message", [
-    ((), "name one file, or a camera"),
-    (("clip.npy", "--camera", "any"), "name one file, or a camera"),
-    (("--camera", "any", "--speed", "2"), "a camera runs in real time"),
-    (("none.npy",), "no file 'none.npy'"),
-    (("clip.npy", "--net", "none.net"), "no file 'none.net'"),
-    (("clip.npy", "--record", "none/a.jsonl"), "cannot write"),
-])
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        ((), "name one file, or a camera"),
+        (("clip.npy", "--camera", "any"), "name one file, or a camera"),
+        (("--camera", "any", "--speed", "2"), "a camera runs in real time"),
+        (("none.npy",), "no file 'none.npy'"),
+        (("clip.npy", "--net", "none.net"), "no file 'none.net'"),
+        (("clip.npy", "--record", "none/a.jsonl"), "cannot write"),
+    ],
+)
 def test_mistakes(folder, args, message):
     assert message in refused(folder, "stream", *args, *(() if "--net" in args else ("--net", "dvs.net")))

@@ -11,8 +11,7 @@ from nets import edge_net, random_net, random_tokens
 
 from deploy import verify_many as scale
 from deploy.verify import Comparison
-from sim import engine
-from sim import netx
+from sim import engine, netx
 from sim.compare.history import STEPS, history, lines, sample_traces
 from sim.net import Cuba, Readout, Reverse, TokenGate
 
@@ -32,9 +31,13 @@ def values(net, samples):
 
 # History.
 
+
 @pytest.mark.parametrize("seed", range(40))
 def test_the_rule_is_what_the_engine_does(seed):
-    """Every kind of node, every neuron, the whole sample: what the history says by the definition is what the engine gives."""
+    """Every kind of node, every neuron, the whole sample:
+
+    what the history says by the definition is what the engine gives.
+    """
     net = random_net(seed)
     tokens = random_tokens(net, seed, 1)
     traces = sample_traces(net, tokens, engine.run(net, tokens, trace="all").traces, 0)
@@ -50,7 +53,10 @@ def test_all_kinds_of_nodes_are_among_them():
 
 
 def test_states_at_the_edge():
-    """Currents that wrap and voltages that saturate, by hand: u after one step of all ones is 64 times the sum of weights, wrapped."""
+    """Currents that wrap and voltages that saturate, by hand:
+
+    u after one step of all ones is 64 times the sum of weights, wrapped.
+    """
     net = edge_net()
     tokens = np.ones((1, net.steps, net.inputs[0].size), np.uint8)
     traces = sample_traces(net, tokens, engine.run(net, tokens, trace="all").traces, 0)
@@ -62,18 +68,30 @@ def test_states_at_the_edge():
 
 def test_a_layer_that_one_side_does_not_have():
     """A side that lacks the sources shows its spikes, one that lacks the layer shows what its sources ask for."""
-    net = next(n for n in map(random_net, range(100)) if len(n.nodes) > 2 and isinstance(n.nodes[1], Cuba) and n.nodes[1].sources[0] == n.nodes[0].name)
+    net = next(
+        n
+        for n in map(random_net, range(100))
+        if len(n.nodes) > 2 and isinstance(n.nodes[1], Cuba) and n.nodes[1].sources[0] == n.nodes[0].name
+    )
     tokens = random_tokens(net, 0, 1, "random")
     traces = sample_traces(net, tokens, engine.run(net, tokens, trace="all").traces, 0)
     name, source = net.nodes[1].name, net.nodes[0].name
-    found = history(net, name, 0, 0, dict(a={k: v for k, v in traces.items() if k != source}, b={k: v for k, v in traces.items() if k != name}))
+    found = history(
+        net,
+        name,
+        0,
+        0,
+        dict(a={k: v for k, v in traces.items() if k != source}, b={k: v for k, v in traces.items() if k != name}),
+    )
     assert set(found["a"][0]) == {"step", "spike"} and found["b"][0]["spike"] is None and "rule" in found["b"][0]
     text = lines(found)
     assert text[0] == "  a:" and any(line.split()[-1] == "-" for line in text)
 
 
 def test_comparison_places_and_explains_the_first_difference():
-    """A source's flipped spike changes no other trace here, so the first difference is the flipped one, and its side breaks the rule."""
+    """A source's flipped spike changes no other trace here, so the first difference is the flipped one, and its side
+    breaks the rule.
+    """
     net = random_net(13)
     tokens = random_tokens(net, 13, 3, "random")
     good = engine.run(net, tokens, trace="all").traces
@@ -86,21 +104,33 @@ def test_comparison_places_and_explains_the_first_difference():
     result = comparison.result()
     assert result["compared"] == 2 * values(net, 3) and result["differences"] == 1
     first = result["first_difference"]
-    assert {k: first[k] for k in ("seed", "layer", "sample", "step", "neuron")} == dict(seed=13, layer=layer, sample=102, step=17, neuron=0)
+    assert {k: first[k] for k in ("seed", "layer", "sample", "step", "neuron")} == dict(
+        seed=13, layer=layer, sample=102, step=17, neuron=0
+    )
     engines, others = first["history"]["engine"], first["history"]["other"]
     assert [r["step"] for r in others] == list(range(10, 18))
-    assert engines[-1]["spike"] == engines[-1]["rule"] and others[-1]["spike"] != others[-1]["rule"] and engines[:-1] == others[:-1]
+    assert (
+        engines[-1]["spike"] == engines[-1]["rule"]
+        and others[-1]["spike"] != others[-1]["rule"]
+        and engines[:-1] == others[:-1]
+    )
     json.dumps(result)
 
 
 # At scale.
+
 
 def test_step_function_is_compared_on_all_samples():
     net = netx.read(DIGITS)
     seen = []
     result = scale.verify_dataset(DIGITS, limit=19, lava_samples=0, progress=lambda *a: seen.append(a))
     assert result["compared"] == result["neuron_steps"][scale.STEP] == values(net, 19)
-    assert result["differences"] == 0 and result["samples"] == 19 and result["executors"] == ["engine", scale.STEP] and result["dataset"] == "digits"
+    assert (
+        result["differences"] == 0
+        and result["samples"] == 19
+        and result["executors"] == ["engine", scale.STEP]
+        and result["dataset"] == "digits"
+    )
     assert seen == [(scale.STEP, 16, 19), (scale.STEP, 19, 19)]
 
 
@@ -110,26 +140,37 @@ def test_a_wrong_spike_in_the_second_batch_is_found(monkeypatch):
         if len(tokens) == 3:
             traces["f0.out"][1, 50, 7] ^= 1
         return traces
+
     monkeypatch.setattr(scale, "step_traces", tampered)
     result = scale.verify_dataset(DIGITS, limit=19, lava_samples=0)
     first = result["first_difference"]
     assert result["differences"] == 1
-    assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(layer="f0.out", sample=17, step=50, neuron=7)
+    assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(
+        layer="f0.out", sample=17, step=50, neuron=7
+    )
     assert first["history"][scale.STEP][-1]["rule"] == first["values"]["engine"]
 
 
 def test_dataset_command():
     """In Lava's runtime, the fused net, two samples."""
-    result = json.loads(python("deploy", "verify", str(DIGITS), "--dataset", "digits", "--limit", "3", "--lava-samples", "2", "--json").stdout)
+    result = json.loads(
+        python(
+            "deploy", "verify", str(DIGITS), "--dataset", "digits", "--limit", "3", "--lava-samples", "2", "--json"
+        ).stdout
+    )
     net = netx.read(DIGITS)
     assert result["executors"] == ["engine", scale.STEP, "fused"] and result["differences"] == 0
-    assert result["neuron_steps"] == {scale.STEP: values(net, 3), "fused": values(net, 2)} and result["compared"] == values(net, 5)
+    assert result["neuron_steps"] == {scale.STEP: values(net, 3), "fused": values(net, 2)} and result[
+        "compared"
+    ] == values(net, 5)
 
 
 def test_random_command():
     result = json.loads(python("deploy", "verify", "--random", "4", "--seed", "300", "--json").stdout)
     assert result["compared"] == 2 * sum(values(random_net(s), 3) for s in range(300, 304))
-    assert result["executors"] == ["engine", scale.STEP, "stock"] and result["differences"] == 0 and result["seed"] == 300
+    assert (
+        result["executors"] == ["engine", scale.STEP, "stock"] and result["differences"] == 0 and result["seed"] == 300
+    )
 
 
 def test_a_wrong_random_net_is_named(monkeypatch):
@@ -138,6 +179,7 @@ def test_a_wrong_random_net_is_named(monkeypatch):
         if net.nodes[0].size == random_net(7).nodes[0].size and net.steps == random_net(7).steps:
             traces[net.nodes[0].name][0, 0, 0] ^= 1
         return traces
+
     monkeypatch.setattr(scale, "step_traces", tampered)
     monkeypatch.setattr(scale, "PACKED", 3)
     result = scale.verify_random(9, 0, ("engine",))
@@ -146,14 +188,17 @@ def test_a_wrong_random_net_is_named(monkeypatch):
     assert random_net(first["seed"]).nodes[0].name == first["layer"]
 
 
-@pytest.mark.parametrize("args, message", [
-    (("--random", "3", "--samples", "2"), "exclude each other"),
-    (("--random", "3", str(DIGITS)), "leave NET and loihi2 out"),
-    (("--limit", "3"), "--limit goes with --dataset only"),
-    (("--seed", "3"), "--seed goes with --random only"),
-    (("--random", "3", "--executors", "engine,bogus"), "unknown executor 'bogus'"),
-    ((str(DIGITS), "--dataset", "bogus"), "no data set 'bogus'"),
-])
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (("--random", "3", "--samples", "2"), "exclude each other"),
+        (("--random", "3", str(DIGITS)), "leave NET and loihi2 out"),
+        (("--limit", "3"), "--limit goes with --dataset only"),
+        (("--seed", "3"), "--seed goes with --random only"),
+        (("--random", "3", "--executors", "engine,bogus"), "unknown executor 'bogus'"),
+        ((str(DIGITS), "--dataset", "bogus"), "no data set 'bogus'"),
+    ],
+)
 def test_mistakes(args, message):
     error = python("deploy", "verify", *args, code=2).stderr
     assert message in error and error.startswith("error: ") and error.count("\n") == 1
@@ -161,8 +206,11 @@ def test_mistakes(args, message):
 
 # SLAYER against the engine.
 
+
 def test_compare_command():
-    result = json.loads(python("convert", "compare", "models/digits-tiny.pt", "--split", "val", "--limit", "40", "--json").stdout)
+    result = json.loads(
+        python("convert", "compare", "models/digits-tiny.pt", "--split", "val", "--limit", "40", "--json").stdout
+    )
     net = netx.read(DIGITS)
     spiking = sum(n.size for n in net.nodes[:-1])
     assert result["compared"] == 40 * (net.steps * spiking + len(net.classes)) and result["differences"] == 0
@@ -170,8 +218,12 @@ def test_compare_command():
 
 
 def test_compare_finds_a_wrong_neuron_with_its_history(monkeypatch):
-    """An engine whose spikes are inverted in one neuron from step 30 on: the history shows that the engine breaks the rule, and SLAYER does not."""
+    """An engine whose spikes are inverted in one neuron from step 30 on:
+
+    the history shows that the engine breaks the rule, and SLAYER does not.
+    """
     from convert import compare
+
     real = engine.run
 
     def wrong(net, tokens, trace=()):
@@ -179,13 +231,19 @@ def test_compare_finds_a_wrong_neuron_with_its_history(monkeypatch):
         if "f0.read" in result.traces:
             result.traces["f0.read"][:, 30:, 2] = 1 - result.traces["f0.read"][:, 30:, 2]
         return result
+
     monkeypatch.setattr(engine, "run", wrong)
     result = compare.compare_all(ROOT / "models/digits-tiny.pt", limit=34)
     first = result["first_difference"]
     assert result["differences"] == 34 * (96 - 30)
-    assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(layer="f0.read", sample=0, step=30, neuron=2)
+    assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(
+        layer="f0.read", sample=0, step=30, neuron=2
+    )
     last = {k: rows[-1] for k, rows in first["history"].items()}
-    assert last["slayer"]["spike"] == last["slayer"]["rule"] != last["engine"]["spike"] and last["slayer"]["rule"] == last["engine"]["rule"]
+    assert (
+        last["slayer"]["spike"] == last["slayer"]["rule"] != last["engine"]["spike"]
+        and last["slayer"]["rule"] == last["engine"]["rule"]
+    )
 
 
 def test_compare_wants_a_checkpoint():

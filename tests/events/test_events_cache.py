@@ -1,4 +1,6 @@
-"""Packed frames must be the frames; what is kept must go when a file or the encoder changes, and must never be half there."""
+"""Packed frames must be the frames; what is kept must go when a file or the encoder changes, and must never be half
+there.
+"""
 
 import os
 from dataclasses import replace
@@ -10,7 +12,9 @@ from events import Encoder, Files, Recordings, TokenStreams, cache, load, token_
 from events import nmnist as nmnist_module
 from sim.base.errors import UserError
 
-ENCODER = Encoder(height=34, width=33, pool=3, window=5, stride=4, frames=3, frame_us=100)      # bits that do not fill the last byte
+ENCODER = Encoder(
+    height=34, width=33, pool=3, window=5, stride=4, frames=3, frame_us=100
+)  # bits that do not fill the last byte
 
 
 @pytest.fixture
@@ -20,7 +24,10 @@ def recordings(tmp_path):
         folder = tmp_path / "Train" / str(label)
         folder.mkdir(parents=True)
         for number in range(8):
-            rows = [bytes([x, y, p << 7, 0, t]) for x, y, p, t in zip(*(r.integers(0, high, 30).tolist() for high in (33, 34, 2, 256)))]
+            rows = [
+                bytes([x, y, p << 7, 0, t])
+                for x, y, p, t in zip(*(r.integers(0, high, 30).tolist() for high in (33, 34, 2, 256)))
+            ]
             (folder / f"{number}.bin").write_bytes(b"".join(rows))
     return load("nmnist", "train", tmp_path)
 
@@ -31,7 +38,11 @@ def kept(recordings, ending=".npy"):
 
 def test_streams_equal_the_encoders(recordings):
     wanted = ENCODER.encode_all(recordings.events)
-    for streams in (token_streams(recordings, ENCODER), token_streams(recordings, ENCODER), token_streams(replace(recordings, root=""), ENCODER)):
+    for streams in (
+        token_streams(recordings, ENCODER),
+        token_streams(recordings, ENCODER),
+        token_streams(replace(recordings, root=""), ENCODER),
+    ):
         assert isinstance(streams, TokenStreams) and len(streams) == len(recordings) == 60
         for index in (slice(0, 7), slice(50, 90), slice(0, 0), np.array([9, 3, 3]), [5]):
             got = streams[index]
@@ -47,7 +58,7 @@ def test_files_are_read_once(recordings, monkeypatch):
     before = token_streams(recordings, ENCODER)[:]
     monkeypatch.setattr(nmnist_module, "columns", None)
     assert np.array_equal(token_streams(recordings, ENCODER)[:], before)
-    with pytest.raises(TypeError):                                        # another encoder, another entry
+    with pytest.raises(TypeError):  # another encoder, another entry
         token_streams(recordings, replace(ENCODER, frames=2))
 
 
@@ -57,24 +68,32 @@ def test_a_changed_file_is_read_anew(recordings):
     path.write_bytes(bytes([1, 1, 0, 0, 1]))
     streams = token_streams(recordings, ENCODER)
     assert np.array_equal(streams[5], ENCODER.encode(recordings.events[5])) and streams.frames(5).sum() == 1
-    os.utime(path, ns=(1, 1))                                             # as if touched: size and content are the same
+    os.utime(path, ns=(1, 1))  # as if touched: size and content are the same
     token_streams(recordings, ENCODER)
     assert len(kept(recordings)) == 3
 
 
 def test_parts_and_order_are_told_apart(recordings):
     token_streams(recordings, ENCODER)
-    turned = replace(recordings, events=recordings.events.only(range(59, -1, -1)), names=recordings.names[::-1], labels=recordings.labels[::-1])
+    turned = replace(
+        recordings,
+        events=recordings.events.only(range(59, -1, -1)),
+        names=recordings.names[::-1],
+        labels=recordings.labels[::-1],
+    )
     assert np.array_equal(token_streams(turned, ENCODER)[0], ENCODER.encode(recordings.events[59]))
-    part = Files((recordings.events.paths[0],) * 2, lambda path, n: nmnist_module.read(path)[n:n + 1], ((3,), (4,)))
+    part = Files((recordings.events.paths[0],) * 2, lambda path, n: nmnist_module.read(path)[n : n + 1], ((3,), (4,)))
     two = Recordings(part, np.zeros(2, np.int64), ["a", "b"], ("x", "y"), 34, 34, root=recordings.root)
     other = replace(two, events=Files(part.paths, part.read, ((3,), (5,))))
     assert np.array_equal(token_streams(two, ENCODER)[1], ENCODER.encode(part[1])) and len(part.only([1])) == 1
     assert np.array_equal(token_streams(other, ENCODER)[1], ENCODER.encode(other.events[1]))
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:20], lambda b: b"", lambda b: b"\x80\x04" + b,
-                                    lambda b: b.replace(b"|u1", b"|i1")], ids=range(5))
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b[:-1], lambda b: b[:20], lambda b: b"", lambda b: b"\x80\x04" + b, lambda b: b.replace(b"|u1", b"|i1")],
+    ids=range(5),
+)
 def test_a_damaged_entry_is_made_anew(recordings, damage):
     wanted = token_streams(recordings, ENCODER)[:]
     [path] = kept(recordings)
@@ -95,8 +114,14 @@ def test_an_encoder_of_another_sensor_names_the_recording(recordings):
         token_streams(recordings, replace(ENCODER, height=8, width=8))
 
 
-@pytest.mark.parametrize("block", [lambda folder: (folder / ".cache").write_text("a file where the folder would be"), lambda folder: folder.chmod(0o555)],
-                         ids=["file", "mode"])
+@pytest.mark.parametrize(
+    "block",
+    [
+        lambda folder: (folder / ".cache").write_text("a file where the folder would be"),
+        lambda folder: folder.chmod(0o555),
+    ],
+    ids=["file", "mode"],
+)
 def test_a_folder_that_cannot_be_written_costs_one_line(recordings, capsys, tmp_path, block):
     block(tmp_path)
     wanted = ENCODER.encode_all(recordings.events)

@@ -55,9 +55,9 @@ def test_a_digit_does_not_depend_on_the_others(digits):
     from sklearn.datasets import load_digits
 
     index = int(digits["test"].names[7].split("/")[1])
-    alone, = module.simulate(load_digits().images[[index]] / 16, [index])
+    (alone,) = module.simulate(load_digits().images[[index]] / 16, [index])
     assert np.array_equal(alone, digits["test"].events[7])
-    other, = module.simulate(load_digits().images[[index]] / 16, [index + 1])
+    (other,) = module.simulate(load_digits().images[[index]] / 16, [index + 1])
     assert not np.array_equal(alone, other)
 
 
@@ -79,7 +79,7 @@ def test_events_follow_brightness_to_within_a_threshold(monkeypatch):
     picture = np.zeros((1, 8, 8))
     picture[0, 2:6, 2:6] = 1
     path = list(module._path())
-    events, = module.simulate(picture, [3])
+    (events,) = module.simulate(picture, [3])
     # The path is closed, so cut it after the first saccade.
     first = events[events["t"] < 100_000]
     net = np.zeros((16, 16), int)
@@ -92,7 +92,9 @@ def test_events_follow_brightness_to_within_a_threshold(monkeypatch):
         for y in range(16):
             for x in range(16):
                 u, v = (x - cx) / 1.5 + 3.5, (y - cy) / 1.5 + 3.5
-                out[y, x] = sum(max(0, 1 - abs(u - j)) * max(0, 1 - abs(v - i)) for i in range(2, 6) for j in range(2, 6))
+                out[y, x] = sum(
+                    max(0, 1 - abs(u - j)) * max(0, 1 - abs(v - i)) for i in range(2, 6) for j in range(2, 6)
+                )
         return out
 
     start = light(path[0][1]) + random.randint(1 - module._THRESHOLD, module._THRESHOLD, (16, 16)) / 65536

@@ -14,12 +14,14 @@ from sim.base.errors import UserError
 
 
 def events_of(*rows):
-    return np.array(list(rows), dtype=EVENT)      # rows are (x, y, p, t)
+    return np.array(list(rows), dtype=EVENT)  # rows are (x, y, p, t)
 
 
 def frames_by_loop(enc, events):
     out = np.zeros((enc.frames, 2, math.ceil(enc.height / enc.pool), math.ceil(enc.width / enc.pool)), np.uint8)
-    for i, (x, y, p, t) in enumerate(sorted(events.tolist(), key=lambda event: event[3])):      # sorted() keeps the order of equal times
+    for i, (x, y, p, t) in enumerate(
+        sorted(events.tolist(), key=lambda event: event[3])
+    ):  # sorted() keeps the order of equal times
         frame = i // enc.frame_events if enc.frame_events else t // enc.frame_us
         if 0 <= frame < enc.frames:
             out[frame, p, y // enc.pool, x // enc.pool] = 1
@@ -44,16 +46,28 @@ def tokens_by_loop(enc, frames):
 @st.composite
 def encoders(draw):
     stride = draw(st.integers(1, 6))
-    return Encoder(height=draw(st.integers(1, 20)), width=draw(st.integers(1, 20)), pool=draw(st.integers(1, 4)), stride=stride,
-                   window=stride + draw(st.integers(0, 5)), frames=draw(st.integers(1, 4)), frame_us=draw(st.integers(1, 50)),
-                   frame_events=draw(st.sampled_from([0, 0, 1, 3, 20, 100])))
+    return Encoder(
+        height=draw(st.integers(1, 20)),
+        width=draw(st.integers(1, 20)),
+        pool=draw(st.integers(1, 4)),
+        stride=stride,
+        window=stride + draw(st.integers(0, 5)),
+        frames=draw(st.integers(1, 4)),
+        frame_us=draw(st.integers(1, 50)),
+        frame_events=draw(st.sampled_from([0, 0, 1, 3, 20, 100])),
+    )
 
 
 @st.composite
 def recordings(draw, enc):
     random = np.random.RandomState(draw(st.integers(0, 2**31)))
     events = np.zeros(draw(st.integers(0, 60)), EVENT)
-    for name, low, high in (("x", 0, enc.width), ("y", 0, enc.height), ("p", 0, 2), ("t", -2 * enc.frame_us, (enc.frames + 2) * enc.frame_us)):
+    for name, low, high in (
+        ("x", 0, enc.width),
+        ("y", 0, enc.height),
+        ("p", 0, 2),
+        ("t", -2 * enc.frame_us, (enc.frames + 2) * enc.frame_us),
+    ):
         events[name] = random.randint(low, high, len(events))
     return events
 
@@ -73,8 +87,18 @@ def test_equals_the_loops(data):
 
 def test_every_event_in_its_frame_at_the_edges():
     enc = Encoder(height=4, width=4, window=4, stride=4, frames=3, frame_us=100)
-    frames = enc.frames_of(events_of((0, 0, 0, -1), (1, 0, 0, 0), (2, 0, 0, 99), (3, 0, 0, 100), (0, 1, 0, 200), (1, 1, 0, 299), (2, 1, 0, 300)))
-    assert [tuple(i) for i in np.argwhere(frames)] == [(0, 0, 0, 1), (0, 0, 0, 2), (1, 0, 0, 3), (2, 0, 1, 0), (2, 0, 1, 1)]
+    frames = enc.frames_of(
+        events_of(
+            (0, 0, 0, -1), (1, 0, 0, 0), (2, 0, 0, 99), (3, 0, 0, 100), (0, 1, 0, 200), (1, 1, 0, 299), (2, 1, 0, 300)
+        )
+    )
+    assert [tuple(i) for i in np.argwhere(frames)] == [
+        (0, 0, 0, 1),
+        (0, 0, 0, 2),
+        (1, 0, 0, 3),
+        (2, 0, 1, 0),
+        (2, 0, 1, 1),
+    ]
 
 
 def test_frames_of_a_fixed_count():
@@ -100,7 +124,7 @@ def test_a_pixel_is_one_however_many_events_and_polarity_1_is_the_second_channel
 
 
 def test_where_one_pixel_lands_in_the_stream():
-    enc = Encoder()      # 34 x 34, window 10, stride 5: 7 x 7 tokens, windows start 2 before their patch
+    enc = Encoder()  # 34 x 34, window 10, stride 5: 7 x 7 tokens, windows start 2 before their patch
     assert enc.grid == (7, 7) and enc.tokens == 49 and enc.channels == 200 and enc.frame_shape == (34, 34)
     spikes = enc.encode(events_of((6, 0, 1, 80_000)))
     # Frame 2; x = 6 is seen by columns 0 (from -2), 1 (from 3); y = 0 by row 0 (from -2) alone.
@@ -118,7 +142,10 @@ def test_without_overlap_every_pixel_is_seen_once_and_with_window_twice_the_stri
 def test_pooling_rounds_the_frame_up():
     enc = Encoder(height=34, width=33, pool=4, window=4, stride=4, frames=1)
     assert enc.frame_shape == (9, 9)
-    assert [tuple(i) for i in np.argwhere(enc.frames_of(events_of((32, 33, 0, 0), (3, 4, 1, 0))))] == [(0, 0, 8, 8), (0, 1, 1, 0)]
+    assert [tuple(i) for i in np.argwhere(enc.frames_of(events_of((32, 33, 0, 0), (3, 4, 1, 0))))] == [
+        (0, 0, 8, 8),
+        (0, 1, 1, 0),
+    ]
 
 
 def test_empty_recording_is_silence():
@@ -140,10 +167,12 @@ def test_batches_equal_single_recordings():
     assert np.array_equal(frames, np.stack([enc.frames_of(e) for e in many]))
     assert np.array_equal(enc.encode_all(many), np.stack([enc.encode(e) for e in many]))
     assert np.array_equal(enc.token_spikes(frames), enc.encode_all(many))
-    assert np.array_equal(enc.token_spikes(frames[:, None, :2])[:, 0], enc.encode_all(many)[:, :2 * enc.tokens])
+    assert np.array_equal(enc.token_spikes(frames[:, None, :2])[:, 0], enc.encode_all(many)[:, : 2 * enc.tokens])
 
 
-@pytest.mark.parametrize("row", [(34, 0, 0, 0), (-1, 0, 0, 0), (0, 34, 0, 0), (0, -1, 0, 0), (0, 0, 2, 0), (0, 0, -1, 0), (34, 0, 0, 10**9)])
+@pytest.mark.parametrize(
+    "row", [(34, 0, 0, 0), (-1, 0, 0, 0), (0, 34, 0, 0), (0, -1, 0, 0), (0, 0, 2, 0), (0, 0, -1, 0), (34, 0, 0, 10**9)]
+)
 def test_event_outside_the_sensor_is_refused(row):
     with pytest.raises(UserError, match=r"^event 1: [xyp] = -?\d+ is outside [^\n]*$"):
         Encoder().frames_of(events_of((0, 0, 0, 0), row))
@@ -155,10 +184,28 @@ def test_frames_of_another_shape_are_refused(shape):
         Encoder().token_spikes(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.parametrize("change", [
-    {"window": 4}, {"height": 0}, {"width": -3}, {"frames": 0}, {"frame_us": 0}, {"pool": 0}, {"stride": 0}, {"frames": 8.0}, {"frames": True},
-    {"frame_events": -1}, {"frame_events": 2**31}, {"frame_events": 2.0}, {"frame_events": False},
-    {"frames": "8"}, {"frames": None}, {"height": 10**9}, {"frames": 65536, "window": 256, "stride": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"window": 4},
+        {"height": 0},
+        {"width": -3},
+        {"frames": 0},
+        {"frame_us": 0},
+        {"pool": 0},
+        {"stride": 0},
+        {"frames": 8.0},
+        {"frames": True},
+        {"frame_events": -1},
+        {"frame_events": 2**31},
+        {"frame_events": 2.0},
+        {"frame_events": False},
+        {"frames": "8"},
+        {"frames": None},
+        {"height": 10**9},
+        {"frames": 65536, "window": 256, "stride": 1},
+    ],
+)
 def test_nonsense_is_refused_at_birth(change):
     with pytest.raises(UserError, match="^encoder: [^\n]*$"):
         Encoder(**change)

@@ -19,8 +19,12 @@ from sim.base.errors import UserError
 
 REPO = Path(__file__).resolve().parents[2]
 REAL = REPO.parent / "shared" / "data"
-real_nmnist = pytest.mark.skipif(not (REAL / "NMNIST").is_dir(), reason="the 1,000 N-MNIST recordings are not here (../shared/data/NMNIST)")
-real_dvs128 = pytest.mark.skipif(not (REAL / "DVSGesture").is_dir(), reason="the five DVS128 clips are not here (../shared/data/DVSGesture)")
+real_nmnist = pytest.mark.skipif(
+    not (REAL / "NMNIST").is_dir(), reason="the 1,000 N-MNIST recordings are not here (../shared/data/NMNIST)"
+)
+real_dvs128 = pytest.mark.skipif(
+    not (REAL / "DVSGesture").is_dir(), reason="the five DVS128 clips are not here (../shared/data/DVSGesture)"
+)
 
 
 def record(x, y, p, t):
@@ -45,19 +49,31 @@ def names(name, root):
 
 # ---- N-MNIST
 
+
 @pytest.mark.parametrize("inside", ["NMNIST", "."])
 def test_nmnist_partial_tree(tmp_path, inside):
     nmnist_tree(tmp_path / inside, Train=20)
     (tmp_path / inside / "Train" / "3" / "._00061.bin").write_bytes(b"")
     (tmp_path / inside / "Train" / "3" / "notes.txt").write_text("not a recording")
     parts = {split: load("nmnist", split, tmp_path) for split in ("train", "val", "test")}
-    assert {split: np.bincount(r.labels).tolist() for split, r in parts.items()} == {"train": [14] * 10, "val": [2] * 10, "test": [4] * 10}
+    assert {split: np.bincount(r.labels).tolist() for split, r in parts.items()} == {
+        "train": [14] * 10,
+        "val": [2] * 10,
+        "test": [4] * 10,
+    }
     assert len({name for r in parts.values() for name in r.names}) == 200
     for r in parts.values():
         for label, name, events in zip(r.labels, r.names, r.events):
-            assert name.split("/")[1] == str(label) and events["x"][0] == label and events["t"][0] == int(Path(name).stem)
+            assert (
+                name.split("/")[1] == str(label) and events["x"][0] == label and events["t"][0] == int(Path(name).stem)
+            )
     assert parts["val"].names[:2] == ["Train/0/00008.bin", "Train/0/00018.bin"]
-    assert parts["test"].names[:4] == ["Train/0/00005.bin", "Train/0/00010.bin", "Train/0/00015.bin", "Train/0/00020.bin"]
+    assert parts["test"].names[:4] == [
+        "Train/0/00005.bin",
+        "Train/0/00010.bin",
+        "Train/0/00015.bin",
+        "Train/0/00020.bin",
+    ]
 
 
 def test_nmnist_with_test_part_holds_only_validation_out_of_training(tmp_path):
@@ -65,7 +81,9 @@ def test_nmnist_with_test_part_holds_only_validation_out_of_training(tmp_path):
     found = names("nmnist", tmp_path)
     assert {split: len(n) for split, n in found.items()} == {"train": 180, "val": 20, "test": 30}
     assert not set(found["train"]) & set(found["val"])
-    assert all(n.startswith("Test/") for n in found["test"]) and all(n.startswith("Train/") for n in found["train"] + found["val"])
+    assert all(n.startswith("Test/") for n in found["test"]) and all(
+        n.startswith("Train/") for n in found["train"] + found["val"]
+    )
 
 
 def test_nmnist_split_does_not_depend_on_the_order_of_the_folder(tmp_path, monkeypatch):
@@ -81,20 +99,39 @@ def test_nmnist_numbers_are_sorted_as_numbers(tmp_path):
     folder.mkdir(parents=True)
     for number in (100, 9, 20, 1):
         (folder / f"{number}.bin").write_bytes(record(0, 0, 0, 1))
-    assert load("nmnist", "train", tmp_path).names == ["Train/0/1.bin", "Train/0/9.bin", "Train/0/20.bin", "Train/0/100.bin"]
+    assert load("nmnist", "train", tmp_path).names == [
+        "Train/0/1.bin",
+        "Train/0/9.bin",
+        "Train/0/20.bin",
+        "Train/0/100.bin",
+    ]
 
 
 def test_nmnist_record_and_time_overflow(tmp_path):
     path = tmp_path / "1.bin"
-    path.write_bytes(record(33, 2, 1, 0x012345) + record(0, 240, 0, 0) + record(5, 33, 0, 0x7FFFFF) + record(0, 240, 1, 77) + record(6, 0, 1, 9))
+    path.write_bytes(
+        record(33, 2, 1, 0x012345)
+        + record(0, 240, 0, 0)
+        + record(5, 33, 0, 0x7FFFFF)
+        + record(0, 240, 1, 77)
+        + record(6, 0, 1, 9)
+    )
     events = nmnist_module.read(path)
     # The last one is earlier than the others: sorted by time.
     assert events.tolist() == [(6, 0, 1, 9 + 2 * 8192), (33, 2, 1, 0x012345), (5, 33, 0, 0x7FFFFF + 8192)]
 
 
-@pytest.mark.parametrize("content, what", [
-    (record(1, 1, 1, 1)[:4], "truncated"), (record(1, 1, 1, 1) + b"\0", "truncated"), (b"", "no events"), (record(0, 240, 0, 0), "no events"),
-    (record(34, 0, 0, 0), "x 34 is outside 0..33"), (record(0, 34, 0, 0), "y 34 is outside 0..33")])
+@pytest.mark.parametrize(
+    "content, what",
+    [
+        (record(1, 1, 1, 1)[:4], "truncated"),
+        (record(1, 1, 1, 1) + b"\0", "truncated"),
+        (b"", "no events"),
+        (record(0, 240, 0, 0), "no events"),
+        (record(34, 0, 0, 0), "x 34 is outside 0..33"),
+        (record(0, 34, 0, 0), "y 34 is outside 0..33"),
+    ],
+)
 def test_nmnist_broken_files_are_named(tmp_path, content, what):
     path = tmp_path / "00007.bin"
     path.write_bytes(content)
@@ -153,7 +190,13 @@ def test_real_nmnist_equals_tonic():
 def test_nmnist_time_overflow_equals_tonic(tmp_path):
     read_mnist_file = pytest.importorskip("tonic.io").read_mnist_file
     path = tmp_path / "1.bin"
-    path.write_bytes(record(1, 2, 1, 100) + record(0, 240, 0, 3) + record(5, 33, 0, 200) + record(0, 240, 1, 77) + record(6, 0, 1, 300))
+    path.write_bytes(
+        record(1, 2, 1, 100)
+        + record(0, 240, 0, 3)
+        + record(5, 33, 0, 200)
+        + record(0, 240, 1, 77)
+        + record(6, 0, 1, 300)
+    )
     theirs = read_mnist_file(str(path), np.dtype([("x", int), ("y", int), ("t", int), ("p", int)]))
     ours = nmnist_module.read(path)
     assert len(ours) == 3
@@ -161,6 +204,7 @@ def test_nmnist_time_overflow_equals_tonic(tmp_path):
 
 
 # ---- DVS128 Gesture
+
 
 def clip(path, rows, dtype=np.float32):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +215,10 @@ def dvs128_tree(root):
     for user in range(1, 24):
         for light in ("led", "natural"):
             for label in (10, 2):
-                clip(root / "ibmGestureTrain" / f"user{user:02d}_{light}" / f"{label}.npy", [[user, label, 1, 0.5], [user, label, 0, 2.25]])
+                clip(
+                    root / "ibmGestureTrain" / f"user{user:02d}_{light}" / f"{label}.npy",
+                    [[user, label, 1, 0.5], [user, label, 0, 2.25]],
+                )
     clip(root / "ibmGestureTest" / "user24_fluorescent_led" / "3.npy", [[24, 3, 1, 7]])
 
 
@@ -199,11 +246,21 @@ def test_dvs128_time_is_milliseconds_from_the_first_event(tmp_path):
     assert dvs128_module.read(tmp_path / "2.npy").tolist() == [(1, 2, 1, 0), (1, 2, 0, 4000)]
 
 
-@pytest.mark.parametrize("rows, what", [
-    ([[128, 0, 0, 0]], "x 128.0 is outside"), ([[0, -1, 0, 0]], "y -1.0 is outside"), ([[0, 0, 2, 0]], "polarity 2.0 is outside"),
-    ([[np.nan, 0, 0, 0]], "x nan is outside"), ([[0, 0, 0, np.nan]], "time nan is outside"),
-    ([[0, 0, 0, 1], [0, 0, 0, np.inf]], "time inf is outside"),
-    ([[0.5, 0, 0, 0]], "x is not a whole number"), ([[0, 0, 0]], "four columns"), ([0, 0, 0, 0], "four columns"), (np.zeros((0, 4)), "")])
+@pytest.mark.parametrize(
+    "rows, what",
+    [
+        ([[128, 0, 0, 0]], "x 128.0 is outside"),
+        ([[0, -1, 0, 0]], "y -1.0 is outside"),
+        ([[0, 0, 2, 0]], "polarity 2.0 is outside"),
+        ([[np.nan, 0, 0, 0]], "x nan is outside"),
+        ([[0, 0, 0, np.nan]], "time nan is outside"),
+        ([[0, 0, 0, 1], [0, 0, 0, np.inf]], "time inf is outside"),
+        ([[0.5, 0, 0, 0]], "x is not a whole number"),
+        ([[0, 0, 0]], "four columns"),
+        ([0, 0, 0, 0], "four columns"),
+        (np.zeros((0, 4)), ""),
+    ],
+)
 def test_dvs128_broken_clips_are_named(tmp_path, rows, what):
     clip(tmp_path / "4.npy", rows)
     with pytest.raises(UserError, match=rf"^[^\n]*4\.npy[^\n]*{what}[^\n]*$"):
@@ -213,7 +270,13 @@ def test_dvs128_broken_clips_are_named(tmp_path, rows, what):
 def test_dvs128_files_that_are_no_tables(tmp_path):
     path = tmp_path / "4.npy"
     np.save(path, np.array([[{}, 1, 2, 3]], object), allow_pickle=True)
-    contents = [path.read_bytes(), b"", b"hello", (lambda b: b[:-8])(_npy(tmp_path, np.zeros((3, 4)))), _npy(tmp_path, np.zeros((3, 4), complex))]
+    contents = [
+        path.read_bytes(),
+        b"",
+        b"hello",
+        (lambda b: b[:-8])(_npy(tmp_path, np.zeros((3, 4)))),
+        _npy(tmp_path, np.zeros((3, 4), complex)),
+    ]
     with open(path, "wb") as f:
         np.savez(f, a=np.zeros(3))
     contents.append(path.read_bytes())
@@ -250,19 +313,36 @@ def test_real_dvs128_clips():
     assert frames.shape == (5, 12, 2, 64, 64) and frames.any(axis=(2, 3, 4)).all()
     for label, e in enumerate(events):
         raw = np.load(REAL / "DVSGesture" / recordings.names[label])
-        assert np.array_equal(e["x"], raw[:, 0]) and np.array_equal(e["y"], raw[:, 1]) and np.array_equal(e["p"], raw[:, 2])
-        assert np.abs((e["t"] - (raw[:, 3].astype(float) - raw[0, 3]) * 1000)).max() <= 0.5
+        assert (
+            np.array_equal(e["x"], raw[:, 0])
+            and np.array_equal(e["y"], raw[:, 1])
+            and np.array_equal(e["p"], raw[:, 2])
+        )
+        assert np.abs(e["t"] - (raw[:, 3].astype(float) - raw[0, 3]) * 1000).max() <= 0.5
 
 
 # ---- names, messages, imports
 
 AVAILABLE = ", ".join(DATASETS)
-PARTS = {"nmnist": ("Train/", "Test/", "md5", "files", "tonic.datasets"), "gestures": ("python -m events gestures",),
-         "dvs128": ("ibmGestureTrain/", "ibmGestureTest/", "md5", "files", "tonic.datasets", "trials_to_train.txt", "_labels.csv", "DvsGesture.tar.gz"),
-         "cifar10dvs": ("CIFAR10DVS/<class>/", "md5", "tonic.datasets", "smolmamba-loihi[events]"),
-         "cifar10": ("data_batch_1.bin", "bytes", "md5", "binary version", "cifar10/train/<class>/"),
-         "cifar100": ("train.bin", "bytes", "md5", "binary version", "cifar100/train/<class>/"),
-         "imagenet": ("train/<wnid>/", "val/<wnid>/", "md5", "files"), "folder": ("<class>/<file>", "folder.json", ".aedat4")}
+PARTS = {
+    "nmnist": ("Train/", "Test/", "md5", "files", "tonic.datasets"),
+    "gestures": ("python -m events gestures",),
+    "dvs128": (
+        "ibmGestureTrain/",
+        "ibmGestureTest/",
+        "md5",
+        "files",
+        "tonic.datasets",
+        "trials_to_train.txt",
+        "_labels.csv",
+        "DvsGesture.tar.gz",
+    ),
+    "cifar10dvs": ("CIFAR10DVS/<class>/", "md5", "tonic.datasets", "smolmamba-loihi[events]"),
+    "cifar10": ("data_batch_1.bin", "bytes", "md5", "binary version", "cifar10/train/<class>/"),
+    "cifar100": ("train.bin", "bytes", "md5", "binary version", "cifar100/train/<class>/"),
+    "imagenet": ("train/<wnid>/", "val/<wnid>/", "md5", "files"),
+    "folder": ("<class>/<file>", "folder.json", ".aedat4"),
+}
 
 
 def test_all_sets_can_be_read():
@@ -276,7 +356,14 @@ def test_missing_files_give_one_line_that_helps(tmp_path, name, split):
         load(name, split, tmp_path / "nowhere")
     text = str(e.value)
     assert "\n" not in text
-    for part in (name, split, str(tmp_path / "nowhere"), "DATA_ROOT", *PARTS[name], "'digits' is embedded and runs now"):
+    for part in (
+        name,
+        split,
+        str(tmp_path / "nowhere"),
+        "DATA_ROOT",
+        *PARTS[name],
+        "'digits' is embedded and runs now",
+    ):
         assert part in text
 
 
@@ -313,13 +400,23 @@ def test_only_the_folder_set_needs_files_for_its_encoder(tmp_path):
 
 # ---- the command
 
+
 def check(*arguments):
     command = [sys.executable, "-m", "events", "check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPO, env=os.environ | {"COLUMNS": "200"})
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, cwd=REPO, env=os.environ | {"COLUMNS": "200"}
+    )
 
 
 def test_list_names_every_set_and_what_it_needs():
-    done = subprocess.run([sys.executable, "-m", "events", "list"], capture_output=True, text=True, timeout=60, cwd=REPO, env=os.environ | {"COLUMNS": "4000"})
+    done = subprocess.run(
+        [sys.executable, "-m", "events", "list"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=REPO,
+        env=os.environ | {"COLUMNS": "4000"},
+    )
     assert done.returncode == 0 and all(entry.where in done.stdout for entry in DATASETS.values())
 
 
@@ -327,16 +424,27 @@ def test_check_says_what_is_there_and_what_is_broken(tmp_path):
     nmnist_tree(tmp_path, Train=10)
     good = check("--dataset", "nmnist", "--data-root", str(tmp_path), "--json")
     facts = json.loads(good.stdout)
-    assert good.returncode == 0 and {split: part["recordings"] for split, part in facts["parts"].items()} == {"train": 70, "val": 10, "test": 20}
-    assert all(part["files_per_s"] > 0 and part["cache_per_s"] > 0 and part["broken"] == [] for part in facts["parts"].values())
+    assert good.returncode == 0 and {split: part["recordings"] for split, part in facts["parts"].items()} == {
+        "train": 70,
+        "val": 10,
+        "test": 20,
+    }
+    assert all(
+        part["files_per_s"] > 0 and part["cache_per_s"] > 0 and part["broken"] == [] for part in facts["parts"].values()
+    )
     (tmp_path / load("nmnist", "val", tmp_path).names[3]).write_bytes(b"no")
     bad = check("--dataset", "nmnist", "--data-root", str(tmp_path))
     assert bad.returncode == 1 and "broken: " in bad.stdout and "is truncated" in bad.stdout
     wrong = check("--data-root", str(tmp_path / "nowhere"))
-    assert wrong.returncode == 2 and wrong.stderr.startswith("error: data set 'folder'") and "Traceback" not in wrong.stderr
+    assert (
+        wrong.returncode == 2
+        and wrong.stderr.startswith("error: data set 'folder'")
+        and "Traceback" not in wrong.stderr
+    )
 
 
 # ---- broken files
+
 
 def test_skip_bad_leaves_broken_files_out_and_names_them(tmp_path, monkeypatch):
     nmnist_tree(tmp_path, Train=10)
@@ -348,11 +456,21 @@ def test_skip_bad_leaves_broken_files_out_and_names_them(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=f"{whole.names[1]} is truncated"):
         recordings.events[1]
     sound = load("nmnist", "train", tmp_path, skip_bad=True)
-    assert len(sound.skipped) == 2 and whole.names[1] in sound.skipped[0] and whole.names[12] in sound.skipped[1] and "no events" in sound.skipped[1]
+    assert (
+        len(sound.skipped) == 2
+        and whole.names[1] in sound.skipped[0]
+        and whole.names[12] in sound.skipped[1]
+        and "no events" in sound.skipped[1]
+    )
     rest = [i for i in range(70) if i not in (1, 12)]
     assert sound.names == [whole.names[i] for i in rest] and sound.labels.tolist() == whole.labels[rest].tolist()
-    assert [len(e) for e in sound.events] == [1] * 68 and all(e["x"][0] == label for e, label in zip(sound.events, sound.labels))
-    assert load("nmnist", "val", tmp_path, skip_bad=True).skipped == () and load("digits", "val", skip_bad=True).skipped == ()
+    assert [len(e) for e in sound.events] == [1] * 68 and all(
+        e["x"][0] == label for e, label in zip(sound.events, sound.labels)
+    )
+    assert (
+        load("nmnist", "val", tmp_path, skip_bad=True).skipped == ()
+        and load("digits", "val", skip_bad=True).skipped == ()
+    )
     # What was found is remembered, until a file changes.
     with monkeypatch.context() as patch:
         patch.setattr(nmnist_module, "columns", None)
@@ -365,15 +483,30 @@ def test_skip_bad_with_nothing_left(tmp_path):
     for number in range(10):
         (tmp_path / "Train/3").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"Train/3/{number}.bin").write_bytes(b"?")
-    with pytest.raises(UserError, match=r"^none of the 7 recordings can be read, the first because: [^\n]*0.bin is truncated[^\n]*$"):
+    with pytest.raises(
+        UserError, match=r"^none of the 7 recordings can be read, the first because: [^\n]*0.bin is truncated[^\n]*$"
+    ):
         load("nmnist", "train", tmp_path, skip_bad=True)
 
 
-@given(st.lists(st.tuples(st.sampled_from([0, 1, 33, 33, -1, 34, 0.5, float("nan")]), st.integers(-1, 34), st.integers(-1, 2),
-                          st.sampled_from([-1, 0, 0.4, 0.5, 1.5, 7, 8, 9, 10, 2**53, 2**54, float("inf")])), max_size=5), st.integers(0, 5), st.booleans())
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 33, 33, -1, 34, 0.5, float("nan")]),
+            st.integers(-1, 34),
+            st.integers(-1, 2),
+            st.sampled_from([-1, 0, 0.4, 0.5, 1.5, 7, 8, 9, 10, 2**53, 2**54, float("inf")]),
+        ),
+        max_size=5,
+    ),
+    st.integers(0, 5),
+    st.booleans(),
+)
 @settings(max_examples=300, deadline=None)
 def test_columns_in_one_pass_and_in_many(rows, sound, sort):
-    """The compiled pass gives what numpy gives, the same message included; half precision takes the second way, which all dtypes may."""
+    """The compiled pass gives what numpy gives, the same message included; half precision takes the second way, which
+    all dtypes may.
+    """
     rows = [(1, 2, 0, 3), (33, 33, 1, 3.5), (0, 0, 1, 3.5), (5, 6, 0, 1024), (0, 1, 0, 2048)][:sound] + rows
     columns = np.array(rows, np.float64).reshape(-1, 4).T
     results = []
@@ -398,8 +531,16 @@ def test_files_slice_without_reading(tmp_path):
 
 
 def test_import_needs_neither_torch_nor_anything_slow():
-    code = ("import sys\nfor name in ('torch', 'tonic', 'sklearn', 'lava', 'numba', 'PIL', 'rich', 'dv_processing'): sys.modules[name] = None\n"
-            "import events\nprint(events.default_encoder('digits').tokens)")
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, env={**os.environ, "PYTHONPATH": str(REPO)},
-                          capture_output=True, text=True, timeout=60)
+    code = (
+        "import sys\nfor name in ('torch', 'tonic', 'sklearn', 'lava', 'numba', 'PIL', 'rich', 'dv_processing'):"
+        " sys.modules[name] = None\nimport events\nprint(events.default_encoder('digits').tokens)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPO,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0 and done.stdout == "16\n", done.stderr

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from events import default_encoder, formats, load
 from sim.base.errors import UserError
 
-ROWS = np.array([[3, 9, 1, 10], [0, 1, 0, 10], [15, 2, 1, 250]])                        # x, y, p, t
+ROWS = np.array([[3, 9, 1, 10], [0, 1, 0, 10], [15, 2, 1, 250]])  # x, y, p, t
 EVENTS = [(3, 9, 1, 0), (0, 1, 0, 0), (15, 2, 1, 240)]
 FIELDS = [("x", "<u2"), ("y", "<u2"), ("p", "?"), ("t", "<i8")]
 
@@ -44,24 +44,34 @@ def tree(root, classes=("cat", "dog"), count=10, write=None, side=16):
         for number in range(count):
             t = np.sort(r.integers(0, 5000, 20))
             rows = np.stack([np.full(20, label), r.integers(0, side, 20), r.integers(0, 2, 20), t], 1)
-            (write or (lambda path, rows: np.save(path.with_suffix(".npy"), structured(rows))))(root / name / f"{number:03d}", rows)
+            (write or (lambda path, rows: np.save(path.with_suffix(".npy"), structured(rows))))(
+                root / name / f"{number:03d}", rows
+            )
 
 
 # ---- formats
 
-@pytest.mark.parametrize("name, write", [
-    ("a.npy", lambda p: np.save(p, structured())),
-    ("b.npy", lambda p: np.save(p, structured(names=("x", "y", "polarity", "timestamp")))),
-    ("c.npy", lambda p: np.save(p, ROWS / [1, 1, 1, 1000])),
-    ("d.npy", lambda p: np.save(p, np.asfortranarray(ROWS / [1, 1, 1, 1000], np.float64))),
-    ("e.npz", write_npz),
-    ("f.npz", lambda p: write_npz(p, ROWS * [1, 1, 2, 1] - [0, 0, 1, 0])),              # polarities -1 and 1
-    ("g.npz", lambda p: write_npz(p, x=np.uint8, p=bool, t=np.uint64)),
-    ("h.npz", lambda p: np.savez(p, events=structured())),
-    ("i.npz", lambda p: write_npz(p, ROWS + [0, 0, 0, 2**52], t=np.uint64)),
-    ("j.bin", lambda p: p.write_bytes(b"".join(bytes([x, y, q << 7, t >> 8, t & 255]) for x, y, q, t in ROWS.tolist()))),
-    ("k.aedat4", write_aedat4),
-], ids=lambda v: v if isinstance(v, str) else "")
+
+@pytest.mark.parametrize(
+    "name, write",
+    [
+        ("a.npy", lambda p: np.save(p, structured())),
+        ("b.npy", lambda p: np.save(p, structured(names=("x", "y", "polarity", "timestamp")))),
+        ("c.npy", lambda p: np.save(p, ROWS / [1, 1, 1, 1000])),
+        ("d.npy", lambda p: np.save(p, np.asfortranarray(ROWS / [1, 1, 1, 1000], np.float64))),
+        ("e.npz", write_npz),
+        ("f.npz", lambda p: write_npz(p, ROWS * [1, 1, 2, 1] - [0, 0, 1, 0])),  # polarities -1 and 1
+        ("g.npz", lambda p: write_npz(p, x=np.uint8, p=bool, t=np.uint64)),
+        ("h.npz", lambda p: np.savez(p, events=structured())),
+        ("i.npz", lambda p: write_npz(p, ROWS + [0, 0, 0, 2**52], t=np.uint64)),
+        (
+            "j.bin",
+            lambda p: p.write_bytes(b"".join(bytes([x, y, q << 7, t >> 8, t & 255]) for x, y, q, t in ROWS.tolist())),
+        ),
+        ("k.aedat4", write_aedat4),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
 def test_formats_give_the_same_events(tmp_path, name, write):
     write(tmp_path / name)
     events, size = formats.read(tmp_path / name)
@@ -74,7 +84,7 @@ def test_time_unit(tmp_path):
     assert formats.read(tmp_path / "a.npy", unit_us=1)[0]["t"].tolist() == [0, 0, 240]
     assert formats.read(tmp_path / "a.npy", unit_us=0.01)[0]["t"].tolist() == [0, 0, 2]
     (tmp_path / "a.bin").write_bytes(bytes([1, 1, 0, 0, 7, 1, 1, 0, 0, 9]))
-    assert formats.read(tmp_path / "a.bin", unit_us=1000)[0]["t"].tolist() == [0, 2]    # this format says what it means
+    assert formats.read(tmp_path / "a.bin", unit_us=1000)[0]["t"].tolist() == [0, 2]  # this format says what it means
 
 
 def member(path, name, content):
@@ -87,25 +97,46 @@ def npy_header(shape, kind="<i8"):
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 
 
-@pytest.mark.parametrize("name, write, what", [
-    ("a.npz", lambda p: p.write_bytes(b"PK\x03\x04no"), "is not an archive"),
-    ("a.npz", lambda p: member(p, "x.npy", npy_header("(10000000000000,)")), "claims 80000000000000 bytes"),
-    ("a.npz", lambda p: member(p, "x.npy", b"hello"), "is not an archive"),
-    ("a.npz", lambda p: np.savez(p, x=np.array([{}], object), y=np.zeros(1)), "is not an archive"),
-    ("a.npz", lambda p: np.savez(p, x=np.zeros(1), y=np.zeros(1), p=np.zeros(1)), "has no column 't' among 'x', 'y', 'p'"),
-    ("a.npz", lambda p: np.savez(p, x=np.zeros(2), y=np.zeros(1), p=np.zeros(1), t=np.zeros(1)), "columns of one length"),
-    ("a.npz", lambda p: np.savez(p, x=np.zeros((1, 1)), y=np.zeros(1), p=np.zeros(1), t=np.zeros(1)), "columns of one length"),
-    ("a.npz", lambda p: np.savez(p, x=np.array(["a"]), y=np.zeros(1), p=np.zeros(1), t=np.zeros(1)), "x is not numbers"),
-    ("a.npz", lambda p: np.savez(p), "has no column"),
-    ("a.npy", lambda p: np.save(p, np.zeros((3, 5))), "neither a table with four columns"),
-    ("a.npy", lambda p: np.save(p, np.zeros((3, 4), complex)), "x is not numbers"),
-    ("a.npy", lambda p: np.save(p, np.zeros((0, 4))), "holds no events"),
-    ("a.npy", lambda p: np.save(p, [[1, 1, 1, 1], [1, 1, -1, 1], [1, 1, 0, 1]]), "polarity -1 is outside 0..1"),
-    ("a.npy", lambda p: np.save(p, [[1, 1, 1, np.nan]]), "time nan"),
-    ("a.npy", lambda p: np.save(p, [[9000, 1, 1, 1]]), "x 9000 is outside"),
-    ("a.aedat", lambda p: p.write_bytes(b"x"), "is not an AEDAT 3.1 file"),
-    ("a.txt", lambda p: p.write_bytes(b""), "cannot tell the format"),
-    ("a.bin", lambda p: None, "no file")], ids=range(18))
+@pytest.mark.parametrize(
+    "name, write, what",
+    [
+        ("a.npz", lambda p: p.write_bytes(b"PK\x03\x04no"), "is not an archive"),
+        ("a.npz", lambda p: member(p, "x.npy", npy_header("(10000000000000,)")), "claims 80000000000000 bytes"),
+        ("a.npz", lambda p: member(p, "x.npy", b"hello"), "is not an archive"),
+        ("a.npz", lambda p: np.savez(p, x=np.array([{}], object), y=np.zeros(1)), "is not an archive"),
+        (
+            "a.npz",
+            lambda p: np.savez(p, x=np.zeros(1), y=np.zeros(1), p=np.zeros(1)),
+            "has no column 't' among 'x', 'y', 'p'",
+        ),
+        (
+            "a.npz",
+            lambda p: np.savez(p, x=np.zeros(2), y=np.zeros(1), p=np.zeros(1), t=np.zeros(1)),
+            "columns of one length",
+        ),
+        (
+            "a.npz",
+            lambda p: np.savez(p, x=np.zeros((1, 1)), y=np.zeros(1), p=np.zeros(1), t=np.zeros(1)),
+            "columns of one length",
+        ),
+        (
+            "a.npz",
+            lambda p: np.savez(p, x=np.array(["a"]), y=np.zeros(1), p=np.zeros(1), t=np.zeros(1)),
+            "x is not numbers",
+        ),
+        ("a.npz", lambda p: np.savez(p), "has no column"),
+        ("a.npy", lambda p: np.save(p, np.zeros((3, 5))), "neither a table with four columns"),
+        ("a.npy", lambda p: np.save(p, np.zeros((3, 4), complex)), "x is not numbers"),
+        ("a.npy", lambda p: np.save(p, np.zeros((0, 4))), "holds no events"),
+        ("a.npy", lambda p: np.save(p, [[1, 1, 1, 1], [1, 1, -1, 1], [1, 1, 0, 1]]), "polarity -1 is outside 0..1"),
+        ("a.npy", lambda p: np.save(p, [[1, 1, 1, np.nan]]), "time nan"),
+        ("a.npy", lambda p: np.save(p, [[9000, 1, 1, 1]]), "x 9000 is outside"),
+        ("a.aedat", lambda p: p.write_bytes(b"x"), "is not an AEDAT 3.1 file"),
+        ("a.txt", lambda p: p.write_bytes(b""), "cannot tell the format"),
+        ("a.bin", lambda p: None, "no file"),
+    ],
+    ids=range(18),
+)
 def test_files_that_are_wrong(tmp_path, name, write, what):
     write(tmp_path / name)
     with pytest.raises(UserError, match=rf"^[^\n]*{name}[^\n]*{what}[^\n]*$|^{what}[^\n]*{name}[^\n]*$"):
@@ -128,18 +159,28 @@ def test_damaged_npz_is_no_traceback(tmp_path_factory, changes, cut):
 
 # ---- the folder set
 
+
 def test_parts_are_of_each_class_disjoint_and_the_same_every_time(tmp_path):
     tree(tmp_path, ("zebra", "ant", "cat"), 20)
     (tmp_path / "ant/.hidden.npy").write_bytes(b"")
     (tmp_path / "ant/readme.txt").write_text("passed over")
     parts = {split: load("folder", split, tmp_path) for split in ("train", "val", "test")}
     assert parts["train"].classes == ("ant", "cat", "zebra")
-    assert {split: np.bincount(r.labels).tolist() for split, r in parts.items()} == {"train": [14] * 3, "val": [2] * 3, "test": [4] * 3}
+    assert {split: np.bincount(r.labels).tolist() for split, r in parts.items()} == {
+        "train": [14] * 3,
+        "val": [2] * 3,
+        "test": [4] * 3,
+    }
     assert len({name for r in parts.values() for name in r.names}) == 60
     for split, r in parts.items():
-        assert r.names == load("folder", split, tmp_path).names and (r.height, r.width) == (16, 3)       # the largest coordinates of the whole set
+        assert r.names == load("folder", split, tmp_path).names and (r.height, r.width) == (
+            16,
+            3,
+        )  # the largest coordinates of the whole set
         assert all(name.split("/")[0] == r.classes[label] for name, label in zip(r.names, r.labels))
-        assert [int(e["x"][0]) for e in r.events] == [{"ant": 1, "cat": 2, "zebra": 0}[name.split("/")[0]] for name in r.names]
+        assert [int(e["x"][0]) for e in r.events] == [
+            {"ant": 1, "cat": 2, "zebra": 0}[name.split("/")[0]] for name in r.names
+        ]
         assert all(e["t"][0] == 0 for e in r.events)
     # A file more does not turn the parts over.
     np.save(tmp_path / "ant/new.npy", structured(ROWS - [[3, 0, 0, 0], [0] * 4, [13, 0, 0, 0]]))
@@ -152,7 +193,9 @@ def test_parts_that_are_given(tmp_path):
     tree(tmp_path / "test", count=3)
     parts = {split: load("folder", split, tmp_path) for split in ("train", "val", "test")}
     assert [len(r) for r in parts.values()] == [18, 2, 6]
-    assert {name.split("/")[0] for name in parts["val"].names + parts["train"].names} == {"train"} and parts["test"].names[0] == "test/cat/000.npy"
+    assert {name.split("/")[0] for name in parts["val"].names + parts["train"].names} == {"train"} and parts[
+        "test"
+    ].names[0] == "test/cat/000.npy"
     tree(tmp_path / "val", ("dog",), 1)
     assert [len(load("folder", split, tmp_path)) for split in parts] == [20, 1, 6]
 
@@ -168,7 +211,9 @@ def test_default_encoder_is_made_to_measure(tmp_path):
 
 def test_settings(tmp_path):
     tree(tmp_path, write=lambda path, rows: np.save(path.with_suffix(".npy"), rows))
-    assert max(e["t"][-1] for e in load("folder", "train", tmp_path).events) > 1_000_000          # a table's times are milliseconds
+    assert (
+        max(e["t"][-1] for e in load("folder", "train", tmp_path).events) > 1_000_000
+    )  # a table's times are milliseconds
     (tmp_path / "folder.json").write_text('{"time_unit_us": 1}')
     assert max(e["t"][-1] for e in load("folder", "train", tmp_path).events) < 5000
 
@@ -181,7 +226,11 @@ def test_sensor_that_the_files_say(tmp_path):
     with pytest.raises(UserError, match="different sensors, 128 x 128 and 346 x 260"):
         load("folder", "test", tmp_path)
     (tmp_path / "folder.json").write_text('{"height": 260, "width": 346}')
-    sound = load("folder", "train", tmp_path, skip_bad=True), load("folder", "test", tmp_path, skip_bad=True), load("folder", "val", tmp_path, skip_bad=True)
+    sound = (
+        load("folder", "train", tmp_path, skip_bad=True),
+        load("folder", "test", tmp_path, skip_bad=True),
+        load("folder", "val", tmp_path, skip_bad=True),
+    )
     assert sum((r.skipped for r in sound), ())[0].endswith("zzz.aedat4: is of a 128 x 128 sensor, expected 346 x 260")
 
 
@@ -189,30 +238,54 @@ def empty(path):
     path.mkdir(parents=True, exist_ok=True)
 
 
-@pytest.mark.parametrize("make, what", [
-    (lambda r: empty(r), "holds no folders of classes"),
-    (lambda r: tree(r, ("cat",)), "holds one class only, 'cat'"),
-    (lambda r: (tree(r), empty(r / "emu")), "emu holds no recordings .files that end in .npy"),
-    (lambda r: tree(r, count=2), "class 'cat' has 2 recordings in .*cat, too few to take test and val out of them; at least 3"),
-    (lambda r: np.save(r / "a.npy", ROWS), "holds recordings but no folders of classes: is it the folder of one class"),
-    (lambda r: tree(r / "test"), "has a folder 'test' but none named 'train'"),
-    (lambda r: (tree(r / "train"), tree(r / "val", ("cat", "cow"))), "val has a class 'cow' that 'train' has not"),
-    (lambda r: (tree(r), (r / "folder.json").write_text("{")), "folder.json is not JSON"),
-    (lambda r: (tree(r), (r / "folder.json").write_text("[]")), "folder.json: expected an object"),
-    (lambda r: (tree(r), (r / "folder.json").write_text('{"height": 5}')), "folder.json: expected an object"),
-    (lambda r: (tree(r), (r / "folder.json").write_text('{"height": 5, "width": 0}')), "folder.json: width is 0"),
-    (lambda r: (tree(r), (r / "folder.json").write_text('{"time_unit_us": "ms"}')), "folder.json: time_unit_us is 'ms'"),
-    (lambda r: tree(r, write=lambda path, rows: path.with_suffix(".npy").write_bytes(b"no")), "none of the 20 files is a recording that can be read"),
-], ids=range(13))
+@pytest.mark.parametrize(
+    "make, what",
+    [
+        (lambda r: empty(r), "holds no folders of classes"),
+        (lambda r: tree(r, ("cat",)), "holds one class only, 'cat'"),
+        (lambda r: (tree(r), empty(r / "emu")), "emu holds no recordings .files that end in .npy"),
+        (
+            lambda r: tree(r, count=2),
+            "class 'cat' has 2 recordings in .*cat, too few to take test and val out of them; at least 3",
+        ),
+        (
+            lambda r: np.save(r / "a.npy", ROWS),
+            "holds recordings but no folders of classes: is it the folder of one class",
+        ),
+        (lambda r: tree(r / "test"), "has a folder 'test' but none named 'train'"),
+        (lambda r: (tree(r / "train"), tree(r / "val", ("cat", "cow"))), "val has a class 'cow' that 'train' has not"),
+        (lambda r: (tree(r), (r / "folder.json").write_text("{")), "folder.json is not JSON"),
+        (lambda r: (tree(r), (r / "folder.json").write_text("[]")), "folder.json: expected an object"),
+        (lambda r: (tree(r), (r / "folder.json").write_text('{"height": 5}')), "folder.json: expected an object"),
+        (lambda r: (tree(r), (r / "folder.json").write_text('{"height": 5, "width": 0}')), "folder.json: width is 0"),
+        (
+            lambda r: (tree(r), (r / "folder.json").write_text('{"time_unit_us": "ms"}')),
+            "folder.json: time_unit_us is 'ms'",
+        ),
+        (
+            lambda r: tree(r, write=lambda path, rows: path.with_suffix(".npy").write_bytes(b"no")),
+            "none of the 20 files is a recording that can be read",
+        ),
+    ],
+    ids=range(13),
+)
 def test_what_is_wrong_is_said_in_one_line(tmp_path, make, what):
     make(tmp_path)
     with pytest.raises(UserError, match=rf"^[^\n]*{what}[^\n]*$"):
         load("folder", "train", tmp_path)
 
 
-@pytest.mark.parametrize("rows, what", [
-    (ROWS[::-1], r"time goes back at event 1, from 240 to 0 us; sort"), (ROWS + [90, 0, 0, 0], "x 105 is outside 0..49"),
-    (ROWS + [0, 90, 0, 0], "y 99 is outside 0..49"), (ROWS[:0], "holds no events"), (ROWS + [0, 0, 5, 0], "polarity 6 is outside")], ids=range(5))
+@pytest.mark.parametrize(
+    "rows, what",
+    [
+        (ROWS[::-1], r"time goes back at event 1, from 240 to 0 us; sort"),
+        (ROWS + [90, 0, 0, 0], "x 105 is outside 0..49"),
+        (ROWS + [0, 90, 0, 0], "y 99 is outside 0..49"),
+        (ROWS[:0], "holds no events"),
+        (ROWS + [0, 0, 5, 0], "polarity 6 is outside"),
+    ],
+    ids=range(5),
+)
 def test_recordings_that_are_wrong_are_named_or_skipped(tmp_path, rows, what):
     tree(tmp_path, write=lambda path, rows: write_npz(path.with_suffix(".npz"), rows))
     (tmp_path / "folder.json").write_text('{"height": 50, "width": 50}')
@@ -227,6 +300,7 @@ def test_recordings_that_are_wrong_are_named_or_skipped(tmp_path, rows, what):
 
 
 # ---- CIFAR10-DVS
+
 
 def test_cifar10dvs(tmp_path):
     pytest.importorskip("dv_processing", reason="the extra `events` is not installed")
@@ -243,4 +317,6 @@ def test_cifar10dvs(tmp_path):
     assert len({name for r in parts.values() for name in r.names}) == 60 and parts["train"].events[0].tolist() == EVENTS
     write_aedat4(tmp_path / "CIFAR10DVS/truck/cifar10_truck_0.aedat4", ROWS, (346, 260))
     sound = load("cifar10dvs", "train", tmp_path, skip_bad=True)
-    assert len(sound) == 49 and "cifar10_truck_0.aedat4: is of a 346 x 260 sensor, expected 128 x 128" in sound.skipped[0]
+    assert (
+        len(sound) == 49 and "cifar10_truck_0.aedat4: is of a 346 x 260 sensor, expected 128 x 128" in sound.skipped[0]
+    )

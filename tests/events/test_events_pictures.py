@@ -11,7 +11,10 @@ def colours(n, seed=0, size=32):
     """Soft patterns, uint8 [n, 3, size, size]."""
     r = np.random.default_rng(seed)
     y, x = np.mgrid[:size, :size] / size
-    waves = [np.sin(2 * np.pi * (r.uniform(0.5, 2, (3, 1, 1)) * x + r.uniform(0.5, 2, (3, 1, 1)) * y + r.random((3, 1, 1)))) for _ in range(n)]
+    waves = [
+        np.sin(2 * np.pi * (r.uniform(0.5, 2, (3, 1, 1)) * x + r.uniform(0.5, 2, (3, 1, 1)) * y + r.random((3, 1, 1))))
+        for _ in range(n)
+    ]
     return (127.5 + 127 * np.array(waves)).astype(np.uint8)
 
 
@@ -35,8 +38,13 @@ def slow_camera(light, path, offset, threshold, step_us):
             before = reference = None
             for step, (dx, dy) in enumerate(path.tolist()):
                 (i, fy), (j, fx) = divmod(256 * y - dy, 256), divmod(256 * x - dx, 256)
-                now = (at(i, j) * (256 - fy) * (256 - fx) + at(i, j + 1) * (256 - fy) * fx + at(i + 1, j) * fy * (256 - fx) + at(i + 1, j + 1) * fy * fx
-                       + 32768) // 65536
+                now = (
+                    at(i, j) * (256 - fy) * (256 - fx)
+                    + at(i, j + 1) * (256 - fy) * fx
+                    + at(i + 1, j) * fy * (256 - fx)
+                    + at(i + 1, j + 1) * fy * fx
+                    + 32768
+                ) // 65536
                 if step == 0:
                     reference = now + int(offset[y, x])
                 else:
@@ -51,6 +59,7 @@ def slow_camera(light, path, offset, threshold, step_us):
 
 def test_the_camera_equals_a_slow_one():
     from events import saccade
+
     picture = np.random.default_rng(0).integers(0, 256, (9, 7)).astype(np.uint8)
     events = saccade.see(picture, 5)
     offset = np.random.RandomState(5).randint(1 - saccade.THRESHOLD, saccade.THRESHOLD, picture.shape)
@@ -62,7 +71,11 @@ def test_the_camera_equals_a_slow_one():
 
 def test_a_grey_wall_is_silent_and_an_edge_is_where_it_is():
     from events import saccade
-    assert len(saccade.see(np.full((32, 32), 200, np.uint8), 1)) == 0 and len(saccade.see(np.zeros((8, 8), np.uint8), 1)) == 0
+
+    assert (
+        len(saccade.see(np.full((32, 32), 200, np.uint8), 1)) == 0
+        and len(saccade.see(np.zeros((8, 8), np.uint8), 1)) == 0
+    )
     edge = np.full((32, 32), 20, np.uint8)
     edge[:, 16:] = 220
     events = saccade.see(edge, 1)
@@ -75,9 +88,14 @@ def test_a_grey_wall_is_silent_and_an_edge_is_where_it_is():
 def test_cifar10_binary(tmp_path, inside):
     cifar10_tree(tmp_path / "a" / inside)
     parts = {split: load("cifar10", split, tmp_path / "a") for split in ("train", "val", "test")}
-    assert [len(r) for r in parts.values()] == [36, 4, 20] and parts["val"].names == [f"data_batch_{b}/{n}" for b in (1, 2) for n in (7, 17)]
-    assert len({name for r in parts.values() for name in r.names}) == 60 and parts["test"].labels.tolist() == [*range(10), *range(10)]
-    first, = parts["test"].events[3:4]
+    assert [len(r) for r in parts.values()] == [36, 4, 20] and parts["val"].names == [
+        f"data_batch_{b}/{n}" for b in (1, 2) for n in (7, 17)
+    ]
+    assert len({name for r in parts.values() for name in r.names}) == 60 and parts["test"].labels.tolist() == [
+        *range(10),
+        *range(10),
+    ]
+    (first,) = parts["test"].events[3:4]
     assert first["x"].max() < 32 and first["y"].max() < 32 and len(first) > 100
     assert np.array_equal(first, parts["test"].events[3]) and not np.array_equal(first, parts["test"].events[4])
 
@@ -89,15 +107,27 @@ def test_cifar100_takes_the_fine_label(tmp_path):
     for name in ("train", "test"):
         (folder / f"{name}.bin").write_bytes(b"".join(bytes([3, 99 - k]) + rgb[k].tobytes() for k in range(20)))
     parts = [load("cifar100", split, tmp_path) for split in ("train", "val", "test")]
-    assert [len(r) for r in parts] == [18, 2, 20] and parts[2].labels.tolist() == list(range(99, 79, -1)) and parts[2].classes[99] == "worm"
-    from events import saccade
+    assert (
+        [len(r) for r in parts] == [18, 2, 20]
+        and parts[2].labels.tolist() == list(range(99, 79, -1))
+        and parts[2].classes[99] == "worm"
+    )
     import zlib
+
+    from events import saccade
+
     assert np.array_equal(parts[2].events[4], saccade.see(pictures.brightness(rgb[4]), zlib.crc32(b"test/4")))
 
 
-@pytest.mark.parametrize("content, what", [
-    (b"", "is truncated: 0 bytes"), (bytes(3072), "is truncated: 3072 bytes"), (bytes([10]) + bytes(3072), "picture 0 is of class 10, expected 0 to 9")],
-    ids=range(3))
+@pytest.mark.parametrize(
+    "content, what",
+    [
+        (b"", "is truncated: 0 bytes"),
+        (bytes(3072), "is truncated: 3072 bytes"),
+        (bytes([10]) + bytes(3072), "picture 0 is of class 10, expected 0 to 9"),
+    ],
+    ids=range(3),
+)
 def test_cifar_files_that_are_wrong(tmp_path, content, what):
     (tmp_path / "data_batch_1.bin").write_bytes(content)
     with pytest.raises(UserError, match=rf"^[^\n]*data_batch_1.bin[^\n]*{what}[^\n]*$"):
@@ -108,7 +138,7 @@ def test_cifar_file_that_shrinks(tmp_path):
     cifar10_tree(tmp_path / "a")
     recordings = load("cifar10", "test", tmp_path / "a")
     path = tmp_path / "a/test_batch.bin"
-    path.write_bytes(path.read_bytes()[:3073 * 5 - 1])
+    path.write_bytes(path.read_bytes()[: 3073 * 5 - 1])
     with pytest.raises(UserError, match="test_batch.bin is truncated: it ends in picture 4"):
         recordings.events[4]
     path.unlink()
@@ -126,6 +156,7 @@ def test_the_python_version_of_cifar_is_never_opened(tmp_path):
 
 def picture_tree(root, parts, classes, ending="png", size=(32, 32), count=20):
     from PIL import Image
+
     for part in parts:
         for label, name in enumerate(classes):
             (root / part / name).mkdir(parents=True)
@@ -134,13 +165,17 @@ def picture_tree(root, parts, classes, ending="png", size=(32, 32), count=20):
 
 
 def test_cifar_in_folders_has_the_brightness_of_the_binary_version(tmp_path):
-    from events import saccade
     import zlib
+
+    from events import saccade
+
     picture_tree(tmp_path / "cifar10", ("train", "test"), ("cat", "dog"))
     parts = {split: load("cifar10", split, tmp_path) for split in ("train", "val", "test")}
     assert [len(r) for r in parts.values()] == [36, 4, 40] and set(parts["test"].labels.tolist()) == {3, 5}
     assert parts["val"].names == [f"train/{c}/00{n}.png" for c in ("cat", "dog") for n in ("07", "17")]
-    assert np.array_equal(parts["test"].events[20], saccade.see(pictures.brightness(colours(20, 1)[0]), zlib.crc32(b"dog/0000.png")))
+    assert np.array_equal(
+        parts["test"].events[20], saccade.see(pictures.brightness(colours(20, 1)[0]), zlib.crc32(b"dog/0000.png"))
+    )
 
 
 def test_imagenet(tmp_path):
@@ -148,8 +183,15 @@ def test_imagenet(tmp_path):
     picture_tree(tmp_path / "imagenet", ("train", "val"), wnids, "JPEG", (150, 100))
     (tmp_path / "imagenet/train/notes").mkdir()
     parts = {split: load("imagenet", split, tmp_path) for split in ("train", "val", "test")}
-    assert [len(r) for r in parts.values()] == [38, 2, 40] and parts["test"].classes == wnids and parts["test"].height == 64
-    assert parts["val"].names == [f"train/{w}/0007.JPEG" for w in wnids] and parts["test"].names[0] == "val/n01440764/0000.JPEG"
+    assert (
+        [len(r) for r in parts.values()] == [38, 2, 40]
+        and parts["test"].classes == wnids
+        and parts["test"].height == 64
+    )
+    assert (
+        parts["val"].names == [f"train/{w}/0007.JPEG" for w in wnids]
+        and parts["test"].names[0] == "val/n01440764/0000.JPEG"
+    )
     events = parts["test"].events[0]
     assert events["x"].max() < 64 and len(events) > 100
 
@@ -174,7 +216,10 @@ def test_pictures_that_are_wrong_are_named_or_skipped(tmp_path, monkeypatch):
 
 def test_what_the_camera_saw_is_kept(tmp_path, monkeypatch):
     cifar10_tree(tmp_path / "a")
-    recordings, encoder = load("cifar10", "val", tmp_path / "a"), Encoder(height=32, width=32, window=8, stride=4, frames=6, frame_us=50_000)
+    recordings, encoder = (
+        load("cifar10", "val", tmp_path / "a"),
+        Encoder(height=32, width=32, window=8, stride=4, frames=6, frame_us=50_000),
+    )
     wanted = encoder.encode_all(recordings.events)
     assert np.array_equal(token_streams(recordings, encoder)[:], wanted) and wanted.reshape(4, 6, -1).any(axis=2).all()
     monkeypatch.setattr(pictures, "_see", None)

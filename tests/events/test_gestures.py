@@ -1,4 +1,7 @@
-"""The synthetic gestures: the same from the same seed, in dvs128's layout, the right arm on the picture's left, circles in the right sense."""
+"""The synthetic gestures:
+
+the same from the same seed, in dvs128's layout, the right arm on the picture's left, circles in the right sense.
+"""
 
 import os
 import subprocess
@@ -11,7 +14,8 @@ import pytest
 
 import events
 from events import dvs128
-from events.gestures import body, camera, moves, generate as gestures
+from events.gestures import body, camera, moves
+from events.gestures import generate as gestures
 from sim.base.errors import UserError
 
 REAL = Path(__file__).resolve().parents[3] / "shared/data/DVSGesture/ibmGestureTest/user00_sample"
@@ -51,11 +55,14 @@ def swept(path):
 
 
 def turning(table):
-    """Which way events go round: the area that the densest place of each 40 ms sweeps (density squared, so that noise weighs little)."""
+    """Which way events go round:
+
+    the area that the densest place of each 40 ms sweeps (density squared, so that noise weighs little).
+    """
     x, y, frame = (column.astype(int) for column in (table[:, 0] // 8, table[:, 1] // 8, table[:, 3] // 40))
     count = np.zeros((frame.max() + 1, 16, 16))
     np.add.at(count, (frame, y, x), 1)
-    weight = count[:36]**2 / (count[:36]**2).sum((1, 2), keepdims=True)
+    weight = count[:36] ** 2 / (count[:36] ** 2).sum((1, 2), keepdims=True)
     return swept(8 * np.stack([weight.sum(1) @ np.arange(16), weight.sum(2) @ np.arange(16)], 1))
 
 
@@ -74,7 +81,7 @@ def test_drawn_hands_turn_in_their_sense(label, sense):
         random = np.random.RandomState([2, user])
         who, where = body.subject(random), body.scene(random)
         _, _, _, _, shadows = body.shapes(who, where, moves.MOVES[label], random, t)
-        assert sense * swept(shadows[:, 2 if label < 5 else 5]) > 0      # the shadow of the hand goes as the hand does
+        assert sense * swept(shadows[:, 2 if label < 5 else 5]) > 0  # the shadow of the hand goes as the hand does
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real clips at {REAL}")
@@ -107,16 +114,33 @@ def test_every_movement_keeps_to_the_length_of_the_arm(label):
 
 
 def film(shaded, shot=0.0):
-    """Events of a wall, of brightness 0, with a soft shadow of depth 0.25 on pixel (64, 64) at the moments that `shaded` says, 1 ms apart;
-    thresholds are 0.1 (ON) and 0.12 (OFF), and pixels follow at once."""
+    """Events of a wall, of brightness 0, with a soft shadow of depth 0.25 on pixel (64, 64) at the moments that
+    `shaded` says, 1 ms apart; thresholds are 0.1 (ON) and 0.12 (OFF), and pixels follow at once."""
     n = len(shaded)
     on, off = np.full((128, 128), 0.1, np.float32), np.full((128, 128), 0.12, np.float32)
     shadows = np.array([[(64, 64) if there else (1000, 1000)] for there in shaded], np.float32)
     noise, out = np.random.RandomState(0).normal(size=1 << 16).astype(np.float32), np.zeros((100_000, 4))
     count = camera._film(
-        np.zeros((128, 128), np.float32), np.zeros(0, body.PART), np.zeros((n, 0, 6), np.float32), np.zeros((n, 0), np.int16),
-        np.zeros((n, 3, 2), np.float32), shadows, np.full(1, 10, np.float32), np.float32(0.25), np.float32(100), np.zeros((64, 64), np.float32),
-        0.001, 1e-9, 1e-6, on, off, np.zeros((128, 128), np.float32), np.float32(shot), noise, out)
+        np.zeros((128, 128), np.float32),
+        np.zeros(0, body.PART),
+        np.zeros((n, 0, 6), np.float32),
+        np.zeros((n, 0), np.int16),
+        np.zeros((n, 3, 2), np.float32),
+        shadows,
+        np.full(1, 10, np.float32),
+        np.float32(0.25),
+        np.float32(100),
+        np.zeros((64, 64), np.float32),
+        0.001,
+        1e-9,
+        1e-6,
+        on,
+        off,
+        np.zeros((128, 128), np.float32),
+        np.float32(shot),
+        noise,
+        out,
+    )
     return out[:count]
 
 
@@ -136,10 +160,17 @@ def test_noise_alone_makes_a_still_picture_fire():
 
 def test_noise_is_as_much_at_the_start_as_later():
     n = round(gestures.SECONDS * gestures.RATE) + 1
-    empty = (np.zeros(0, body.PART), np.zeros((n, 0, 6), np.float32), np.zeros((n, 0), np.int16), np.zeros((n, 3, 2), np.float32),
-             np.full((n, 1, 2), 1000, np.float32))
+    empty = (
+        np.zeros(0, body.PART),
+        np.zeros((n, 0, 6), np.float32),
+        np.zeros((n, 0), np.int16),
+        np.zeros((n, 3, 2), np.float32),
+        np.full((n, 1, 2), 1000, np.float32),
+    )
     scenes = [body.scene(np.random.RandomState(i)) for i in range(5)]
-    tables = [camera.record(scene, np.random.RandomState(9), empty, gestures.SECONDS, gestures.RATE) for scene in scenes]
+    tables = [
+        camera.record(scene, np.random.RandomState(9), empty, gestures.SECONDS, gestures.RATE) for scene in scenes
+    ]
     count, _ = np.histogram(np.concatenate(tables)[:, 3], bins=5, range=(0, 1000 * gestures.SECONDS))
     assert count.min() > 500 and count[0] < 1.3 * count[1:].mean()
 
@@ -204,6 +235,7 @@ def test_never_mixes_sets(root, tmp_path):
 def test_an_unfinished_set_is_not_read(tmp_path):
     def stop():
         raise KeyboardInterrupt
+
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(gestures, "SECONDS", 0.05)
         gestures.write(tmp_path / "gestures", 33, 4, workers=1, done=stop)

@@ -23,7 +23,9 @@ no_slayer = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not 
 
 def python(code):
     """Runs `code` in a fresh Python at the root of the repository. Gives (exit status, what it wrote)."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+    )
     return done.returncode, done.stdout
 
 
@@ -70,9 +72,12 @@ def test_slayer_needs_the_torchvision_mend():
 
 @needs_hash
 def test_mend_of_the_simulator_leaves_no_trace():
-    # The class ends as unhashable as 3.10 makes it, and a process without the mend still gets Lava's own code (no changed bytecode was cached).
-    assert mended(f"from {SIMULATOR} import ByteEncoder, CoreEncoder; assert ByteEncoder.__hash__ is None; assert CoreEncoder().x == ByteEncoder()"
-                  ) == (0, "")
+    # The class ends as unhashable as 3.10 makes it, and a process without the mend still gets Lava's own code (no
+    # changed bytecode was cached).
+    assert mended(
+        f"from {SIMULATOR} import ByteEncoder, CoreEncoder; assert ByteEncoder.__hash__ is None; assert CoreEncoder().x"
+        " == ByteEncoder()"
+    ) == (0, "")
     assert python(f"import {SIMULATOR}")[0] == 1
 
 
@@ -95,8 +100,11 @@ else:
 
 
 def test_applying_twice_adds_one_finder_and_imports_nothing():
-    assert python("import sys; from sim import compat; n = len(sys.meta_path); compat.apply(); compat.apply(); assert len(sys.meta_path) == n + 1; "
-                  "assert not [m for m in sys.modules if m.split('.')[0] in ('lava', 'numpy', 'torch')]") == (0, "")
+    assert python(
+        "import sys; from sim import compat; n = len(sys.meta_path); compat.apply(); compat.apply(); assert"
+        " len(sys.meta_path) == n + 1; assert not [m for m in sys.modules if m.split('.')[0] in ('lava', 'numpy',"
+        " 'torch')]"
+    ) == (0, "")
 
 
 def modules(*folders):
@@ -104,10 +112,14 @@ def modules(*folders):
     return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
 
 
-@pytest.mark.parametrize("folders, foreign", [
-    (("events", "sim"), ("torch", "lava.lib.dl", "torchvision", "train", "convert", "deploy")),
-    (("deploy",), ("torch", "lava.lib.dl", "torchvision", "train", "convert")),
-], ids=["ground floor", "deploy"])
+@pytest.mark.parametrize(
+    "folders, foreign",
+    [
+        (("events", "sim"), ("torch", "lava.lib.dl", "torchvision", "train", "convert", "deploy")),
+        (("deploy",), ("torch", "lava.lib.dl", "torchvision", "train", "convert")),
+    ],
+    ids=["ground floor", "deploy"],
+)
 def test_running_a_net_needs_no_torch(folders, foreign):
     names = modules(*folders)
     if not names:
@@ -125,9 +137,15 @@ for name in {names}:
 
 def test_simulator_needs_the_start_method_mend():
     """A lock is enough: what numba's first parallel kernel and every progress bar of tqdm take."""
-    code = "import multiprocessing; multiprocessing.Lock(); import lava.magma.runtime.message_infrastructure.multiprocessing"
+    code = (
+        "import multiprocessing; multiprocessing.Lock(); import"
+        " lava.magma.runtime.message_infrastructure.multiprocessing"
+    )
     mend = compat.MENDS["lava.magma.runtime.message_infrastructure.multiprocessing"]
-    without = f"from sim import compat; compat.apply(); del compat.MENDS['lava.magma.runtime.message_infrastructure.multiprocessing']; {code}"
+    without = (
+        "from sim import compat; compat.apply(); del"
+        f" compat.MENDS['lava.magma.runtime.message_infrastructure.multiprocessing']; {code}"
+    )
     status, text = python(without)
     assert mend.needed() and status == 1 and "RuntimeError: context has already been set" in text
     assert mended(code) == (0, "")
@@ -135,7 +153,12 @@ def test_simulator_needs_the_start_method_mend():
 
 def test_importing_slayer_sets_up_no_gpu():
     """As on a machine that has one: SLAYER would ask for its kind."""
-    code = "import torch; torch.cuda.is_available = lambda: True; import train.slayer, train.loop; assert torch.cuda.is_available() and not torch.cuda.is_initialized()"
+    code = (
+        "import torch; torch.cuda.is_available = lambda: True; import train.slayer, train.loop; assert"
+        " torch.cuda.is_available() and not torch.cuda.is_initialized()"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
-    plain = code.replace("import train.slayer, train.loop", "from sim import compat; compat.apply(); from lava.lib.dl import slayer")
+    plain = code.replace(
+        "import train.slayer, train.loop", "from sim import compat; compat.apply(); from lava.lib.dl import slayer"
+    )
     assert subprocess.run([sys.executable, "-c", plain], cwd=ROOT, capture_output=True).returncode != 0

@@ -1,22 +1,27 @@
-"""The compiled engine against a plain one, step by step in int64, where its tricks could fail: widths, many spikes at once, sparse synapses, chunks, counts."""
+"""The compiled engine against a plain one, step by step in int64, where its tricks could fail:
+
+widths, many spikes at once, sparse synapses, chunks, counts.
+"""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from nets import differences, edge_net, fine_net, long_net, random_net, random_tokens, weights
+
 from sim import engine
-from sim.integer import STATE_LIMIT, cuba_step, decay
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate, replace
 from sim.engine.program import CHUNK, Runner, build
 from sim.engine.session import Session
+from sim.integer import STATE_LIMIT, cuba_step, decay
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate, replace
 
 
 def plain(net, tokens):
     """(traces, ranges) of a net, node after node, with the definition alone."""
     batch, steps = len(tokens), net.steps
-    spikes = {PHASE: np.broadcast_to(np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (batch, steps, net.tokens))}
+    spikes = {
+        PHASE: np.broadcast_to(np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (batch, steps, net.tokens))
+    }
     spikes |= {i.name: engine.reverse_tokens(tokens, net.tokens) if i.backward else tokens for i in net.inputs}
     ranges = {}
     for node in net.nodes:
@@ -39,8 +44,12 @@ def plain(net, tokens):
             raw, before = decay(u, node.i_decay) + 64 * a[:, k], decay(v, node.v_decay)
             u, v, out[:, k] = cuba_step(u, v, a[:, k], node.i_decay, node.v_decay, node.v_th, node.bias)
             voltage = before + u + 64 * node.bias.astype(np.int64)
-            r = dict(u_max=max(r["u_max"], int(abs(raw).max())), wraps=r["wraps"] + int((raw != u).sum()),
-                     v_max=max(r["v_max"], int(abs(voltage).max())), clips=r["clips"] + int((abs(voltage) >= STATE_LIMIT).sum()))
+            r = dict(
+                u_max=max(r["u_max"], int(abs(raw).max())),
+                wraps=r["wraps"] + int((raw != u).sum()),
+                v_max=max(r["v_max"], int(abs(voltage).max())),
+                clips=r["clips"] + int((abs(voltage) >= STATE_LIMIT).sum()),
+            )
         spikes[node.name], ranges[node.name] = out, r
     return spikes, ranges
 
@@ -54,7 +63,9 @@ def check(net, tokens, where=""):
     assert result.spikes == {name: int(x.sum()) for name, x in traces.items() if name != net.nodes[-1].name}
     for node in net.nodes:
         if isinstance(node, TokenGate):
-            assert result.kept[node.name] == pytest.approx(engine.token_gate(traces[node.source], node.threshold, net.tokens).mean())
+            assert result.kept[node.name] == pytest.approx(
+                engine.token_gate(traces[node.source], node.threshold, net.tokens).mean()
+            )
         elif not isinstance(node, Reverse):
             assert result.synops[node.name] == engine.synops(node.synapses, traces)
     assert not engine.run(net, tokens).traces
@@ -79,10 +90,28 @@ def wide_net(r, n_in, n, frames=3, tokens=5, density=1.0):
     sparse = np.zeros((n, n_in), np.int16)
     sparse[r.integers(n, size=n_in), np.arange(n_in)] = r.choice([-256, 254, 64], n_in)
     dense = weights(r, n, n_in) * (r.random((n, n_in)) < density)
-    a = Cuba("a", (Dense(TOKENS, sparse), Dense(TOKENS, dense.astype(np.int16)), Dense(PHASE, weights(r, n, tokens))), r.choice([1, 30, 2000, 4096], n).astype(np.int32),
-             r.integers(-300, 300, n).astype(np.int32), int(r.choice([0, 7, 4095])), int(r.integers(0, 64 * 40)))
-    b = Cuba("b", (Dense("a", np.eye(n, dtype=np.int16) * 254), Dense(TOKENS, sparse)), np.full(n, 4096, np.int32), np.zeros(n, np.int32), 4095, 200)
-    return Net((a, b, Readout("out", (Dense("b", weights(r, 3, n)), Dense("a", weights(r, 3, n))))), (Input(TOKENS, n_in),), tokens, frames)
+    a = Cuba(
+        "a",
+        (Dense(TOKENS, sparse), Dense(TOKENS, dense.astype(np.int16)), Dense(PHASE, weights(r, n, tokens))),
+        r.choice([1, 30, 2000, 4096], n).astype(np.int32),
+        r.integers(-300, 300, n).astype(np.int32),
+        int(r.choice([0, 7, 4095])),
+        int(r.integers(0, 64 * 40)),
+    )
+    b = Cuba(
+        "b",
+        (Dense("a", np.eye(n, dtype=np.int16) * 254), Dense(TOKENS, sparse)),
+        np.full(n, 4096, np.int32),
+        np.zeros(n, np.int32),
+        4095,
+        200,
+    )
+    return Net(
+        (a, b, Readout("out", (Dense("b", weights(r, 3, n)), Dense("a", weights(r, 3, n))))),
+        (Input(TOKENS, n_in),),
+        tokens,
+        frames,
+    )
 
 
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 127, 128, 129, 160, 224, 300])
@@ -99,30 +128,49 @@ def test_more_spikes_than_sixteen_bits_hold(n_in):
     """All inputs at once, all weights at one end of their range."""
     ends = np.concatenate([np.full((40, n_in), -256, np.int16), np.full((2, n_in), 254, np.int16)])
     a = Cuba("a", (Dense(TOKENS, ends),), np.full(42, 4096, np.int32), np.full(42, 4000, np.int32), 4096, 1000)
-    net = Net((a, Readout("out", (Dense(TOKENS, ends), Dense("a", weights(np.random.default_rng(0), 42, 42))))), (Input(TOKENS, n_in),), 3, 2)
+    net = Net(
+        (a, Readout("out", (Dense(TOKENS, ends), Dense("a", weights(np.random.default_rng(0), 42, 42))))),
+        (Input(TOKENS, n_in),),
+        3,
+        2,
+    )
     result = check(net, np.ones((2, 6, n_in), np.uint8))
     assert result.traces["out"].min() <= -256 * n_in and result.ranges["a"]["u_max"] == 64 * 256 * n_in
 
 
-@pytest.mark.parametrize("tokens, frames", [(1, CHUNK + 1), (CHUNK - 1, 3), (CHUNK, 2), (CHUNK + 1, 2), (3 * CHUNK + 5, 2), (7, 40)])
+@pytest.mark.parametrize(
+    "tokens, frames", [(1, CHUNK + 1), (CHUNK - 1, 3), (CHUNK, 2), (CHUNK + 1, 2), (3 * CHUNK + 5, 2), (7, 40)]
+)
 @pytest.mark.parametrize("turned", [False, True])
 def test_chunks_do_not_show(tokens, frames, turned):
-    """Streams longer than a chunk, frames that no chunk ends with, reversals that need whole frames; and the same in pieces."""
+    """Streams longer than a chunk, frames that no chunk ends with, reversals that need whole frames; and the same in
+    pieces.
+    """
     r = np.random.default_rng(tokens)
     net = wide_net(r, 6, 9, frames, tokens, 0.5)
     a, b, out = net.nodes
     between = (Reverse("turned", "a", 9),) if turned else ()
     gate = TokenGate("gate", between[0].name if turned else "a", 9, 4)
-    c = replace(b, name="c", synapses=(Dense("gate", np.eye(9, dtype=np.int16) * 254), Dense("back", weights(r, 9, 6))), frame_reset=True,
-                i_decay=np.full(9, 40, np.int32))
-    net = replace(net, nodes=(a, b, *between, gate, c, replace(out, synapses=(*out.synapses, Dense("c", weights(r, 3, 9))))),
-                  inputs=(*net.inputs, Input("back", 6, backward=True)))
+    c = replace(
+        b,
+        name="c",
+        synapses=(Dense("gate", np.eye(9, dtype=np.int16) * 254), Dense("back", weights(r, 9, 6))),
+        frame_reset=True,
+        i_decay=np.full(9, 40, np.int32),
+    )
+    net = replace(
+        net,
+        nodes=(a, b, *between, gate, c, replace(out, synapses=(*out.synapses, Dense("c", weights(r, 3, 9))))),
+        inputs=(*net.inputs, Input("back", 6, backward=True)),
+    )
     x = random_tokens(net, 1, batch=2, kind="random")
     result = check(net, x)
     session = Session(net, 2)
-    pieces = [session.run(x[:, k * tokens:(k + 1) * tokens], "all") for k in range(frames)]
+    pieces = [session.run(x[:, k * tokens : (k + 1) * tokens], "all") for k in range(frames)]
     assert (sum(logits for logits, _ in pieces) == result.logits).all()
-    differences(result.traces, {name: np.concatenate([t[name] for _, t in pieces], 1) for name in result.traces}, "in pieces")
+    differences(
+        result.traces, {name: np.concatenate([t[name] for _, t in pieces], 1) for name in result.traces}, "in pieces"
+    )
 
 
 def test_batches_and_a_runner_used_again():
@@ -166,4 +214,8 @@ def test_which_synapses_are_sparse():
         for e in range(s["weight"] + i * s["fan_out"], s["weight"] + (i + 1) * s["fan_out"]):
             found[program.targets[e], i] += program.amounts[e]
     assert (found == net.nodes[0].synapses[0].weight).all()
-    assert all((fan == (s.weight != 0).sum(0)).all() for node in net.nodes for s, fan in zip(node.synapses, fan_outs[node.name]))
+    assert all(
+        (fan == (s.weight != 0).sum(0)).all()
+        for node in net.nodes
+        for s, fan in zip(node.synapses, fan_outs[node.name])
+    )

@@ -1,4 +1,6 @@
-"""The compiled layers of SLAYER's nets against convolution and matrix product (`dendrite`) followed by the definition, step by step."""
+"""The compiled layers of SLAYER's nets against convolution and matrix product (`dendrite`) followed by the definition,
+step by step.
+"""
 
 from dataclasses import replace
 
@@ -12,8 +14,12 @@ from sim.sequential import ConvLayer, DenseLayer, Neuron, dendrite, run_layer
 
 
 def neuron(r, n, channels):
-    return Neuron(r.choice([0, 1, 500, 4095, 4096], r.choice([1, n])).astype(np.int32), int(r.choice([0, 1000, 4095, 4096])), int(r.integers(0, 400)),
-                  r.integers(-20, 40, r.choice([1, channels])).astype(np.int32))
+    return Neuron(
+        r.choice([0, 1, 500, 4095, 4096], r.choice([1, n])).astype(np.int32),
+        int(r.choice([0, 1000, 4095, 4096])),
+        int(r.integers(0, 400)),
+        r.integers(-20, 40, r.choice([1, channels])).astype(np.int32),
+    )
 
 
 def check(layer, x):
@@ -37,7 +43,9 @@ def test_convolution(seed):
     groups = int(r.choice([1, 2, 3]))
     c_in, c_out = groups * int(r.integers(1, 4)), groups * int(r.choice([1, 3, 6, 11]))
     ky, kx = (int(k) for k in r.integers(1, 4, 2))
-    stride, padding, dilation = (tuple(int(v) for v in r.integers(low, high, 2)) for low, high in ((1, 4), (0, 3), (1, 3)))
+    stride, padding, dilation = (
+        tuple(int(v) for v in r.integers(low, high, 2)) for low, high in ((1, 4), (0, 3), (1, 3))
+    )
     height, width = (int(v) for v in r.integers(5, 9, 2))
     weight = (r.integers(-128, 128, (c_out, c_in // groups, ky, kx)) * 2).astype(np.int16)
     layer = ConvLayer("c", weight, neuron(r, 1, c_out), stride, padding, dilation, groups, (c_in, height, width))
@@ -56,7 +64,12 @@ def test_dense(n_in, n):
 def test_recurrent_with_many_spikes():
     """Every neuron fires at every step and reaches all others: more than 127 weights of one sign at once."""
     n = 200
-    layer = DenseLayer("r", np.full((n, 3), 254, np.int16), Neuron(np.array([4096], np.int32), 4096, 0, np.zeros(1, np.int32)), np.full((n, n), 254, np.int16))
+    layer = DenseLayer(
+        "r",
+        np.full((n, 3), 254, np.int16),
+        Neuron(np.array([4096], np.int32), 4096, 0, np.zeros(1, np.int32)),
+        np.full((n, n), 254, np.int16),
+    )
     x = np.ones((1, 6, 3), np.uint8)
     spikes, currents = run_layer(layer, x)
     assert spikes.all() and (currents[0, 0] == 3 * 254 * 64).all() and (currents[0, 1:] == (3 + n) * 254 * 64).all()

@@ -13,7 +13,9 @@ from sim.engine import kernels
 from sim.integer import STATE_LIMIT, clip24, cuba_step, decay, wrap24
 
 EDGES = [0, 1, 4095, 4096, STATE_LIMIT - 1, STATE_LIMIT]
-state = st.one_of(st.integers(-STATE_LIMIT + 1, STATE_LIMIT), st.sampled_from([s * e for e in EDGES[:-1] for s in (1, -1)]))
+state = st.one_of(
+    st.integers(-STATE_LIMIT + 1, STATE_LIMIT), st.sampled_from([s * e for e in EDGES[:-1] for s in (1, -1)])
+)
 
 
 def test_decay_rounds_toward_zero():
@@ -23,7 +25,12 @@ def test_decay_rounds_toward_zero():
 
 
 def test_wrap_and_clip_at_the_edge():
-    assert wrap24([STATE_LIMIT, STATE_LIMIT + 1, -STATE_LIMIT + 1, -STATE_LIMIT]).tolist() == [STATE_LIMIT, -STATE_LIMIT + 1, -STATE_LIMIT + 1, STATE_LIMIT]
+    assert wrap24([STATE_LIMIT, STATE_LIMIT + 1, -STATE_LIMIT + 1, -STATE_LIMIT]).tolist() == [
+        STATE_LIMIT,
+        -STATE_LIMIT + 1,
+        -STATE_LIMIT + 1,
+        STATE_LIMIT,
+    ]
     assert clip24([STATE_LIMIT, -STATE_LIMIT]).tolist() == [STATE_LIMIT - 1, -STATE_LIMIT + 1]
 
 
@@ -42,10 +49,24 @@ def test_scan_is_the_definition_step_by_step(seed):
     top = int(r.choice([100, 5000, integer.INPUT_LIMIT]))
     a = r.integers(-top, top + 1, (batch, steps, n))
     i_decay, bias = r.choice([1, 2, 20, 600, 4095, 4096], n), r.integers(-4096, 4096, n)
-    v_decay, v_th, reset = int(r.choice([0, 1, 300, 4095, 4096])), int(r.choice([0, 1, 64, 5000, 2**17 - 1])), int(r.choice([0, 1, 8]))
+    v_decay, v_th, reset = (
+        int(r.choice([0, 1, 300, 4095, 4096])),
+        int(r.choice([0, 1, 64, 5000, 2**17 - 1])),
+        int(r.choice([0, 1, 8])),
+    )
     spikes, stats = np.empty((batch, steps, n), np.uint8), np.zeros((batch, 4))
-    kernels.cuba_scan(a.astype(np.float32), kernels.keep_share(i_decay), bias * 64.0, float(kernels.keep_share(v_decay)), v_th * 64.0, reset,
-                      np.zeros((batch, n)), np.zeros((batch, n)), spikes, stats)
+    kernels.cuba_scan(
+        a.astype(np.float32),
+        kernels.keep_share(i_decay),
+        bias * 64.0,
+        float(kernels.keep_share(v_decay)),
+        v_th * 64.0,
+        reset,
+        np.zeros((batch, n)),
+        np.zeros((batch, n)),
+        spikes,
+        stats,
+    )
     u = v = np.zeros((batch, n), np.int64)
     for k in range(steps):
         if reset and k % reset == 0:
@@ -58,8 +79,10 @@ def test_scan_is_the_definition_step_by_step(seed):
 def test_definition_is_lavas_bit_accurate_model(i_decay, v_decay, v_th):
     """The step function against `PyLifModelBitAcc.subthr_dynamics` itself, with states driven over the 24-bit edge."""
     from sim.lava import compat
+
     compat.apply()
     from lava.proc.lif.models import PyLifModelBitAcc
+
     r = np.random.default_rng(0)
     n = 200
     bias = r.integers(-4096, 4096, n)

@@ -5,8 +5,8 @@ import pytest
 from nets import differences, edge_net, fine_net, long_net, random_net, random_tokens
 
 from sim import engine
-from sim.integer import STATE_LIMIT, cuba_step
 from sim.chiptime import Pipeline, _cuba_step
+from sim.integer import STATE_LIMIT, cuba_step
 
 
 def flow(net, tokens):
@@ -20,7 +20,9 @@ def flow(net, tokens):
         pipeline.step(rows[step] if step < len(rows) else np.zeros_like(rows[0]))
         for name in out:
             out[name].append(pipeline.now[name].copy())
-    return {name: np.array(x)[late[name]:late[name] + len(rows)].reshape(*tokens.shape[:2], -1) for name, x in out.items()}
+    return {
+        name: np.array(x)[late[name] : late[name] + len(rows)].reshape(*tokens.shape[:2], -1) for name, x in out.items()
+    }
 
 
 def check(net, tokens, where):
@@ -60,7 +62,10 @@ def test_step_is_the_definition():
     edges = np.array([0, 1, -1, 4095, -4095, STATE_LIMIT - 1, 1 - STATE_LIMIT, STATE_LIMIT])
     for _ in range(200):
         n = 64
-        u, v = (np.where(r.random(n) < 0.5, r.choice(edges, n), r.integers(1 - STATE_LIMIT, STATE_LIMIT, n)) for _ in range(2))
+        u, v = (
+            np.where(r.random(n) < 0.5, r.choice(edges, n), r.integers(1 - STATE_LIMIT, STATE_LIMIT, n))
+            for _ in range(2)
+        )
         v = np.clip(v, 1 - STATE_LIMIT, STATE_LIMIT - 1)
         a = r.choice([-(1 << 18), 1 << 18, 0, 2, -2, 100_000], n)
         i_decay, bias = r.integers(1, 4097, n), r.integers(-4096, 4096, n)
@@ -77,5 +82,7 @@ def test_a_difference_is_found():
     traces = flow(net, tokens)
     wrong = {name: x.copy() for name, x in traces.items()}
     wrong[net.nodes[0].name][-1, -1, -1] ^= 1
-    with pytest.raises(AssertionError, match=rf"1 values of '{net.nodes[0].name}' differ, first at .*\[2, {net.steps - 1}, "):
+    with pytest.raises(
+        AssertionError, match=rf"1 values of '{net.nodes[0].name}' differ, first at .*\[2, {net.steps - 1}, "
+    ):
         differences(traces, wrong, "made up")

@@ -1,4 +1,7 @@
-"""Real runs of Lava, fused and expanded into stock processes, against the integer engine: every node, step and neuron."""
+"""Real runs of Lava, fused and expanded into stock processes, against the integer engine:
+
+every node, step and neuron.
+"""
 
 import numpy as np
 import pytest
@@ -6,10 +9,10 @@ from nets import differences, edge_net, fine_net, long_net, random_net, random_t
 
 from sim import engine
 from sim.base.errors import UserError
-from sim.net import TOKENS, Dense, Input, Net, Readout, TokenGate
 from sim.lava.simulate import simulate, simulate_together
+from sim.net import TOKENS, Dense, Input, Net, Readout, TokenGate
 
-PACKED = 30                # nets side by side in one run
+PACKED = 30  # nets side by side in one run
 
 
 def check(nets, executor, threads, labels, batch=3, kind=None):
@@ -35,7 +38,9 @@ def test_stock_in_lavas_runtime():
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 240, PACKED))
 def test_stock_models_on_random_nets(first):
-    """240 nets through Lava's compiler and its bit-accurate models; threads take the place of its operating-system processes."""
+    """240 nets through Lava's compiler and its bit-accurate models; threads take the place of its operating-system
+    processes.
+    """
     seeds = range(1000 + first, 1000 + first + PACKED)
     check([random_net(s) for s in seeds], "stock", True, seeds)
 
@@ -43,7 +48,9 @@ def test_stock_models_on_random_nets(first):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ones", "none", "random"])
 def test_stock_models_on_hard_inputs(kind):
-    """States that wrap and saturate at 24 bits, delays beyond 62 steps, biases that make small errors seen; inputs of all ones and of none."""
+    """States that wrap and saturate at 24 bits, delays beyond 62 steps, biases that make small errors seen; inputs of
+    all ones and of none.
+    """
     check([edge_net(), long_net(), fine_net()], "stock", True, ("edge", "long", "fine"), batch=2, kind=kind)
 
 
@@ -73,16 +80,21 @@ def gate_net(size, threshold, frames, tokens=2):
 
 KINDS = "ones", "random", "none", "sparse"
 SHORT = [gate_net(3, threshold, 3, tokens) for tokens, threshold in ((1, 1), (1, 5), (2, 4), (62, 4), (63, 1), (63, 4))]
-SHORT += [gate_net(9, threshold, 20) for threshold in (127, 128, 129, 160, 180, 181, 10_000)] + [gate_net(3, threshold, 1, 5) for threshold in (1, 2, 4)]
+SHORT += [gate_net(9, threshold, 20) for threshold in (127, 128, 129, 160, 180, 181, 10_000)] + [
+    gate_net(3, threshold, 1, 5) for threshold in (1, 2, 4)
+]
 LONG = [gate_net(3, 4, 3, tokens) for tokens in (64, 126, 127, 130)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("nets", [SHORT, LONG], ids=["short", "long"])
 def test_gates_of_all_lengths_and_thresholds(nets):
-    """Loops without a delay, up to the longest of one synapse, and through one relay and two; thresholds that one spike reaches, that take one synapse or two to
-    write down, that nothing reaches; samples of all kinds in a row, after each of which something else is left to wipe."""
-    jobs = [(net, np.concatenate([random_tokens(net, seed, 1, kind) for kind in KINDS])) for seed, net in enumerate(nets)]
+    """Loops without a delay, up to the longest of one synapse, and through one relay and two; thresholds that one spike
+    reaches, that take one synapse or two to write down, that nothing reaches; samples of all kinds in a row, after each
+    of which something else is left to wipe."""
+    jobs = [
+        (net, np.concatenate([random_tokens(net, seed, 1, kind) for kind in KINDS])) for seed, net in enumerate(nets)
+    ]
     for (net, tokens), found in zip(jobs, simulate_together(jobs, "stock", ["gate"], True)):
         expected = engine.run(net, tokens, ["gate"]).traces
         differences(expected, found.traces, f"{net.tokens} tokens, threshold {net.nodes[0].threshold}")
@@ -99,7 +111,7 @@ def test_gates_with_large_counts():
     """A threshold that several synapses write down, reached and missed by one."""
     net = gate_net(300, 30_000, 101)
     tokens = np.ones((2, net.steps, 300), np.uint8)
-    tokens[1, 199, 0] = 0                        # token 1 of the second sample is one spike short in the frame that would open it
+    tokens[1, 199, 0] = 0  # token 1 of the second sample is one spike short in the frame that would open it
     expected, found = engine.run(net, tokens, "all"), simulate(net, tokens, "stock", "all", threads=True)
     assert found.traces["gate"].any() and (found.traces["gate"] == expected.traces["gate"]).all()
     opened = found.traces["gate"].any(2).sum(1)
@@ -108,27 +120,34 @@ def test_gates_with_large_counts():
 
 @pytest.mark.slow
 def test_gates_at_the_limits_of_the_chip():
-    """As many channels as a logic neuron can take, all of which fire at an open token; what is left of that must not open the next token, which lacks one spike.
-    And the highest threshold, 131,071."""
+    """As many channels as a logic neuron can take, all of which fire at an open token; what is left of that must not
+    open the next token, which lacks one spike. And the highest threshold, 131,071."""
     net = gate_net(4095, 4096, 4)
     tokens = np.zeros((2, net.steps, 4095), np.uint8)
     tokens[:, ::2] = 1
     tokens[:, 1, :4094] = 1
-    tokens[0, 5, 0] = tokens[0, 7, 1] = 1        # token 1 has 4,095 spikes at its third frame and 4,096 at its last
+    tokens[0, 5, 0] = tokens[0, 7, 1] = 1  # token 1 has 4,095 spikes at its third frame and 4,096 at its last
     top = gate_net(4095, 131_071, 33)
     full = np.ones((2, top.steps, 4095), np.uint8)
-    full[:, 63, :31] = 0                         # 32 frames have 131,040 spikes; token 1 comes to 131,009, and with the last frame's to 135,104
-    full[1, 65, 61:] = 0                         # or to 131,070, one short
+    full[:, 63, :31] = (
+        0  # 32 frames have 131,040 spikes; token 1 comes to 131,009, and with the last frame's to 135,104
+    )
+    full[1, 65, 61:] = 0  # or to 131,070, one short
     found = [s.traces["gate"] for s in simulate_together([(net, tokens), (top, full)], "stock", ["gate"], True)]
-    assert (found[0] == engine.run(net, tokens, "all").traces["gate"]).all() and (found[1] == engine.run(top, full, "all").traces["gate"]).all()
+    assert (found[0] == engine.run(net, tokens, "all").traces["gate"]).all() and (
+        found[1] == engine.run(top, full, "all").traces["gate"]
+    ).all()
     assert found[0].any(2)[:, [5, 7]].tolist() == [[False, True], [False, False]]
     assert found[1].any(2)[:, 64:].tolist() == [[True, True], [True, False]] and not found[1][:, :64].any()
 
 
-@pytest.mark.parametrize("net, message", [
-    (gate_net(4000, 140_000, 40), "layer 'gate': spike count 140000 does not fit .* at most 131071"),
-    (gate_net(4096, 3, 1), "layer 'gate': a token gate over 4096 channels .* at most 4095"),
-])
+@pytest.mark.parametrize(
+    "net, message",
+    [
+        (gate_net(4000, 140_000, 40), "layer 'gate': spike count 140000 does not fit .* at most 131071"),
+        (gate_net(4096, 3, 1), "layer 'gate': a token gate over 4096 channels .* at most 4095"),
+    ],
+)
 def test_gates_beyond_the_chip_are_refused(net, message):
     with pytest.raises(UserError, match=message):
         simulate(net, np.zeros((1, net.steps, net.inputs[0].size), np.uint8), "stock", threads=True)

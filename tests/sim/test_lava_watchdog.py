@@ -16,25 +16,36 @@ from broken import STEP, broken_net, broken_tokens
 from sim.lava.simulate import SimulationError, simulate
 
 HERE = Path(__file__).resolve().parents[1]
-pytestmark = [pytest.mark.usefixtures("shared_memory"), pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="counts processes in /proc")]
+pytestmark = [
+    pytest.mark.usefixtures("shared_memory"),
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="counts processes in /proc"),
+]
 
 
 @pytest.fixture
 def alive(monkeypatch):
-    """A function that lists the processes that descend from this test and still run: all inherit a mark in their environment."""
+    """A function that lists the processes that descend from this test and still run:
+
+    all inherit a mark in their environment.
+    """
     mark = f"MARK={uuid.uuid4()}".encode()
     monkeypatch.setenv(*mark.decode().split("="))
-    monkeypatch.setenv("PYTHONPATH", str(HERE))              # the worker must be able to import `broken`
+    monkeypatch.setenv("PYTHONPATH", str(HERE))  # the worker must be able to import `broken`
 
     def find():
         found = []
         for folder in Path("/proc").iterdir():
             try:
-                if folder.name.isdigit() and mark in (folder / "environ").read_bytes() and folder.joinpath("stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                if (
+                    folder.name.isdigit()
+                    and mark in (folder / "environ").read_bytes()
+                    and folder.joinpath("stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+                ):
                     found.append(int(folder.name))
             except OSError:
                 pass
         return found
+
     return find
 
 
@@ -47,7 +58,9 @@ def gone(alive, seconds=60):
 
 @pytest.fixture
 def shared_memory():
-    """Checks at the end of a test that it has left no shared memory behind; that of others on this machine may be there for a while."""
+    """Checks at the end of a test that it has left no shared memory behind; that of others on this machine may be there
+    for a while.
+    """
     folder = Path("/dev/shm")
     before = set(folder.glob("psm_*"))
     yield
@@ -59,10 +72,13 @@ def shared_memory():
 
 
 @pytest.mark.parametrize("threads", [False, True])
-@pytest.mark.parametrize("how, message", [
-    ("raise", "ValueError: broken on purpose, in a step"),
-    ("build", "ValueError: broken on purpose, while building"),
-])
+@pytest.mark.parametrize(
+    "how, message",
+    [
+        ("raise", "ValueError: broken on purpose, in a step"),
+        ("build", "ValueError: broken on purpose, while building"),
+    ],
+)
 def test_exception(alive, how, message, threads):
     """The traceback of the model is in the error."""
     net = broken_net(how)
@@ -81,10 +97,13 @@ def test_death(alive):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [False, True])
-@pytest.mark.parametrize("limits, message", [
-    (dict(timeout_s=12), "was ended after 12 s"),
-    (dict(stall_s=10), "stood still for 10 s"),
-])
+@pytest.mark.parametrize(
+    "limits, message",
+    [
+        (dict(timeout_s=12), "was ended after 12 s"),
+        (dict(stall_s=10), "stood still for 10 s"),
+    ],
+)
 def test_hang(alive, limits, message, threads):
     net = broken_net("hang")
     start = time.monotonic()
@@ -98,10 +117,19 @@ def test_hang(alive, limits, message, threads):
 @pytest.mark.parametrize("processes", [2, 3, 4, 5, 6, 6, 6])
 def test_killed_caller(alive, processes):
     """Even a caller that is killed outright leaves nothing running, whatever of the run has started by then."""
-    code = "from broken import *; from sim.lava.simulate import simulate; net = broken_net('hang'); simulate(net, broken_tokens(net))"
-    caller = subprocess.Popen([sys.executable, "-c", code], cwd=HERE.parent, env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(HERE), str(HERE.parent)])))
+    code = (
+        "from broken import *; from sim.lava.simulate import simulate; net = broken_net('hang'); simulate(net,"
+        " broken_tokens(net))"
+    )
+    caller = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=HERE.parent,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(HERE), str(HERE.parent)])),
+    )
     end = time.monotonic() + 120
-    while len(alive()) < processes and time.monotonic() < end:       # caller, worker, its shared memory, the three models ...
+    while (
+        len(alive()) < processes and time.monotonic() < end
+    ):  # caller, worker, its shared memory, the three models ...
         time.sleep(0.01)
     assert len(alive()) >= processes
     caller.send_signal(signal.SIGKILL)
@@ -125,7 +153,7 @@ def test_killed_worker(alive, processes):
         """The worker is the first of its session."""
         found = []
         for pid in alive():
-            with contextlib.suppress(ProcessLookupError):          # one that has ended meanwhile
+            with contextlib.suppress(ProcessLookupError):  # one that has ended meanwhile
                 found.extend([pid] if os.getsid(pid) == pid else [])
         return found
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from nets import edge_net, random_net, random_tokens
+
 from sim import netx
+from sim.base.errors import UserError
+from sim.engine.batch import run
+from sim.net import Cuba, Dense, Input, Net, Readout, TokenGate, replace
 from sim.netx import hdf5, writer
 from sim.netx.describe import weight_bits
-from sim.engine.batch import run
-from sim.base.errors import UserError
-from sim.net import Cuba, Dense, Input, Net, Readout, TokenGate, replace
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -29,10 +29,26 @@ def chain(seed=0, sizes=(6, 40, 7, 3)):
     r = np.random.default_rng(seed)
     names = ["tokens", *(f"block{i}.mix" for i in range(len(sizes) - 2))]
     weights = [(r.integers(-128, 128, (o, i)) * 2).astype(np.int16) for i, o in zip(sizes, sizes[1:])]
-    nodes = [Cuba(name, (Dense(source, w),), np.full(len(w), 500, np.int32), r.integers(-5, 5, len(w)).astype(np.int32), 200, 50)
-             for source, name, w in zip(names, names[1:], weights)]
-    net = Net((*nodes, Readout("out", (Dense(names[-1], weights[-1]),))), (Input("tokens", sizes[0]),), 4, 3,
-              {"kernel": [5, 5], "bins": 3}, ("left", "right", "none"), {"accuracy": 0.5, "preset": "tiny", "nested": {"a": [1, None, True]}})
+    nodes = [
+        Cuba(
+            name,
+            (Dense(source, w),),
+            np.full(len(w), 500, np.int32),
+            r.integers(-5, 5, len(w)).astype(np.int32),
+            200,
+            50,
+        )
+        for source, name, w in zip(names, names[1:], weights)
+    ]
+    net = Net(
+        (*nodes, Readout("out", (Dense(names[-1], weights[-1]),))),
+        (Input("tokens", sizes[0]),),
+        4,
+        3,
+        {"kernel": [5, 5], "bins": 3},
+        ("left", "right", "none"),
+        {"accuracy": 0.5, "preset": "tiny", "nested": {"a": [1, None, True]}},
+    )
     return net, random_tokens(net, seed, 2, "random")
 
 
@@ -58,7 +74,8 @@ def refusal(path):
     return text
 
 
-# --- round trip --------------------------------------------------------------------------------------------------------
+# --- round trip
+# --------------------------------------------------------------------------------------------------------
 
 
 @given(SEEDS)
@@ -111,7 +128,7 @@ def test_same_net_same_bytes(tmp_path):
 
 def test_digest_is_of_the_content_not_of_the_layout(written, tmp_path):
     other = tmp_path / "copy.net"
-    with h5py.File(written) as a, h5py.File(other, "w") as b:                # another HDF5 version, other order, no compression
+    with h5py.File(written) as a, h5py.File(other, "w") as b:  # another HDF5 version, other order, no compression
         names = []
         a.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
         for name in reversed(names):
@@ -124,22 +141,40 @@ def test_digest_is_the_one_that_the_documentation_defines(written):
     text = b""
     with h5py.File(written) as f:
         names = []
-        f["smolmamba"].visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and name != "digest" else None)
+        f["smolmamba"].visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and name != "digest" else None
+        )
         for name in sorted(names):
             a = f["smolmamba"][name][()]
             text += f"{name}\0{a.dtype.str}\0{','.join(str(n) for n in a.shape)}\0".encode() + a.tobytes()
         assert f["smolmamba/digest"][()].decode() == hashlib.sha256(text).hexdigest()
-    assert sorted(names)[0] == "classes" and b"node/0/synapse/0/weight\0|i1\0" + b"40,6\0" in text and b"schema\0<i8\0\0\1" in text
+    assert (
+        sorted(names)[0] == "classes"
+        and b"node/0/synapse/0/weight\0|i1\0" + b"40,6\0" in text
+        and b"schema\0<i8\0\0\1" in text
+    )
 
 
 def test_digest_depends_on_everything():
     net, _ = chain()
     first = net.nodes[0]
     changed = [
-        replace(net, facts={}), replace(net, classes=("a", "b", "c")), replace(net, encoder={}), replace(net, tokens=3, frames=4),
-        *(replace(net, nodes=(replace(first, **change), *net.nodes[1:])) for change in (
-            dict(v_th=51), dict(v_decay=201), dict(frame_reset=True), dict(bias=first.bias + 1), dict(i_decay=first.i_decay + 1),
-            dict(synapses=(Dense("tokens", first.synapses[0].weight[:, ::-1].copy()),))))]
+        replace(net, facts={}),
+        replace(net, classes=("a", "b", "c")),
+        replace(net, encoder={}),
+        replace(net, tokens=3, frames=4),
+        *(
+            replace(net, nodes=(replace(first, **change), *net.nodes[1:]))
+            for change in (
+                dict(v_th=51),
+                dict(v_decay=201),
+                dict(frame_reset=True),
+                dict(bias=first.bias + 1),
+                dict(i_decay=first.i_decay + 1),
+                dict(synapses=(Dense("tokens", first.synapses[0].weight[:, ::-1].copy()),)),
+            )
+        ),
+    ]
     digests = {writer.digest(writer.pack(n)) for n in (net, *changed)}
     assert len(digests) == len(changed) + 1
 
@@ -168,7 +203,11 @@ def test_large_spike_trains_are_kept_as_hashes_only(tmp_path):
     big = replace(net, frames=40_000)
     netx.write(big, tmp_path / "big.net", random_tokens(big, 0, 1, "sparse"))
     golden = netx.read_golden(tmp_path / "big.net")
-    assert golden.spikes == {} and set(golden.hashes) == {n.name for n in big.nodes} and set(golden.counts) == {n.name for n in big.nodes[:-1]}
+    assert (
+        golden.spikes == {}
+        and set(golden.hashes) == {n.name for n in big.nodes}
+        and set(golden.counts) == {n.name for n in big.nodes[:-1]}
+    )
 
 
 def test_writing_again_over_a_file_that_is_open(written):
@@ -188,13 +227,18 @@ def test_reading_closes_the_file(written, tmp_path):
             netx.read(path)
         except UserError:
             pass
-    assert not [f for f in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{f}") in (str(written), str(bad))]
+    assert not [
+        f for f in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{f}") in (str(written), str(bad))
+    ]
 
 
-@pytest.mark.parametrize("change, said", [
-    (dict(facts={"x": float("nan")}), "facts must be plain JSON"),
-    (dict(encoder={"x": np.int64(1)}), "encoder must be plain JSON"),
-])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (dict(facts={"x": float("nan")}), "facts must be plain JSON"),
+        (dict(encoder={"x": np.int64(1)}), "encoder must be plain JSON"),
+    ],
+)
 def test_what_is_no_json_is_not_written(tmp_path, change, said):
     with pytest.raises(UserError, match=said):
         netx.write(replace(chain()[0], **change), tmp_path / "a.net")
@@ -217,7 +261,8 @@ def test_missing_folder_and_bad_golden(tmp_path):
         netx.write(net, tmp_path / "a.net", tokens + 1)
 
 
-# --- refusals ----------------------------------------------------------------------------------------------------------
+# --- refusals
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_not_there_and_not_hdf5(tmp_path):
@@ -242,10 +287,10 @@ def test_flipped_bytes_never_give_another_net(written, tmp_path, burst):
     r, refused = np.random.default_rng(burst), 0
     for start in r.integers(0, len(raw), 100):
         damaged = bytearray(raw)
-        damaged[start:start + burst] = bytes(b ^ int(r.integers(1, 256)) for b in damaged[start:start + burst])
+        damaged[start : start + burst] = bytes(b ^ int(r.integers(1, 256)) for b in damaged[start : start + burst])
         bad.write_bytes(damaged)
         try:
-            assert netx.read_digest(bad) == sha         # the damage hit bytes that HDF5 does not use
+            assert netx.read_digest(bad) == sha  # the damage hit bytes that HDF5 does not use
         except UserError as e:
             refused += 1
             assert "\n" not in str(e)
@@ -283,7 +328,11 @@ EDITS = [
     ("smolmamba/facts", np.bytes_("[" * 100_000), "smolmamba/facts: is not JSON"),
     ("smolmamba/facts", np.bytes_("[1]"), "smolmamba/facts: is a JSON list, expected dict"),
     ("smolmamba/classes", np.bytes_("[1]"), "smolmamba/classes: expected a list of names"),
-    ("smolmamba/node/0/type", np.bytes_("gru"), "smolmamba/node/0/type: unknown layer type 'gru', expected one of cuba, token_gate, reverse, readout"),
+    (
+        "smolmamba/node/0/type",
+        np.bytes_("gru"),
+        "smolmamba/node/0/type: unknown layer type 'gru', expected one of cuba, token_gate, reverse, readout",
+    ),
     ("smolmamba/node/0/name", np.bytes_("a b"), "smolmamba/node/0/name: 'a b' is not a name"),
     ("smolmamba/node/0/name", np.bytes_("tokens"), "layer 'tokens': name used twice"),
     ("smolmamba/node/0/v_th", np.int64(1 << 17), "smolmamba/node/0/v_th: is 131072, expected 0 to 131071"),
@@ -293,19 +342,50 @@ EDITS = [
     ("smolmamba/node/0/bias", np.full(40, 5000, np.int16), "layer 'block0.mix': bias outside -4096..4095"),
     ("smolmamba/node/0/bias", np.full(40, np.nan), "smolmamba/node/0/bias: is float64"),
     ("smolmamba/node/0/i_decay", np.zeros(40, np.int16), "layer 'block0.mix': i_decay outside 1..4096"),
-    ("smolmamba/node/0/synapse/0/weight", np.zeros((40, 6), np.float32),
-     "smolmamba/node/0/synapse/0/weight: is float32 with 2 dimensions, expected int8 with 2"),
+    (
+        "smolmamba/node/0/synapse/0/weight",
+        np.zeros((40, 6), np.float32),
+        "smolmamba/node/0/synapse/0/weight: is float32 with 2 dimensions, expected int8 with 2",
+    ),
     ("smolmamba/node/0/synapse/0/weight", np.zeros((40, 6), np.int16), "smolmamba/node/0/synapse/0/weight: is int16"),
     ("smolmamba/node/0/synapse/0/weight", np.zeros((40, 6), np.uint8), "smolmamba/node/0/synapse/0/weight: is uint8"),
-    ("smolmamba/node/0/synapse/0/weight", np.zeros(240, np.int8), "smolmamba/node/0/synapse/0/weight: is int8 with 1 dimensions, expected int8 with 2"),
-    ("smolmamba/node/0/synapse/0/weight", np.zeros((0, 6), np.int8), "smolmamba/node/0/synapse/0/weight: has shape (0, 6)"),
-    ("smolmamba/node/0/synapse/0/weight", i8(np.ones((40, 5))), "layer 'block0.mix': weight from 'tokens' has 5 columns, the source has 6 neurons"),
-    ("smolmamba/node/0/synapse/0/weight", i8(np.ones((41, 6))), "layer 'block0.mix': i_decay has shape (40,), expected (41,)"),
+    (
+        "smolmamba/node/0/synapse/0/weight",
+        np.zeros(240, np.int8),
+        "smolmamba/node/0/synapse/0/weight: is int8 with 1 dimensions, expected int8 with 2",
+    ),
+    (
+        "smolmamba/node/0/synapse/0/weight",
+        np.zeros((0, 6), np.int8),
+        "smolmamba/node/0/synapse/0/weight: has shape (0, 6)",
+    ),
+    (
+        "smolmamba/node/0/synapse/0/weight",
+        i8(np.ones((40, 5))),
+        "layer 'block0.mix': weight from 'tokens' has 5 columns, the source has 6 neurons",
+    ),
+    (
+        "smolmamba/node/0/synapse/0/weight",
+        i8(np.ones((41, 6))),
+        "layer 'block0.mix': i_decay has shape (40,), expected (41,)",
+    ),
     ("smolmamba/node/0/synapse/0/weight", i8(np.full((40, 6), 3)), "layer/0/weight: contradicts 'smolmamba'"),
-    ("smolmamba/node/0/synapse/0/source", np.bytes_("nobody"), "layer 'block0.mix': source 'nobody' is not defined before it"),
-    ("smolmamba/node/1/synapse/0/source", np.bytes_("phase"), "layer 'block1.mix': weight from 'phase' has 40 columns, the source has 4 neurons"),
+    (
+        "smolmamba/node/0/synapse/0/source",
+        np.bytes_("nobody"),
+        "layer 'block0.mix': source 'nobody' is not defined before it",
+    ),
+    (
+        "smolmamba/node/1/synapse/0/source",
+        np.bytes_("phase"),
+        "layer 'block1.mix': weight from 'phase' has 40 columns, the source has 4 neurons",
+    ),
     ("smolmamba/node/1/synapse/3/source", np.bytes_("tokens"), "smolmamba/node/1/synapse/1/weight: missing"),
-    ("smolmamba/golden/logits", np.zeros((1, 3), np.int64), "smolmamba/golden/logits: has shape (1, 3), expected (2, 3)"),
+    (
+        "smolmamba/golden/logits",
+        np.zeros((1, 3), np.int64),
+        "smolmamba/golden/logits: has shape (1, 3), expected (2, 3)",
+    ),
     ("smolmamba/golden/tokens", np.zeros(17, np.uint8), "smolmamba/golden/tokens: has 17 bytes, expected 18"),
     ("smolmamba/golden/shape", np.array([1 << 40, 12, 6]), "smolmamba/golden/shape: is"),
     ("smolmamba/golden/node/0/name", np.bytes_("x"), "smolmamba/golden/node/0/name: is 'x', expected 'block0.mix'"),
@@ -359,7 +439,9 @@ def test_object_types_and_links_are_never_followed(written, tmp_path):
 def test_nothing_huge_is_allocated(written):
     with h5py.File(written, "a") as f:
         del f["smolmamba/node/0/synapse/0/weight"]
-        f.create_dataset("smolmamba/node/0/synapse/0/weight", (1 << 20, 1 << 20), "i1", chunks=(1024, 1024), compression="gzip")   # a terabyte of zeros
+        f.create_dataset(
+            "smolmamba/node/0/synapse/0/weight", (1 << 20, 1 << 20), "i1", chunks=(1024, 1024), compression="gzip"
+        )  # a terabyte of zeros
     assert "is too large" in refusal(written)
     with h5py.File(written, "a") as f:
         del f["smolmamba/node/0/synapse/0/weight"]
@@ -374,21 +456,52 @@ def test_a_slayer_export_is_no_artifact(tmp_path):
     assert "has no group 'smolmamba'" in refusal(tmp_path / "slayer.net")
 
 
-# --- describing --------------------------------------------------------------------------------------------------------
+# --- describing
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_describe():
     weight = np.array([[4, 0, -8, 4]], np.int16)
     synapses = (Dense("tokens", weight), Dense("phase", weight[:, :2]))
-    net = Net((Cuba("a", synapses, np.array([7], np.int32), np.array([-3], np.int32), 5, 6, True), TokenGate("g", "a", 1, 9),
-               Readout("out", (Dense("g", np.array([[254], [-256]], np.int16)),))), (Input("tokens", 4),), 2, 1)
+    net = Net(
+        (
+            Cuba("a", synapses, np.array([7], np.int32), np.array([-3], np.int32), 5, 6, True),
+            TokenGate("g", "a", 1, 9),
+            Readout("out", (Dense("g", np.array([[254], [-256]], np.int16)),)),
+        ),
+        (Input("tokens", 4),),
+        2,
+        1,
+    )
     described = netx.describe(net)
     assert described == [
         {"type": "input", "name": "tokens", "sources": [], "shape": [4], "backward": False},
-        {"type": "cuba", "name": "a", "sources": ["tokens", "phase"], "shape": [1], "frame_reset": True, "threshold": 6, "i_decay": [7], "v_decay": 5,
-         "bias": [-3, -3], "weight_bits": 2, "synapses": 6, "nonzero": 4, "parameters": 7},
+        {
+            "type": "cuba",
+            "name": "a",
+            "sources": ["tokens", "phase"],
+            "shape": [1],
+            "frame_reset": True,
+            "threshold": 6,
+            "i_decay": [7],
+            "v_decay": 5,
+            "bias": [-3, -3],
+            "weight_bits": 2,
+            "synapses": 6,
+            "nonzero": 4,
+            "parameters": 7,
+        },
         {"type": "token_gate", "name": "g", "sources": ["a"], "shape": [1], "gate_threshold": 9},
-        {"type": "readout", "name": "out", "sources": ["g"], "shape": [2], "weight_bits": 8, "synapses": 2, "nonzero": 2, "parameters": 2},
+        {
+            "type": "readout",
+            "name": "out",
+            "sources": ["g"],
+            "shape": [2],
+            "weight_bits": 8,
+            "synapses": 2,
+            "nonzero": 2,
+            "parameters": 2,
+        },
     ]
     assert json.loads(json.dumps(described)) == described
 
@@ -400,12 +513,30 @@ def test_describe_is_json_for_every_net(seed):
     assert len(json.loads(json.dumps(netx.describe(net)))) == len(net.inputs) + len(net.nodes)
 
 
-@pytest.mark.parametrize("weights, bits", [
-    ([0, 0], 0), ([2], 2), ([-2], 1), ([-256, 254], 8), ([-256, 0], 1), ([-4, 2], 2), ([-6, 2], 3), ([-4, 4], 2), ([6], 3)])
+@pytest.mark.parametrize(
+    "weights, bits",
+    [
+        ([0, 0], 0),
+        ([2], 2),
+        ([-2], 1),
+        ([-256, 254], 8),
+        ([-256, 0], 1),
+        ([-4, 2], 2),
+        ([-6, 2], 3),
+        ([-4, 4], 2),
+        ([6], 3),
+    ],
+)
 def test_weight_bits(weights, bits):
     assert weight_bits([np.array([weights])]) == bits
 
 
 def test_reading_needs_neither_torch_nor_lava(written):
-    code = f"import sys; from sim import netx; netx.read({str(written)!r}); sys.exit(any(m.split('.')[0] in ('torch', 'lava') for m in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2], timeout=120).returncode == 0
+    code = (
+        f"import sys; from sim import netx; netx.read({str(written)!r}); sys.exit(any(m.split('.')[0] in ('torch',"
+        " 'lava') for m in sys.modules))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2], timeout=120).returncode
+        == 0
+    )

@@ -1,4 +1,5 @@
-"""Nets that SLAYER exported, against the activity that lava-dl's wheel ships with them, integer for integer; and what we refuse in others.
+"""Nets that SLAYER exported, against the activity that lava-dl's wheel ships with them, integer for integer; and what
+we refuse in others.
 
 The recordings run in chip time: a layer answers one step after the layer before it, and was reset at steps of its own.
 They lie as [x, y, channel, step].
@@ -24,7 +25,18 @@ except PackageNotFoundError:
     NETX = Path("lava-dl is not installed")
 recorded = pytest.mark.skipif(not NETX.is_dir(), reason="the recordings come with lava-dl, which is not installed")
 PILOT = NETX / "gts" / "pilotnet_lif"
-PILOT_LAYERS = {"input": 0, "conv-0": 1, "conv-1": 2, "conv-2": 3, "conv-3": 4, "conv-4": 5, "fc-0": 7, "fc-1": 8, "fc-2": 9, "fc-3": 10}
+PILOT_LAYERS = {
+    "input": 0,
+    "conv-0": 1,
+    "conv-1": 2,
+    "conv-2": 3,
+    "conv-3": 4,
+    "conv-4": 5,
+    "fc-0": 7,
+    "fc-1": 8,
+    "fc-2": 9,
+    "fc-3": 10,
+}
 
 
 def activity(path):
@@ -33,11 +45,14 @@ def activity(path):
     return a.transpose(*reversed(range(a.ndim))).astype(np.int64)
 
 
-# --- recorded activity -------------------------------------------------------------------------------------------------
+# --- recorded activity
+# -------------------------------------------------------------------------------------------------
 
 
 def by_definition(layer, x, resets):
-    """(spikes, currents, voltages), int64 [K, *shape], for one sample x [K, ...], step by step with `cuba_step`; states are cleared at `resets`."""
+    """(spikes, currents, voltages), int64 [K, *shape], for one sample x [K, ...], step by step with `cuba_step`; states
+    are cleared at `resets`.
+    """
     n, steps = layer.neuron, len(x)
     a = dendrite(layer, x[None])[0].astype(np.int64)
     bias = np.broadcast_to(n.bias, layer.shape[0]).reshape(-1, *[1] * (len(layer.shape) - 1))
@@ -57,9 +72,10 @@ def one_step_later(x):
 @recorded
 @pytest.mark.parametrize("name", [n for n in PILOT_LAYERS if n not in ("input", "fc-3")])
 def test_pilotnet_layer_by_layer(name):
-    """Spikes, currents and voltages of every layer and step, given the recorded spikes of the layer before; that includes the steps before the sample
-    arrives, in which the layer runs on its biases, and those after the reset, 17 steps later. In the step of a spike the recorded
-    voltage register holds 128 (Loihi keeps the refractory count there), where ours holds 0."""
+    """Spikes, currents and voltages of every layer and step, given the recorded spikes of the layer before; that
+    includes the steps before the sample arrives, in which the layer runs on its biases, and those after the reset, 17
+    steps later. In the step of a spike the recorded voltage register holds 128 (Loihi keeps the refractory count
+    there), where ours holds 0."""
     names = list(PILOT_LAYERS)
     place = names.index(name)
     layer = netx.read_slayer(PILOT / "network.net").layers[PILOT_LAYERS[name]]
@@ -74,17 +90,22 @@ def test_pilotnet_layer_by_layer(name):
 
 @recorded
 def test_pilotnet_whole():
-    """All layers from the image alone: each answers as recorded from the step on in which the sample reaches it, until the reset."""
+    """All layers from the image alone:
+
+    each answers as recorded from the step on in which the sample reaches it, until the reset.
+    """
     net = netx.read_slayer(PILOT / "network.net")
     image = activity(PILOT / "image.npy")[None, None].repeat(17, 1)
     spikes, currents = net.run(image, currents=True)
     assert net.lags["layer/10"] == 9
     for name, index in list(PILOT_LAYERS.items())[:-1]:
         key = f"layer/{index}"
-        expected = activity(PILOT / f"{name}.npy")[net.lags[key]:][:17]
-        assert np.array_equal(spikes[key][0, :len(expected)], expected), name
+        expected = activity(PILOT / f"{name}.npy")[net.lags[key] :][:17]
+        assert np.array_equal(spikes[key][0, : len(expected)], expected), name
         if name != "input":
-            assert np.array_equal(currents[key][0, :len(expected)], activity(PILOT / f"{name}-u.npy")[net.lags[key]:][:17]), name
+            assert np.array_equal(
+                currents[key][0, : len(expected)], activity(PILOT / f"{name}-u.npy")[net.lags[key] :][:17]
+            ), name
 
 
 @recorded
@@ -98,7 +119,10 @@ def test_pilotnet_with_spikes_as_input():
 
 @recorded
 def test_pilotnet_output_layer():
-    """`fc-3` stems from another run: resets every 16 steps, each layer's one step before the sample reaches it. The whole chain is run so, in chip time."""
+    """`fc-3` stems from another run:
+
+    resets every 16 steps, each layer's one step before the sample reaches it. The whole chain is run so, in chip time.
+    """
     layers = [netx.read_slayer(PILOT / "network.net").layers[i] for i in PILOT_LAYERS.values()]
     x = activity(PILOT / "image.npy")[None].repeat(25, 0)
     for place, layer in enumerate(layers):
@@ -115,7 +139,7 @@ def test_ntidigits_with_axonal_delays():
     net = netx.read_slayer(NETX / "gts/ntidigits/ntidigits.net", layers=5)
     spikes = net.run(activity(NETX / "gts/ntidigits/input.npy")[None])["layer/4"][0]
     expected = activity(NETX / "gts/ntidigits/output.npy")
-    lag = net.lags["layer/4"] + 1                       # in SLAYER the input layer takes a step too
+    lag = net.lags["layer/4"] + 1  # in SLAYER the input layer takes a step too
     assert expected.sum() == 22572 and not expected[:lag].any()
     assert np.array_equal(spikes[:-lag], expected[lag:])
 
@@ -128,7 +152,9 @@ def test_tinynet():
     spikes, currents = net.run(drive, currents=True)
     assert net.layers[0].transform == (36, 34)
     for index, name in enumerate(("input", "layer1", "output")):
-        expected = np.moveaxis(np.load(folder / f"{name}.npy")[0], -1, 0)[1:]      # one step late, each against the layer before it at once
+        expected = np.moveaxis(np.load(folder / f"{name}.npy")[0], -1, 0)[
+            1:
+        ]  # one step late, each against the layer before it at once
         assert expected.sum() > 90
         assert np.array_equal(spikes[f"layer/{index}"][0], expected), name
     current = np.moveaxis(np.load(folder / "current.npy")[0], -1, 0)[1:]
@@ -138,7 +164,9 @@ def test_tinynet():
 @recorded
 def test_dense_block():
     weight = np.load(NETX / "gts/dense/weight.npy")
-    layer = DenseLayer("dense", weight.astype(np.int16), Neuron(np.array([4096], np.int32), 415, 6, np.zeros(1, np.int32)))
+    layer = DenseLayer(
+        "dense", weight.astype(np.int16), Neuron(np.array([4096], np.int32), 415, 6, np.zeros(1, np.int32))
+    )
     spikes, currents = run_layer(layer, activity(NETX / "gts/dense/in.npy")[None])
     assert np.array_equal(spikes[0, :-1], activity(NETX / "gts/dense/out.npy")[1:])
     assert np.array_equal(currents[0, :-1], activity(NETX / "gts/dense/current.npy")[1:] * 64)
@@ -146,34 +174,59 @@ def test_dense_block():
 
 @recorded
 def test_mnist_is_read():
-    """lava-dl ships no activity with it; tests/sim/test_netx_stock.py holds it against Lava. Its last layer has no neuron: an integrator."""
+    """lava-dl ships no activity with it; tests/sim/test_netx_stock.py holds it against Lava.
+
+    Its last layer has no neuron: an integrator.
+    """
     net = netx.read_slayer(NETX / "mnist.net")
     assert [layer.shape for layer in net.layers] == [(784,), (512,), (512,), (10,)]
     assert net.layers[0].transform == (76, 64)
     assert [d["type"] for d in netx.describe(net)] == ["input", "dense", "dense", "dense"]
     spikes, currents = net.run(np.full((1, 16, 784), 100), currents=True)
     assert spikes["layer/2"].any() and not spikes["layer/3"].any()
-    assert np.array_equal(currents["layer/3"][0], (spikes["layer/2"][0].astype(np.int64) @ net.layers[3].weight.T * 64).cumsum(0))
+    assert np.array_equal(
+        currents["layer/3"][0], (spikes["layer/2"][0].astype(np.int64) @ net.layers[3].weight.T * 64).cumsum(0)
+    )
 
 
 @recorded
-@pytest.mark.parametrize("name, said", [
-    ("gts/pilotnet_sdnn/network.net", "layer/0 (input): neuron type 'SDNN' is not supported, expected CUBA or LOIHI"),
-    ("gts/pilotnet_sdnn/square_network.net", "layer/0 (input): neuron type 'SDNN' is not supported, expected CUBA or LOIHI"),
-    ("gts/ntidigits/ntidigits.net", "layer/5 (average): this layer type is not supported, expected one of input, flatten, dense, dense_rec, conv"),
-])
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        (
+            "gts/pilotnet_sdnn/network.net",
+            "layer/0 (input): neuron type 'SDNN' is not supported, expected CUBA or LOIHI",
+        ),
+        (
+            "gts/pilotnet_sdnn/square_network.net",
+            "layer/0 (input): neuron type 'SDNN' is not supported, expected CUBA or LOIHI",
+        ),
+        (
+            "gts/ntidigits/ntidigits.net",
+            (
+                "layer/5 (average): this layer type is not supported, expected one of input, flatten, dense, dense_rec,"
+                " conv"
+            ),
+        ),
+    ],
+)
 def test_what_we_cannot_run_is_refused_by_name(name, said):
     with pytest.raises(UserError) as caught:
         netx.load(NETX / name)
     assert str(caught.value) == f"{NETX / name}: {said}"
 
 
-# --- layers against their definition -----------------------------------------------------------------------------------
+# --- layers against their definition
+# -----------------------------------------------------------------------------------
 
 
 def neuron(r, n, channels):
-    return Neuron(r.choice([0, 1, 500, 4095, 4096], r.choice([1, n])).astype(np.int32), int(r.choice([0, 1000, 4096])), int(r.integers(0, 400)),
-                  r.integers(-20, 40, r.choice([1, channels])).astype(np.int32))
+    return Neuron(
+        r.choice([0, 1, 500, 4095, 4096], r.choice([1, n])).astype(np.int32),
+        int(r.choice([0, 1000, 4096])),
+        int(r.integers(0, 400)),
+        r.integers(-20, 40, r.choice([1, channels])).astype(np.int32),
+    )
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -183,7 +236,9 @@ def test_convolution_by_definition(seed):
     groups = int(r.choice([1, 2, 3]))
     c_in, c_out = groups * int(r.integers(1, 4)), groups * int(r.integers(1, 4))
     ky, kx = (int(k) for k in r.integers(1, 4, 2))
-    stride, padding, dilation = (tuple(int(v) for v in r.integers(low, high, 2)) for low, high in ((1, 4), (0, 3), (1, 3)))
+    stride, padding, dilation = (
+        tuple(int(v) for v in r.integers(low, high, 2)) for low, high in ((1, 4), (0, 3), (1, 3))
+    )
     height, width = (int(v) for v in r.integers(5, 9, 2))
     weight = (r.integers(-128, 128, (c_out, c_in // groups, ky, kx)) * 2).astype(np.int16)
     layer = ConvLayer("c", weight, neuron(r, 1, c_out), stride, padding, dilation, groups, (c_in, height, width))
@@ -225,7 +280,7 @@ def test_dense_by_definition(seed):
             assert np.array_equal(currents[b, k], u)
         for j in range(n):
             d = axon[j] if axon is not None else 0
-            assert np.array_equal(spikes[b, :, j], np.concatenate([np.zeros(d), own[:steps - d, j]]))
+            assert np.array_equal(spikes[b, :, j], np.concatenate([np.zeros(d), own[: steps - d, j]]))
 
 
 def test_flatten_puts_channels_slowest():
@@ -235,16 +290,21 @@ def test_flatten_puts_channels_slowest():
     assert net.run(x)["f"][0, 0].nonzero()[0].tolist() == [1 * 12 + 2 * 4 + 0]
 
 
-@pytest.mark.parametrize("x, said", [
-    (np.zeros((1, 2, 3)), "takes [samples, steps, 4]"),
-    *((np.full((1, 2, 4), wrong), "expected spikes, 0 or 1") for wrong in (2, -1, 0.5, np.nan))])
+@pytest.mark.parametrize(
+    "x, said",
+    [
+        (np.zeros((1, 2, 3)), "takes [samples, steps, 4]"),
+        *((np.full((1, 2, 4), wrong), "expected spikes, 0 or 1") for wrong in (2, -1, 0.5, np.nan)),
+    ],
+)
 def test_input_of_another_kind_is_refused(x, said):
     with pytest.raises(UserError, match="input") as caught:
         Sequential((InputLayer("in", (4,)),)).run(x)
     assert said in str(caught.value)
 
 
-# --- refusals ----------------------------------------------------------------------------------------------------------
+# --- refusals
+# ----------------------------------------------------------------------------------------------------------
 
 
 def cuba(layer):
@@ -254,16 +314,29 @@ def cuba(layer):
 
 KINDS = "expected one of input, flatten, dense, dense_rec, conv"
 BASE = {
-    "layer/0/type": np.array([b"input"], "S10"), "layer/0/shape": np.array([2, 5, 5]),
-    "layer/1/type": np.array([b"conv"], "S10"), "layer/1/shape": np.array([3, 3, 3]), "layer/1/weight": np.full((3, 2, 3, 3), 6, np.float32),
-    "layer/1/stride": np.array([1, 1]), "layer/1/padding": np.array([0, 0]), "layer/1/dilation": np.array([1, 1]), "layer/1/groups": np.int64(1),
+    "layer/0/type": np.array([b"input"], "S10"),
+    "layer/0/shape": np.array([2, 5, 5]),
+    "layer/1/type": np.array([b"conv"], "S10"),
+    "layer/1/shape": np.array([3, 3, 3]),
+    "layer/1/weight": np.full((3, 2, 3, 3), 6, np.float32),
+    "layer/1/stride": np.array([1, 1]),
+    "layer/1/padding": np.array([0, 0]),
+    "layer/1/dilation": np.array([1, 1]),
+    "layer/1/groups": np.int64(1),
     **cuba("layer/1"),
-    "layer/1/neuron/refDelay": np.int64(1), "layer/1/neuron/gradedSpike": np.bool_(False), "layer/1/bias": np.zeros(3, np.float32),
-    "layer/2/type": np.array([b"flatten"], "S10"), "layer/2/shape": np.array([27, 1, 1]),
-    "layer/3/type": np.array([b"dense_rec"], "S10"), "layer/3/shape": np.array([4]), "layer/3/weight": np.full((4, 27), -6, np.float32),
+    "layer/1/neuron/refDelay": np.int64(1),
+    "layer/1/neuron/gradedSpike": np.bool_(False),
+    "layer/1/bias": np.zeros(3, np.float32),
+    "layer/2/type": np.array([b"flatten"], "S10"),
+    "layer/2/shape": np.array([27, 1, 1]),
+    "layer/3/type": np.array([b"dense_rec"], "S10"),
+    "layer/3/shape": np.array([4]),
+    "layer/3/weight": np.full((4, 27), -6, np.float32),
     "layer/3/weight_rec": np.full((4, 4), 2, np.float32),
     **cuba("layer/3"),
-    "layer/4/type": np.array([b"dense"], "S10"), "layer/4/shape": np.array([2]), "layer/4/weight": np.full((2, 4), 254, np.float32),
+    "layer/4/type": np.array([b"dense"], "S10"),
+    "layer/4/shape": np.array([2]),
+    "layer/4/weight": np.full((2, 4), 254, np.float32),
     "layer/4/delay": np.array([0, 62], np.float32),
     **cuba("layer/4"),
 }
@@ -290,54 +363,93 @@ def test_the_base_of_the_refusals_is_read(tmp_path):
     assert list(net.lags.values()) == [0, 1, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name, value, said", [
-    *(("layer/1/type", np.array([t.encode()], "S10"), f"layer/1 ({t}): this layer type is not supported, {KINDS}")
-      for t in ("pool", "unpool", "convT", "average", "concat", "dense_comp", "novel")),
-    *(("layer/1/neuron/type", t, f"layer/1 (conv): neuron type '{t}' is not supported, expected CUBA or LOIHI")
-      for t in ("SDNN", "ALIF", "ADRF", "RF_PHASE", "RF_ZERO", "novel")),
-    ("layer/1/neuron/messageBits", np.int64(16), "layer/1 (conv): neuron/messageBits: graded spikes are not supported"),
-    ("layer/1/neuron/gradedSpike", np.bool_(True), "layer/1 (conv): graded spikes are not supported"),
-    ("layer/1/neuron/weight_exp", np.array([0, 1, 0]), "layer/1 (conv): neuron/weight_exp: normalization"),
-    ("layer/1/neuron/refDelay", np.int64(2), "layer/1 (conv): neuron/refDelay: only"),
-    ("layer/1/neuron/vDecay", np.array([1, 2, 3]), "layer/1 (conv): neuron/vDecay: neurons with several"),
-    ("layer/1/neuron/vDecay", np.int64(4097), "layer/1 (conv): vDecay 4097 outside 0..4096"),
-    ("layer/1/neuron/iDecay", np.int64(-1), "layer/1 (conv): iDecay outside 0..4096"),
-    ("layer/1/neuron/iDecay", None, "layer/1 (conv): neuron/iDecay is missing"),
-    ("layer/1/neuron/vThMant", np.int64(1 << 18), "layer/1 (conv): vThMant 262144 outside 0..262143"),
-    ("layer/1/neuron/vThMant", np.array([1, 2]), "layer/1 (conv): neuron/vThMant has shape (2,), expected one number"),
-    ("layer/1/weight", put(WEIGHT, 255), "layer/1 (conv): weight spans [6, 255], expected [-256, 254]"),
-    ("layer/1/weight", put(WEIGHT, -258), "layer/1 (conv): weight spans [-258, 6], expected [-256, 254]"),
-    ("layer/1/weight", put(WEIGHT, 7), "layer/1 (conv): weights must be even, found 7"),
-    ("layer/1/weight", put(WEIGHT, 0.5), "layer/1 (conv): weight has values that are no 32-bit integers"),
-    ("layer/1/weight", put(WEIGHT, np.nan), "layer/1 (conv): weight has values that are no 32-bit integers"),
-    ("layer/1/weight", put(WEIGHT, np.inf), "layer/1 (conv): weight has values that are no 32-bit integers"),
-    ("layer/1/weight", WEIGHT > 0, "layer/1 (conv): weight is bool (3, 2, 3, 3), expected integers"),
-    ("layer/1/weight", WEIGHT[0], "layer/1 (conv): weight has shape (2, 3, 3), expected 4 dimensions"),
-    ("layer/1/weight", WEIGHT[:, :1], "layer/1 (conv): kernel (3, 1, 3, 3) in 1 groups does not fit 2 input channels"),
-    ("layer/1/weight", None, "layer/1 (conv): weight is missing"),
-    ("layer/1/groups", np.int64(2), "layer/1 (conv): kernel (3, 2, 3, 3) in 2 groups does not fit 2 input channels"),
-    ("layer/1/stride", np.array([0, 1]), "layer/1 (conv): stride (0, 1)"),
-    ("layer/1/stride", np.array([1, 1, 1]), "layer/1 (conv): stride has 3 values, expected one or two"),
-    ("layer/1/dilation", np.array([3, 3]), "layer/1 (conv): kernel (3, 3) does not fit into (5, 5)"),
-    ("layer/1/shape", np.array([3, 2, 3]), "layer/1 (conv): shape is (3, 2, 3), its kernel makes (3, 3, 3)"),
-    ("layer/1/bias", np.zeros(2), "layer/1 (conv): bias has shape (2,), expected one or 3 values"),
-    ("layer/1/bias", np.full(3, 4096), "layer/1 (conv): bias outside -4096..4095"),
-    ("layer/0/shape", np.array([50]), "layer/1 (conv): the layer before gives (50,), expected (channels, height, width)"),
-    ("layer/0/shape", np.array([1 << 20, 1 << 20, 1]), "layer/0 (input): shape (1048576, 1048576, 1) is not positive or too large"),
-    ("layer/0/type", None, "layer/0 (?): type is missing"),
-    ("layer/2/shape", np.array([28]), "layer/2: takes (28,), the layer before gives (3, 3, 3)"),
-    ("layer/1/type", np.array([b"a\nb"], "S10"), "layer/1 (a\\nb): this layer type is not supported"),
-    ("layer/2/type", np.array([b"input"], "S10"), "layer/2 (input): input layers come first, and only once"),
-    ("layer/3/weight", np.full((4, 26), 2.0), "layer/3: takes (26,), the layer before gives (27,)"),
-    ("layer/3/weight", np.full((5, 27), 2.0), "layer/3 (dense_rec): weight has 5 rows, expected 4"),
-    ("layer/3/weight_rec", np.full((4, 5), 2.0), "layer/3 (dense_rec): recurrent weight has shape (4, 5), expected (4, 4)"),
-    ("layer/3/weight_rec", None, "layer/3 (dense_rec): weight_rec is missing"),
-    ("layer/3/delay", np.zeros(4), "layer/3 (dense_rec): delays in recurrent layers are not supported"),
-    ("layer/4/delay", np.array([0, 63]), "layer/4 (dense): delay outside 0..62"),
-    ("layer/4/delay", np.zeros(3), "layer/4 (dense): delay has 3 values, expected 1, 2 or 4"),
-    ("layer/4/weight/real", np.zeros((2, 4)), "layer/4 (dense): weight: complex weights are not supported"),
-    ("layer/6/type", np.array([b"dense"], "S10"), "layers are numbered [0, 1, 2, 3, 4, 6], expected 0 to 5 without gaps"),
-])
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        *(
+            ("layer/1/type", np.array([t.encode()], "S10"), f"layer/1 ({t}): this layer type is not supported, {KINDS}")
+            for t in ("pool", "unpool", "convT", "average", "concat", "dense_comp", "novel")
+        ),
+        *(
+            ("layer/1/neuron/type", t, f"layer/1 (conv): neuron type '{t}' is not supported, expected CUBA or LOIHI")
+            for t in ("SDNN", "ALIF", "ADRF", "RF_PHASE", "RF_ZERO", "novel")
+        ),
+        (
+            "layer/1/neuron/messageBits",
+            np.int64(16),
+            "layer/1 (conv): neuron/messageBits: graded spikes are not supported",
+        ),
+        ("layer/1/neuron/gradedSpike", np.bool_(True), "layer/1 (conv): graded spikes are not supported"),
+        ("layer/1/neuron/weight_exp", np.array([0, 1, 0]), "layer/1 (conv): neuron/weight_exp: normalization"),
+        ("layer/1/neuron/refDelay", np.int64(2), "layer/1 (conv): neuron/refDelay: only"),
+        ("layer/1/neuron/vDecay", np.array([1, 2, 3]), "layer/1 (conv): neuron/vDecay: neurons with several"),
+        ("layer/1/neuron/vDecay", np.int64(4097), "layer/1 (conv): vDecay 4097 outside 0..4096"),
+        ("layer/1/neuron/iDecay", np.int64(-1), "layer/1 (conv): iDecay outside 0..4096"),
+        ("layer/1/neuron/iDecay", None, "layer/1 (conv): neuron/iDecay is missing"),
+        ("layer/1/neuron/vThMant", np.int64(1 << 18), "layer/1 (conv): vThMant 262144 outside 0..262143"),
+        (
+            "layer/1/neuron/vThMant",
+            np.array([1, 2]),
+            "layer/1 (conv): neuron/vThMant has shape (2,), expected one number",
+        ),
+        ("layer/1/weight", put(WEIGHT, 255), "layer/1 (conv): weight spans [6, 255], expected [-256, 254]"),
+        ("layer/1/weight", put(WEIGHT, -258), "layer/1 (conv): weight spans [-258, 6], expected [-256, 254]"),
+        ("layer/1/weight", put(WEIGHT, 7), "layer/1 (conv): weights must be even, found 7"),
+        ("layer/1/weight", put(WEIGHT, 0.5), "layer/1 (conv): weight has values that are no 32-bit integers"),
+        ("layer/1/weight", put(WEIGHT, np.nan), "layer/1 (conv): weight has values that are no 32-bit integers"),
+        ("layer/1/weight", put(WEIGHT, np.inf), "layer/1 (conv): weight has values that are no 32-bit integers"),
+        ("layer/1/weight", WEIGHT > 0, "layer/1 (conv): weight is bool (3, 2, 3, 3), expected integers"),
+        ("layer/1/weight", WEIGHT[0], "layer/1 (conv): weight has shape (2, 3, 3), expected 4 dimensions"),
+        (
+            "layer/1/weight",
+            WEIGHT[:, :1],
+            "layer/1 (conv): kernel (3, 1, 3, 3) in 1 groups does not fit 2 input channels",
+        ),
+        ("layer/1/weight", None, "layer/1 (conv): weight is missing"),
+        (
+            "layer/1/groups",
+            np.int64(2),
+            "layer/1 (conv): kernel (3, 2, 3, 3) in 2 groups does not fit 2 input channels",
+        ),
+        ("layer/1/stride", np.array([0, 1]), "layer/1 (conv): stride (0, 1)"),
+        ("layer/1/stride", np.array([1, 1, 1]), "layer/1 (conv): stride has 3 values, expected one or two"),
+        ("layer/1/dilation", np.array([3, 3]), "layer/1 (conv): kernel (3, 3) does not fit into (5, 5)"),
+        ("layer/1/shape", np.array([3, 2, 3]), "layer/1 (conv): shape is (3, 2, 3), its kernel makes (3, 3, 3)"),
+        ("layer/1/bias", np.zeros(2), "layer/1 (conv): bias has shape (2,), expected one or 3 values"),
+        ("layer/1/bias", np.full(3, 4096), "layer/1 (conv): bias outside -4096..4095"),
+        (
+            "layer/0/shape",
+            np.array([50]),
+            "layer/1 (conv): the layer before gives (50,), expected (channels, height, width)",
+        ),
+        (
+            "layer/0/shape",
+            np.array([1 << 20, 1 << 20, 1]),
+            "layer/0 (input): shape (1048576, 1048576, 1) is not positive or too large",
+        ),
+        ("layer/0/type", None, "layer/0 (?): type is missing"),
+        ("layer/2/shape", np.array([28]), "layer/2: takes (28,), the layer before gives (3, 3, 3)"),
+        ("layer/1/type", np.array([b"a\nb"], "S10"), "layer/1 (a\\nb): this layer type is not supported"),
+        ("layer/2/type", np.array([b"input"], "S10"), "layer/2 (input): input layers come first, and only once"),
+        ("layer/3/weight", np.full((4, 26), 2.0), "layer/3: takes (26,), the layer before gives (27,)"),
+        ("layer/3/weight", np.full((5, 27), 2.0), "layer/3 (dense_rec): weight has 5 rows, expected 4"),
+        (
+            "layer/3/weight_rec",
+            np.full((4, 5), 2.0),
+            "layer/3 (dense_rec): recurrent weight has shape (4, 5), expected (4, 4)",
+        ),
+        ("layer/3/weight_rec", None, "layer/3 (dense_rec): weight_rec is missing"),
+        ("layer/3/delay", np.zeros(4), "layer/3 (dense_rec): delays in recurrent layers are not supported"),
+        ("layer/4/delay", np.array([0, 63]), "layer/4 (dense): delay outside 0..62"),
+        ("layer/4/delay", np.zeros(3), "layer/4 (dense): delay has 3 values, expected 1, 2 or 4"),
+        ("layer/4/weight/real", np.zeros((2, 4)), "layer/4 (dense): weight: complex weights are not supported"),
+        (
+            "layer/6/type",
+            np.array([b"dense"], "S10"),
+            "layers are numbered [0, 1, 2, 3, 4, 6], expected 0 to 5 without gaps",
+        ),
+    ],
+)
 def test_refusals_name_file_layer_and_expectation(tmp_path, name, value, said):
     path = tmp_path / "a.net"
     save(path, {name: value, **({"layer/4/weight": None} if name == "layer/4/weight/real" else {})})
@@ -349,7 +461,11 @@ def test_refusals_name_file_layer_and_expectation(tmp_path, name, value, said):
 
 def test_currents_that_could_wrap_twice_are_refused(tmp_path):
     wide = {"layer/0/shape": np.array([1, 1, 1100]), "layer/1/weight": np.full((2, 1100), 254, np.float32)}
-    chain = {name.replace("layer/4", "layer/1"): v for name, v in BASE.items() if name.startswith("layer/4") and "delay" not in name}
+    chain = {
+        name.replace("layer/4", "layer/1"): v
+        for name, v in BASE.items()
+        if name.startswith("layer/4") and "delay" not in name
+    }
     save(tmp_path / "a.net", {name: None for name in BASE if name[:7] > "layer/0"} | chain | wide)
     with pytest.raises(UserError, match=r"layer/1 \(dense\): sum of \|weights\| of a neuron exceeds 262144"):
         netx.load(tmp_path / "a.net")

@@ -51,7 +51,9 @@ class _Quiet:
 @needs_gpu
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_graph_computes_what_python_does(exact):
-    """Loss, right predictions, gradients, the norms' statistics and what is looked at between steps, on two batches in turn."""
+    """Loss, right predictions, gradients, the norms' statistics and what is looked at between steps, on two batches in
+    turn.
+    """
     random = torch.Generator().manual_seed(1)
     models = []
     for _ in range(2):
@@ -78,7 +80,11 @@ def test_a_graph_computes_what_python_does(exact):
                 torch.testing.assert_close(p.grad, q.grad, rtol=1e-4, atol=1e-6, msg=name)
         for (name, a), b in zip(plain.named_buffers(), replayed.buffers()):
             torch.testing.assert_close(a, b, msg=name)
-        assert all(torch.equal(plain.kept[key], replayed.kept[key]) and torch.equal(plain.gate_inputs[key], replayed.gate_inputs[key]) for key in plain.kept)
+        assert all(
+            torch.equal(plain.kept[key], replayed.kept[key])
+            and torch.equal(plain.gate_inputs[key], replayed.gate_inputs[key])
+            for key in plain.kept
+        )
         assert plain.kept and all(torch.equal(a.rate, b.rate) for a, b in zip(plain.layers(), replayed.layers()))
 
 
@@ -86,7 +92,9 @@ def test_a_graph_computes_what_python_does(exact):
 @pytest.mark.slow
 @pytest.mark.parametrize("amp", [False, True])
 def test_a_run_repeats_and_resumes(tmp_path, amp):
-    """The same weights, bit for bit, from a run left alone, one more like it, and one that was taken up again from a state within an epoch."""
+    """The same weights, bit for bit, from a run left alone, one more like it, and one that was taken up again from a
+    state within an epoch.
+    """
     nmnist(tmp_path)
     cfg = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=2, exact_epochs=2, amp=amp)
     for name in ("one", "two"):
@@ -110,7 +118,10 @@ loop.train(cfg, {str(tmp_path / "cut")!r}, {str(tmp_path)!r}, quiet=True, save_m
     codes = [subprocess.run([sys.executable, "-c", code], cwd=REPO).returncode for _ in range(2)]
     assert codes == [9, 9]
     train(cfg, tmp_path / "cut", str(tmp_path), quiet=True, save_minutes=0)
-    one, *others = (torch.load(tmp_path / name / "last.pt", map_location="cpu", weights_only=True)["model"] for name in ("one", "two", "cut"))
+    one, *others = (
+        torch.load(tmp_path / name / "last.pt", map_location="cpu", weights_only=True)["model"]
+        for name in ("one", "two", "cut")
+    )
     for other in others:
         assert all(torch.equal(one[key], other[key]) for key in one)
 
@@ -119,8 +130,26 @@ loop.train(cfg, {str(tmp_path / "cut")!r}, {str(tmp_path)!r}, quiet=True, save_m
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.device_count() != 1, reason="needs exactly one GPU")
 def test_more_processes_than_gpus_is_one_clear_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train", "--dataset", "digits", "--name", "two"],
-                          capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            "-m",
+            "train",
+            "--dataset",
+            "digits",
+            "--name",
+            "two",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode != 0 and "process 1 of this machine has no GPU of its own (1 found)" in done.stderr
 
 

@@ -1,4 +1,8 @@
-"""The training kernels: forward bit-identical to SLAYER's own loop and to plain torch, gradients equal, and the chip's wrap where SLAYER has none."""
+"""The training kernels:
+
+forward bit-identical to SLAYER's own loop and to plain torch, gradients equal, and the chip's wrap where SLAYER has
+none.
+"""
 
 import sys
 import types
@@ -23,7 +27,13 @@ def stream(r, batch, n, steps, top=40):
 
 
 def slayer_neuron(i_decay, v_decay, gain=1.0):
-    return slayer.neuron.cuba.Neuron(threshold=gain, current_decay=i_decay / 4096, voltage_decay=v_decay / 4096, tau_grad=TAU / 100, scale_grad=SCALE * 10)
+    return slayer.neuron.cuba.Neuron(
+        threshold=gain,
+        current_decay=i_decay / 4096,
+        voltage_decay=v_decay / 4096,
+        tau_grad=TAU / 100,
+        scale_grad=SCALE * 10,
+    )
 
 
 @pytest.mark.parametrize("i_decay,v_decay,gain", [(4096, 4095, 1.0), (20, 4095, 1.0), (512, 300, 4.0), (2048, 0, 16.0)])
@@ -38,8 +48,8 @@ def test_forward_and_gradient_are_slayers(i_decay, v_decay, gain):
     assert torch.equal(s, expected)
     s.backward(g)
     expected.backward(g)
-    # The gain cancels: SLAYER's surrogate is `gain` times as wide and as much lower, its input `gain` times as large. float32 sums may round differently,
-    # and SLAYER's threshold lies 0.01/4096 higher.
+    # The gain cancels: SLAYER's surrogate is `gain` times as wide and as much lower, its input `gain` times as large.
+    # float32 sums may round differently, and SLAYER's threshold lies 0.01/4096 higher.
     torch.testing.assert_close(ours.grad, theirs.grad * gain, rtol=1e-4, atol=2e-5 * float(ours.grad.abs().max()))
 
 
@@ -49,9 +59,17 @@ def test_kernel_is_the_definition(seed):
     r = np.random.default_rng(seed)
     batch, n, steps = 2, 6, 30
     gain = torch.from_numpy(2.0 ** r.integers(0, 6, n)).float()
-    mantissas = r.integers(-(2**17), 2**17 + 1, (batch, steps, n)) if r.random() < 0.5 else r.integers(-300, 300, (batch, steps, n))
+    mantissas = (
+        r.integers(-(2**17), 2**17 + 1, (batch, steps, n))
+        if r.random() < 0.5
+        else r.integers(-300, 300, (batch, steps, n))
+    )
     bias = r.integers(-4096, 4096, n)
-    i_decay, v_decay, reset = torch.from_numpy(r.choice([1, 20, 600, 4096], n)), int(r.choice([0, 300, 4095])), int(r.choice([0, 5]))
+    i_decay, v_decay, reset = (
+        torch.from_numpy(r.choice([1, 20, 600, 4096], n)),
+        int(r.choice([0, 300, 4095])),
+        int(r.choice([0, 5])),
+    )
     x = (torch.from_numpy(mantissas).double() / (64 * gain)).float().transpose(1, 2)
     b = (torch.from_numpy(bias).double() / (64 * gain)).float()
     s = dynamics.cuba(x, b, i_decay, v_decay, gain, TAU, SCALE, reset)
@@ -106,14 +124,20 @@ def test_float_dynamics_and_their_gradient_by_autograd(reset):
 
 
 def test_current_wraps_at_24_bits_where_slayers_does_not():
-    x = torch.full((1, 1, 400), 4.0)                      # slow decay, strong drive: crosses 2**23
+    x = torch.full((1, 1, 400), 4.0)  # slow decay, strong drive: crosses 2**23
     gain = torch.ones(1) * 32
     _, s = dynamics.cpu.forward(x, torch.zeros(1), torch.tensor([1]), 4095, gain, 0)
     theirs = slayer_neuron(1, 4095, 32.0)(x * 32)
     assert theirs.all() and not s.all()
 
 
-@pytest.mark.parametrize("triton, message", [(None, "needs the package triton"), (types.SimpleNamespace(__version__="3.1.0"), "needs triton 3.2 or later .*3.1.0 is installed")])
+@pytest.mark.parametrize(
+    "triton, message",
+    [
+        (None, "needs the package triton"),
+        (types.SimpleNamespace(__version__="3.1.0"), "needs triton 3.2 or later .*3.1.0 is installed"),
+    ],
+)
 def test_cuda_without_a_triton_that_will_do_is_one_clear_line(monkeypatch, triton, message):
     """Releases before 3.2 compute something else from our kernels, without a word."""
     monkeypatch.setitem(sys.modules, "triton", triton)

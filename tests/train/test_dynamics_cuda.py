@@ -1,4 +1,7 @@
-"""The Triton kernels, in Triton's interpreter on the CPU where there is no GPU: the same spikes and gradients as the plain torch loops."""
+"""The Triton kernels, in Triton's interpreter on the CPU where there is no GPU:
+
+the same spikes and gradients as the plain torch loops.
+"""
 
 import os
 
@@ -7,7 +10,7 @@ import pytest
 import torch
 
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"          # read when triton is imported
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 pytest.importorskip("triton", reason="triton is not installed (it comes with torch's CUDA builds)")
 
 from train import dynamics
@@ -17,13 +20,18 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def case(seed, edge):
-    """Dendritic input, bias, decays and gains of 40 channels, more than a program takes; edge: driven across the 24-bit limit."""
+    """Dendritic input, bias, decays and gains of 40 channels, more than a program takes; edge:
+
+    driven across the 24-bit limit.
+    """
     r = np.random.default_rng(seed)
     n = 40
     gain = torch.from_numpy(2.0 ** r.integers(0, 6, n)).float()
-    mantissas = torch.from_numpy(r.integers(-(2**17), 2**17 + 1, (2, 21, n)) if edge else r.integers(-300, 300, (2, 21, n)))
+    mantissas = torch.from_numpy(
+        r.integers(-(2**17), 2**17 + 1, (2, 21, n)) if edge else r.integers(-300, 300, (2, 21, n))
+    )
     if edge:
-        mantissas[:, ::5] = 2**17              # currents of 2**23, the one value whose magnitude takes 24 bits
+        mantissas[:, ::5] = 2**17  # currents of 2**23, the one value whose magnitude takes 24 bits
     x = (mantissas.double() / (64 * gain)).float().transpose(1, 2)
     bias = (torch.from_numpy(r.integers(-4096, 4096, n)).double() / (64 * gain)).float()
     i_decay = torch.from_numpy(r.choice([1, 20, 600, 4096], n))
@@ -45,10 +53,15 @@ def test_float_forward_and_gradients(reset):
     x, bias, i_decay, gain = case(2, False)
     v, s = dynamics_cuda.forward(x, bias, i_decay, 300, None, reset)
     v_expected, s_expected = dynamics.forward_reference(x, bias, i_decay, 300, None, reset)
-    assert (s != s_expected).float().mean() < 0.01           # a sum that rounds the other way at the threshold
+    assert (s != s_expected).float().mean() < 0.01  # a sum that rounds the other way at the threshold
     torch.testing.assert_close(v[s == s_expected], v_expected[s == s_expected], rtol=1e-4, atol=1e-4)
     g = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(DEVICE)
-    for a, b in zip(dynamics_cuda.backward(g, v, i_decay, 300, 0.5, 1.0, reset), dynamics.backward_reference(g, v, i_decay, 300, 0.5, 1.0, reset)):
+    for a, b in zip(
+        dynamics_cuda.backward(g, v, i_decay, 300, 0.5, 1.0, reset),
+        dynamics.backward_reference(g, v, i_decay, 300, 0.5, 1.0, reset),
+    ):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
     for reverse in (False, True):
-        torch.testing.assert_close(dynamics_cuda.leak(x, i_decay, reset, reverse), dynamics.leak_reference(x, i_decay, reset, reverse))
+        torch.testing.assert_close(
+            dynamics_cuda.leak(x, i_decay, reset, reverse), dynamics.leak_reference(x, i_decay, reset, reverse)
+        )

@@ -1,4 +1,7 @@
-"""The bookkeeping around a recorded step, with a stand-in for CUDA's graphs that records nothing (on a GPU: test_cuda.py)."""
+"""The bookkeeping around a recorded step, with a stand-in for CUDA's graphs that records nothing (on a GPU:
+
+test_cuda.py).
+"""
 
 import contextlib
 from functools import partial
@@ -31,8 +34,14 @@ def recordings(monkeypatch):
 
         def replay(self):
             self.replays += 1
-    for name, value in dict(Stream=Stream, current_stream=Stream, stream=lambda s: contextlib.nullcontext(), CUDAGraph=Graph,
-                            graph=lambda graph, **more: contextlib.nullcontext()).items():
+
+    for name, value in dict(
+        Stream=Stream,
+        current_stream=Stream,
+        stream=lambda s: contextlib.nullcontext(),
+        CUDAGraph=Graph,
+        graph=lambda graph, **more: contextlib.nullcontext(),
+    ).items():
         monkeypatch.setattr(torch.cuda, name, value)
     return made
 
@@ -44,7 +53,9 @@ def model():
 
 
 def batch(model, n=16):
-    return (torch.rand(n, model.n_tokens * model.n_frames, model.encoder.channels) < 0.2).float().transpose(1, 2), torch.arange(n) % 10
+    return (torch.rand(n, model.n_tokens * model.n_frames, model.encoder.channels) < 0.2).float().transpose(
+        1, 2
+    ), torch.arange(n) % 10
 
 
 def test_a_step_is_recorded_again_when_what_python_decides_on_has_changed(recordings, model):
@@ -54,6 +65,7 @@ def test_a_step_is_recorded_again_when_what_python_decides_on_has_changed(record
     def run(x, y, exact):
         step(x, y, exact)
         counted.append((len(recordings), recordings[-1].replays))
+
     run(x, y, False)
     run(x, y, False)
     run(*batch(model, 8), False)
@@ -70,13 +82,19 @@ def test_warming_up_leaves_the_norms_alone_and_what_is_looked_at_comes_back(reco
     step, (x, y) = Recorded(model, partial(loop.passes, cfg=SMALL)), batch(model)
     step(x, y, False)
     assert all(torch.equal(before[name], b) for name, b in model.named_buffers())
-    grads, gates, rates = [p.grad for p in model.parameters()], dict(model.gate_inputs), [layer.rate for layer in model.layers()]
-    model.eval()(x[:3])                      # as validation does between steps
+    grads, gates, rates = (
+        [p.grad for p in model.parameters()],
+        dict(model.gate_inputs),
+        [layer.rate for layer in model.layers()],
+    )
+    model.eval()(x[:3])  # as validation does between steps
     model.train().zero_grad()
     assert model.gate_inputs["f", 0] is not gates["f", 0]
     step(x, y, False)
     assert all(a is b for a, b in zip(grads, (p.grad for p in model.parameters())))
-    assert all(model.gate_inputs[key] is gates[key] for key in gates) and all(a is layer.rate for a, layer in zip(rates, model.layers()))
+    assert all(model.gate_inputs[key] is gates[key] for key in gates) and all(
+        a is layer.rate for a, layer in zip(rates, model.layers())
+    )
 
 
 def test_a_refusal_is_one_clear_line(recordings, model, monkeypatch):
@@ -84,8 +102,11 @@ def test_a_refusal_is_one_clear_line(recordings, model, monkeypatch):
     def refuse(graph, **more):
         yield
         raise RuntimeError("CUDA error: operation not permitted\nand many more lines")
+
     monkeypatch.setattr(torch.cuda, "graph", refuse)
-    with pytest.raises(UserError, match=r"recorded as a CUDA graph \(CUDA error: operation not permitted\); go on with --no-graph"):
+    with pytest.raises(
+        UserError, match=r"recorded as a CUDA graph \(CUDA error: operation not permitted\); go on with --no-graph"
+    ):
         Recorded(model, partial(loop.passes, cfg=SMALL))(*batch(model), False)
 
 
@@ -94,6 +115,9 @@ def test_a_gpu_that_is_too_small_is_one_clear_line(tmp_path, monkeypatch):
 
     def full(*args, **more):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
+
     monkeypatch.setattr(loop, "passes", full)
-    with pytest.raises(UserError, match="does not hold a batch of 16 in 1 part; start again with --accumulate 2 --fresh"):
+    with pytest.raises(
+        UserError, match="does not hold a batch of 16 in 1 part; start again with --accumulate 2 --fresh"
+    ):
         loop.train(SMALL, tmp_path / "run", tmp_path, quiet=True, threads=1)

@@ -13,12 +13,14 @@ from sim import engine
 from train import checkpoint
 from train.config import Config
 from train.data import to_stream
-from train.studies.energy import energy, main, per_sample
-from train.studies.literature import Part, operations
 from train.loop import to_integers
 from train.model import SmolMamba
+from train.studies.energy import energy, main, per_sample
+from train.studies.literature import Part, operations
 
-ENCODER = events.Encoder(height=4, width=4, window=2, stride=2, frames=3, frame_us=1000)       # 4 tokens, 8 channels, 12 steps
+ENCODER = events.Encoder(
+    height=4, width=4, window=2, stride=2, frames=3, frame_us=1000
+)  # 4 tokens, 8 channels, 12 steps
 
 
 def model_of(**changes):
@@ -44,17 +46,20 @@ def tokens(n, rate=0.4):
     return (np.random.default_rng(5).random((n, 12, 8)) < rate).astype(np.uint8)
 
 
-@pytest.mark.parametrize("changes", [{}, {"scan": "reversal", "state": "frame"}, {"scan": "forward", "gate": "none"}, {"keep": (), "mix_decay": 3000}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"scan": "reversal", "state": "frame"}, {"scan": "forward", "gate": "none"}, {"keep": (), "mix_decay": 3000}],
+)
 def test_synops_are_the_engines(changes):
     x = tokens(10)
     model = awake(model_of(**changes), x)
     with torch.no_grad():
-        for layer in model.layers():                        # some weights that are exactly zero in integers
+        for layer in model.layers():  # some weights that are exactly zero in integers
             for synapse in layer.synapses.values():
                 synapse.weight[::2, ::3] = 0
     expected = {}
     for name, n in engine.run(to_net(model, "abc", {}), x).synops.items():
-        part = name.rstrip("0123456789") if ".bank" in name else name      # a bank is one layer for each gain
+        part = name.rstrip("0123456789") if ".bank" in name else name  # a bank is one layer for each gain
         expected[part] = expected.get(part, 0) + n
     parts = operations(model, x, batch=4)
     assert {p.name: p.synops for p in parts} == expected and min(expected.values()) > 0
@@ -72,11 +77,20 @@ def test_energy_of_a_net_whose_neurons_all_spike_at_every_step():
                 weight.fill_(0.25)
         model.readout["f"].weight.fill_(1)
     x, steps = np.ones((2, 12, 8), np.uint8), 12
-    by_hand = {                                             # AC and MAC a step
-        "f.stem0": ((8 + 1) * 7, 0), "f.stem1": (7 * 6, 0), "f0.sst": (6 + 1, 0), "f0.bank": (6 * 8, 8), "f0.gate": (6 * 8, 0), "f0.read": (8 + 8, 0),
-        "f0.out": (8 * 6 + 6, 0), "readout": (6 * 3, 0)}
+    by_hand = {  # AC and MAC a step
+        "f.stem0": ((8 + 1) * 7, 0),
+        "f.stem1": (7 * 6, 0),
+        "f0.sst": (6 + 1, 0),
+        "f0.bank": (6 * 8, 8),
+        "f0.gate": (6 * 8, 0),
+        "f0.read": (8 + 8, 0),
+        "f0.out": (8 * 6 + 6, 0),
+        "readout": (6 * 3, 0),
+    }
     report = per_sample(operations(model, x), len(x))
-    assert {r["part"]: (r["acs"], r["macs"]) for r in report["parts"]} == {k: (a * steps, m * steps) for k, (a, m) in by_hand.items()}
+    assert {r["part"]: (r["acs"], r["macs"]) for r in report["parts"]} == {
+        k: (a * steps, m * steps) for k, (a, m) in by_hand.items()
+    }
     acs = steps * sum(a for a, _ in by_hand.values())
     assert report["total"]["nanojoule"] == pytest.approx((0.9 * acs + 4.6 * 8 * steps) / 1e3, rel=1e-12)
 

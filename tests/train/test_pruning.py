@@ -45,14 +45,23 @@ def test_an_early_first_spike_beats_an_equal_count():
     score = pruning.score(pruning.counts(x, 2), 4.0)
     assert score[0, 1].tolist() == [3 + 4 * 2 * 1 / 2, 3 + 4 * 2 * 2 / 2]
     assert pruning.top_k(x, 0.5, 2, 4.0).tolist() == [[0, 1, 0, 1]]
-    assert pruning.top_k(x, 0.5, 2, 0.0).tolist() == [[0, 1, 1, 0]]      # without the bonus a tie, to the lower index
+    assert pruning.top_k(x, 0.5, 2, 0.0).tolist() == [[0, 1, 1, 0]]  # without the bonus a tie, to the lower index
 
 
 def test_count_and_latency_rank_by_nothing_else():
-    x = spikes([[1, 0, 5, 0], [0, 8, 0, 2]])               # counts 1 8 5 2; first frames 0 1 0 1
+    x = spikes([[1, 0, 5, 0], [0, 8, 0, 2]])  # counts 1 8 5 2; first frames 0 1 0 1
     assert pruning.top_k(x, 0.5, 4, 4.0, "count")[0].tolist() == [1, 0, 1, 0, 0, 1, 1, 0]
     assert pruning.top_k(x, 0.5, 4, 4.0, "latency")[0].tolist() == [1, 0, 1, 0, 1, 0, 1, 0]
-    assert pruning.top_k(x, 0.75, 4, 4.0, "latency")[0].tolist() == [1, 0, 1, 0, 1, 1, 1, 0]      # tokens 1 and 3 tie, to the lower index
+    assert pruning.top_k(x, 0.75, 4, 4.0, "latency")[0].tolist() == [
+        1,
+        0,
+        1,
+        0,
+        1,
+        1,
+        1,
+        0,
+    ]  # tokens 1 and 3 tie, to the lower index
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 1.0))
@@ -74,18 +83,20 @@ def test_a_mask_is_a_causal_function_of_the_sample_alone(seed, pruner):
     order = torch.tensor([2, 0, 1])
     assert (pruning.top_k(x[order], 0.5, n, 4.0, pruner, seed=3) == mask[order]).all()
     later = x.clone()
-    later[:, :, (t - 1) * n:] = 1 - later[:, :, (t - 1) * n:]
-    assert (pruning.top_k(later, 0.5, n, 4.0, pruner, seed=3)[:, :(t - 1) * n] == mask[:, :(t - 1) * n]).all()
+    later[:, :, (t - 1) * n :] = 1 - later[:, :, (t - 1) * n :]
+    assert (pruning.top_k(later, 0.5, n, 4.0, pruner, seed=3)[:, : (t - 1) * n] == mask[:, : (t - 1) * n]).all()
 
 
 def test_random_changes_with_seed_sample_and_frame_and_favours_no_token():
     x = torch.ones(200, 1, 5 * 20)
-    x[torch.arange(200), 0, torch.arange(200) % 20] = 0                  # 20 different samples: one token silent in the first frame
+    x[torch.arange(200), 0, torch.arange(200) % 20] = 0  # 20 different samples: one token silent in the first frame
     mask = pruning.top_k(x, 0.25, 20, 4.0, "random", seed=1).reshape(200, 5, 20)
     assert (mask[:20] == mask[20:40]).all() and not (mask[0] == mask[1]).all() and not (mask[0, 1] == mask[0, 2]).all()
     assert not (pruning.top_k(x, 0.25, 20, 4.0, "random", seed=2).reshape(200, 5, 20) == mask).all()
     many = torch.from_numpy(np.random.default_rng(0).random((400, 3, 100)) < 0.9).float()
-    share = pruning.top_k(many, 0.25, 20, 4.0, "random", seed=1).reshape(-1, 20).mean(0)      # of 2,000 frames: standard error 0.01
+    share = (
+        pruning.top_k(many, 0.25, 20, 4.0, "random", seed=1).reshape(-1, 20).mean(0)
+    )  # of 2,000 frames: standard error 0.01
     assert (share - 0.25).abs().max() < 0.05
 
 
@@ -119,8 +130,12 @@ def test_only_pruners_by_count_get_gates_and_can_be_exported(pruner):
     to_integers(model, x, cfg, "cpu")
     if pruner in pruning.FIXED_GATE:
         assert (model.thresholds > 0).all()
-        assert [n.threshold for n in to_net(model, "abc", {}).nodes if n.name.endswith("sst")] == model.thresholds.flatten().tolist()
+        assert [
+            n.threshold for n in to_net(model, "abc", {}).nodes if n.name.endswith("sst")
+        ] == model.thresholds.flatten().tolist()
     else:
         assert (model.thresholds == 0).all()
-        with pytest.raises(UserError, match=f"prunes tokens by '{pruner}'.*only count.latency and count can be exported"):
+        with pytest.raises(
+            UserError, match=f"prunes tokens by '{pruner}'.*only count.latency and count can be exported"
+        ):
             to_net(model, "abc", {})

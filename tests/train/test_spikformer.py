@@ -69,27 +69,39 @@ def test_operations_of_a_net_whose_neurons_all_spike_at_every_frame():
             attention.products.scale.fill_(10)
     samples, times, n, d = 2, 3, 4, 8
     parts = {p.name: p for p in operations(model, np.ones((samples, 12, 8), np.uint8))}
-    acs = {k: p.acs / (samples * times * n) for k, p in parts.items()}           # a token and frame
+    acs = {k: p.acs / (samples * times * n) for k, p in parts.items()}  # a token and frame
     assert acs["stem.0"] == 8 * 10 + 10 and acs["stem.1"] == 10 * d
-    assert acs["attention.0.q"] == d * d                                          # the block's input is one spike a channel,
-    assert acs["attention.0.products"] == n * d + n * d                           # Q K^T, then V
-    assert acs["mlp.0.0"] == 2 * d * 4 * d and acs["mlp.0.1"] == 4 * d * d        # then the residual sum of two,
-    assert acs["attention.1.q"] == 3 * d * d and acs["readout"] == 5 * d * 3      # three, at the end five
+    assert acs["attention.0.q"] == d * d  # the block's input is one spike a channel,
+    assert acs["attention.0.products"] == n * d + n * d  # Q K^T, then V
+    assert acs["mlp.0.0"] == 2 * d * 4 * d and acs["mlp.0.1"] == 4 * d * d  # then the residual sum of two,
+    assert acs["attention.1.q"] == 3 * d * d and acs["readout"] == 5 * d * 3  # three, at the end five
     assert {k: p.macs / (samples * times * n) for k, p in parts.items()} == {
-        k: {"stem.0": 10, "mlp.0.0": 4 * d, "mlp.1.0": 4 * d, "readout": 0}.get(k, d) for k in parts}
+        k: {"stem.0": 10, "mlp.0.0": 4 * d, "mlp.1.0": 4 * d, "readout": 0}.get(k, d) for k in parts
+    }
 
 
 @pytest.mark.slow
 def test_training_writes_a_checkpoint_that_energy_reads(tmp_path):
     encoder = dataclasses.asdict(dataclasses.replace(events.default_encoder("digits"), frames=2, frame_us=150_000))
-    cfg = Config(dataset="digits", encoder=encoder, stem=(16,), width=16, bank=32, float_epochs=2, exact_epochs=1, batch=32)
+    cfg = Config(
+        dataset="digits", encoder=encoder, stem=(16,), width=16, bank=32, float_epochs=2, exact_epochs=1, batch=32
+    )
     facts = spikformer_train.train(cfg, tmp_path, quiet=True, threads=1, limit=100)
     assert abs(facts["parameters"] - facts["smolmamba_parameters"]) < 0.1 * facts["smolmamba_parameters"]
     assert facts["best_epoch"] == 3 and len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
     report = energy(tmp_path / "spikformer.pt", limit=100)
-    assert report["kind"] == "spikformer" and report["accuracy"] == pytest.approx(facts["best_val"], abs=0.03 if facts["device"] == "cuda" else 0) and report["total"]["nanojoule"] > 0
+    assert (
+        report["kind"] == "spikformer"
+        and report["accuracy"] == pytest.approx(facts["best_val"], abs=0.03 if facts["device"] == "cuda" else 0)
+        and report["total"]["nanojoule"] > 0
+    )
     content = torch.load(tmp_path / "spikformer.pt", weights_only=True)
-    for change in ({"sizes": content["sizes"] | {"width": 4}}, {"sizes": {"width": 10**9, "hidden": 1}}, {"config": []}, {"classes": None}):
+    for change in (
+        {"sizes": content["sizes"] | {"width": 4}},
+        {"sizes": {"width": 10**9, "hidden": 1}},
+        {"config": []},
+        {"classes": None},
+    ):
         torch.save(content | change, tmp_path / "spikformer.pt")
         with pytest.raises(UserError, match="entries do not fit"):
             energy(tmp_path / "spikformer.pt")

@@ -1,4 +1,7 @@
-"""The loop: learns, resumes to identical weights, and says clearly what is wrong with a checkpoint or a configuration."""
+"""The loop:
+
+learns, resumes to identical weights, and says clearly what is wrong with a checkpoint or a configuration.
+"""
 
 import dataclasses
 import json
@@ -29,6 +32,7 @@ def few_digits(monkeypatch):
     def first(name, split, root=None, skip_bad=False):
         r = load(name, split, root)
         return dataclasses.replace(r, events=r.events[:100], labels=r.labels[:100], names=r.names[:100])
+
     monkeypatch.setattr(events, "load", first)
 
 
@@ -47,6 +51,7 @@ def test_a_run_cut_off_after_any_epoch_ends_in_the_same_weights(tmp_path, monkey
         done.extend([1] if str(path).endswith("last.pt") else [])
         if len(done) == stop:
             raise KeyboardInterrupt
+
     monkeypatch.setattr(checkpoint, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         train(SMALL, tmp_path / "cut", quiet=True, threads=1)
@@ -66,7 +71,12 @@ def test_norms_of_some_batches_serve_to_show_an_accuracy_only(tmp_path, monkeypa
     train(SMALL, tmp_path / "all", quiet=True, threads=1)
     monkeypatch.setattr(loop, "SHOW_BATCHES", 1)
     train(SMALL, tmp_path / "some", quiet=True, threads=1)
-    assert seen == [1, 1, 2, 1]                  # every batch; with SHOW_BATCHES 1 one of the two, but all of them in the last float epoch
+    assert seen == [
+        1,
+        1,
+        2,
+        1,
+    ]  # every batch; with SHOW_BATCHES 1 one of the two, but all of them in the last float epoch
     for name in ("float.pt", "model.pt"):
         a, b = weights(tmp_path / "all" / name), weights(tmp_path / "some" / name)
         assert [k for k in a if not torch.equal(a[k], b[k])] == []
@@ -94,7 +104,13 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
 
 def test_missing_data_leaves_no_run_folder(tmp_path):
     with pytest.raises(UserError):
-        train(dataclasses.replace(SMALL, dataset="nmnist"), tmp_path / "run", data_root=str(tmp_path), quiet=True, threads=1)
+        train(
+            dataclasses.replace(SMALL, dataset="nmnist"),
+            tmp_path / "run",
+            data_root=str(tmp_path),
+            quiet=True,
+            threads=1,
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -125,8 +141,14 @@ def test_checkpoint_faults_are_one_line_each(saved, tmp_path):
     with pytest.raises(UserError, match="no version entry"):
         checkpoint.load(tmp_path / "other.pt")
     config = torch.load(saved, weights_only=True)["config"]
-    for change, text in (({"version": 99}, "version 99"), ({"config": config | {"colour": 1}}, "unknown entries: colour"), ({"config": config | {"scan": "up"}}, "scan is 'up'"),
-                         ({"config": config | {"width": 16}}, "weights do not fit"), ({"config": config | {"encoder": {"frames": "x"}}}, "frames"), ({"config": [1]}, "expected a dictionary")):
+    for change, text in (
+        ({"version": 99}, "version 99"),
+        ({"config": config | {"colour": 1}}, "unknown entries: colour"),
+        ({"config": config | {"scan": "up"}}, "scan is 'up'"),
+        ({"config": config | {"width": 16}}, "weights do not fit"),
+        ({"config": config | {"encoder": {"frames": "x"}}}, "frames"),
+        ({"config": [1]}, "expected a dictionary"),
+    ):
         copy = tmp_path / "copy.pt"
         copy.write_bytes(data)
         with pytest.raises(UserError, match=text) as e:
@@ -145,15 +167,40 @@ def test_no_pickle_is_loaded(saved, tmp_path):
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "owned"), "w"))
+
     torch.save({"version": 1, "x": Evil()}, saved)
     with pytest.raises(UserError, match="not a checkpoint, or damaged"):
         checkpoint.load(saved)
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("change", [{"bank": 7}, {"keep": (0.5,)}, {"keep": (0.5, 2.0)}, {"decays": ()}, {"width": 0}, {"mix_decay": 5000}, {"gate": "x"}, {"stem": (0,)}, {"keep": "3x"},
-                                    {"keep": ("a", "b")}, {"lr": "fast"}, {"lr": float("nan")}, {"encoder": 3}, {"width": 8.0}, {"float_epochs": 1.5}, {"scan": 1}, {"lr": 10**400}, {"lr": 0},
-                                    {"exact_lr": -1e-3}, {"seed": -1}, {"weight_decay": -1}, {"label_smoothing": 2}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bank": 7},
+        {"keep": (0.5,)},
+        {"keep": (0.5, 2.0)},
+        {"decays": ()},
+        {"width": 0},
+        {"mix_decay": 5000},
+        {"gate": "x"},
+        {"stem": (0,)},
+        {"keep": "3x"},
+        {"keep": ("a", "b")},
+        {"lr": "fast"},
+        {"lr": float("nan")},
+        {"encoder": 3},
+        {"width": 8.0},
+        {"float_epochs": 1.5},
+        {"scan": 1},
+        {"lr": 10**400},
+        {"lr": 0},
+        {"exact_lr": -1e-3},
+        {"seed": -1},
+        {"weight_decay": -1},
+        {"label_smoothing": 2},
+    ],
+)
 def test_configuration_faults(change):
     with pytest.raises(UserError, match=f"configuration: {next(iter(change))} "):
         Config.from_dict(SMALL.to_dict() | change)
@@ -163,7 +210,11 @@ def test_unknown_preset():
     with pytest.raises(UserError, match="unknown preset 'huge'; there are tiny, small, medium, base"):
         preset("huge")
     assert set(PRESETS) == {"tiny", "small", "medium", "base"}
-    assert preset("small", dataset="dvs128").batch == 16 and preset("small", dataset="dvs128", batch=4).batch == 4 and preset("small").batch == 32
+    assert (
+        preset("small", dataset="dvs128").batch == 16
+        and preset("small", dataset="dvs128", batch=4).batch == 4
+        and preset("small").batch == 32
+    )
 
 
 def test_augmentation_keeps_time_order_and_the_sensor():
@@ -177,8 +228,12 @@ def test_augmentation_keeps_time_order_and_the_sensor():
 
 
 def test_the_command_ends_with_one_line_and_status_2():
-    for arguments, text in ((["--preset", "huge"], "unknown preset"), (["--dataset", "nothing"], "nothing"), (["--dataset", "nmnist", "--data-root", "/nonexistent"], "nmnist"),
-                            (["--set", "scan=up"], "scan is 'up'")):
+    for arguments, text in (
+        (["--preset", "huge"], "unknown preset"),
+        (["--dataset", "nothing"], "nothing"),
+        (["--dataset", "nmnist", "--data-root", "/nonexistent"], "nmnist"),
+        (["--set", "scan=up"], "scan is 'up'"),
+    ):
         run = subprocess.run([sys.executable, "-m", "train", *arguments], capture_output=True, text=True)
         assert run.returncode == 2 and "Traceback" not in run.stderr
         assert text in run.stderr.strip().splitlines()[-1]

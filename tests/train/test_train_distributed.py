@@ -1,4 +1,7 @@
-"""Training on two processes: the same gradients, norms and thresholds as on one, the same weights on both, one voice."""
+"""Training on two processes:
+
+the same gradients, norms and thresholds as on one, the same weights on both, one voice.
+"""
 
 import json
 import os
@@ -20,7 +23,12 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 def python(*arguments, cwd=REPO, **more):
     paths = os.pathsep.join([str(REPO), str(REPO / "tests")])
-    env = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}     # two processes need two GPUs
+    env = os.environ | {
+        "PYTHONPATH": paths,
+        "OMP_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }  # two processes need two GPUs
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, env=env, **more)
 
 
@@ -28,7 +36,11 @@ def test_shares_are_disjoint_and_complete_and_never_empty():
     for n in range(2, 9):
         for size in range(1, n + 1):
             shares = [Ranks(rank, size).share(list(range(n))) for rank in range(size)]
-            assert sum(shares, []) == list(range(n)) and min(map(len, shares)) >= 1 and max(map(len, shares)) - min(map(len, shares)) <= 1
+            assert (
+                sum(shares, []) == list(range(n))
+                and min(map(len, shares)) >= 1
+                and max(map(len, shares)) - min(map(len, shares)) <= 1
+            )
     assert [len(c) for c in chunks(range(33), 16)] == [16, 16, 1]
     assert [len(c) for c in chunks(range(33), 16, 2)] == [16, 17]
     assert [len(c) for c in chunks(range(1), 16, 2)] == [1]
@@ -47,33 +59,58 @@ def test_two_processes_compute_what_one_does(tmp_path):
             assert torch.equal(a[key][name], b[key][name]), f"{key} {name}: the processes differ"
             scale = float(one[key][name].abs().max()) + 1e-6
             assert float((one[key][name] - a[key][name]).abs().max()) < 1e-4 * scale, f"{key} {name}"
-    for name in one["integer 1"]:       # micro-batches: the same gradient in one process, too
+    for name in one["integer 1"]:  # micro-batches: the same gradient in one process, too
         assert torch.allclose(one["integer 1"][name], one["integer 3"][name], rtol=1e-4, atol=1e-6), name
-    assert torch.equal(one["thresholds"], a["thresholds"]) and torch.equal(a["thresholds"], b["thresholds"]) and (one["thresholds"] > 0).all()
+    assert (
+        torch.equal(one["thresholds"], a["thresholds"])
+        and torch.equal(a["thresholds"], b["thresholds"])
+        and (one["thresholds"] > 0).all()
+    )
     for key in ("float sums", "integer sums 1", "integer sums 3"):
         assert torch.equal(a[key], b[key]) and torch.allclose(one[key], a[key], rtol=1e-5)
     assert not one["noticed"] and a["noticed"] and b["noticed"]
     assert a["from_first"] == b["from_first"] == {"a": [1, 2]}
-    assert a["together"] == "the second process has a complaint" and b["together"] == "2"       # exit status 2, in silence
+    assert a["together"] == "the second process has a complaint" and b["together"] == "2"  # exit status 2, in silence
 
 
 @pytest.mark.slow
 def test_torchrun_trains_resumes_and_speaks_once(tmp_path):
     nmnist(tmp_path)
-    changes = [a for k, v in SMALL.to_dict().items() if k not in ("dataset", "float_epochs", "exact_epochs") for a in ("--set", f"{k}={json.dumps(v)}")]
-    options = ["-m", "train", "--dataset", "nmnist", "--data-root", str(tmp_path), "--threads", "1", "--epochs", "2", "--json", *changes]
+    changes = [
+        a
+        for k, v in SMALL.to_dict().items()
+        if k not in ("dataset", "float_epochs", "exact_epochs")
+        for a in ("--set", f"{k}={json.dumps(v)}")
+    ]
+    options = [
+        "-m",
+        "train",
+        "--dataset",
+        "nmnist",
+        "--data-root",
+        str(tmp_path),
+        "--threads",
+        "1",
+        "--epochs",
+        "2",
+        "--json",
+        *changes,
+    ]
     one = python(*options, "--name", "one", cwd=tmp_path)
     two = python(*TORCHRUN, *options, "--name", "two", cwd=tmp_path)
     assert one.returncode == two.returncode == 0, two.stderr[-3000:]
-    facts = json.loads(two.stdout)                    # one line, of the first process
+    facts = json.loads(two.stdout)  # one line, of the first process
     assert facts["processes"] == 2 and facts["best_epoch"] == 2 and two.stderr.count("epoch   1 float") == 1
     rows = [[json.loads(line) for line in open(tmp_path / "runs" / name / "log.jsonl")] for name in ("one", "two")]
     assert [r["loss"] for r in rows[1]] == pytest.approx([r["loss"] for r in rows[0]], rel=1e-3)
     model, _ = checkpoint.load(tmp_path / "runs/two/model.pt")
     assert model.folded and (model.thresholds > 0).all()
 
-    # Saves after every step and dies; goes on within the second epoch, each process with its share, to the same weights.
-    died = python(*TORCHRUN, str(REPO / "tests/rank_dies.py"), *options[2:], "--save-minutes", "0", "--name", "cut", cwd=tmp_path)
+    # Saves after every step and dies; goes on within the second epoch, each process with its share, to the same
+    # weights.
+    died = python(
+        *TORCHRUN, str(REPO / "tests/rank_dies.py"), *options[2:], "--save-minutes", "0", "--name", "cut", cwd=tmp_path
+    )
     loop = torch.load(tmp_path / "runs/cut/last.pt", weights_only=True)["loop"]
     assert died.returncode != 0 and (loop["epoch"], loop["step"]) == (1, 4)
     python(*TORCHRUN, *options, "--name", "cut", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""A run killed with SIGKILL at ten random moments and resumed each time ends in the numbers of one that was left alone."""
+"""A run killed with SIGKILL at ten random moments and resumed each time ends in the numbers of one that was left alone."""  # noqa: E501
 
 import dataclasses
 import json
@@ -24,12 +24,16 @@ def test_a_run_killed_ten_times_ends_in_the_same_numbers(tmp_path):
     context.set_forkserver_preload(["train.loop"])
 
     def start(name, save_minutes):
-        child = context.Process(target=train, args=(CFG, str(tmp_path / name), str(tmp_path)), kwargs=dict(quiet=True, threads=1, save_minutes=save_minutes))
+        child = context.Process(
+            target=train,
+            args=(CFG, str(tmp_path / name), str(tmp_path)),
+            kwargs=dict(quiet=True, threads=1, save_minutes=save_minutes),
+        )
         child.start()
         return child
 
     seed = random.SystemRandom().randrange(10**6)
-    print(f"random seed {seed}")        # shown if the test fails
+    print(f"random seed {seed}")  # shown if the test fails
     chance, log = random.Random(seed), tmp_path / "cut" / "log.jsonl"
     lone = start("whole", None)
     lone.join()
@@ -42,8 +46,10 @@ def test_a_run_killed_ten_times_ends_in_the_same_numbers(tmp_path):
 
     killed, moments = 0, []
     while killed < KILLS:
-        child, before = start("cut", 0), state()                # 0: a state is saved after every step
-        while killed % 5 and state() == before and child.exitcode is None:       # two of ten die whenever it comes, the others in training
+        child, before = start("cut", 0), state()  # 0: a state is saved after every step
+        while (
+            killed % 5 and state() == before and child.exitcode is None
+        ):  # two of ten die whenever it comes, the others in training
             time.sleep(0.002)
         child.join(chance.uniform(0, took / KILLS))
         if child.exitcode is not None:
@@ -58,7 +64,13 @@ def test_a_run_killed_ten_times_ends_in_the_same_numbers(tmp_path):
     last = start("cut", 0)
     last.join()
     assert last.exitcode == 0
-    rows = [[{k: v for k, v in json.loads(line).items() if k not in ("seconds", "wait")} for line in open(tmp_path / name / "log.jsonl")] for name in ("whole", "cut")]
+    rows = [
+        [
+            {k: v for k, v in json.loads(line).items() if k not in ("seconds", "wait")}
+            for line in open(tmp_path / name / "log.jsonl")
+        ]
+        for name in ("whole", "cut")
+    ]
     assert rows[0] == rows[1] and len(rows[0]) == CFG.float_epochs + CFG.exact_epochs
     for name in ("model.pt", "float.pt", "last.pt"):
         a, b = (torch.load(tmp_path / folder / name, weights_only=True) for folder in ("whole", "cut"))

@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import torch
 
-from sim.integer import DECAY_ONE
 from sim.engine.kernels import clip64, decay64, wrap64
+from sim.integer import DECAY_ONE
 
 from .reference import STATE_SCALE
 
@@ -51,7 +51,7 @@ def _forward_float(x, keep_u, bias, keep_v, v_th, reset_every, v_out, s_out):
 
 
 # 2**f on [-0.5, 0.5]: the Taylor coefficients ln(2)**i / i!, float32-exact at this degree.
-_POLY = tuple(np.float32(np.log(2)**i / math.factorial(i)) for i in range(7))
+_POLY = tuple(np.float32(np.log(2) ** i / math.factorial(i)) for i in range(7))
 _LOG2_E, _LOWEST = np.float32(1 / np.log(2)), np.float32(-126)
 
 
@@ -69,7 +69,10 @@ def _exp(x):
 
 @numba.njit(parallel=True, cache=True)
 def _backward(grad, v, slope, height, keep_u, keep_v, reset_every, gx_out, gb_out):
-    """The surrogate, `height * exp(slope * |v - 1|)`, and the two adjoint leaks. `gb_out` [batch, n]: the gradient at the bias, added to."""
+    """The surrogate, `height * exp(slope * |v - 1|)`, and the two adjoint leaks.
+
+    `gb_out` [batch, n]: the gradient at the bias, added to.
+    """
     batch, steps, n = grad.shape
     for b in numba.prange(batch):
         gi, gx, gb = np.zeros(n, np.float32), np.zeros(n, np.float32), gb_out[b]
@@ -87,7 +90,10 @@ def _backward(grad, v, slope, height, keep_u, keep_v, reset_every, gx_out, gb_ou
 
 @numba.njit(parallel=True, cache=True)
 def _leak(x, keep, reset_every, reverse, out):
-    """`y[k] = keep * y[k-1] + x[k]` in float32, or the same from the end of the stream: the current without rounding, and its adjoint."""
+    """`y[k] = keep * y[k-1] + x[k]` in float32, or the same from the end of the stream:
+
+    the current without rounding, and its adjoint.
+    """
     batch, steps, n = x.shape
     for b in numba.prange(batch):
         y = np.zeros(n, np.float32)
@@ -114,7 +120,10 @@ def _tensor(rows):
 
 
 def _empty(rows):
-    """Like `np.empty_like`, but aligned as torch aligns: matrix products round differently on other alignments, and runs would not repeat."""
+    """Like `np.empty_like`, but aligned as torch aligns:
+
+    matrix products round differently on other alignments, and runs would not repeat.
+    """
     return torch.empty(rows.shape).numpy()
 
 
@@ -125,7 +134,9 @@ def forward(x, bias, i_decay, v_decay, gain, reset_every):
     keep_v = (DECAY_ONE - v_decay) / DECAY_ONE
     b = bias.detach().numpy()
     if gain is None:
-        _forward_float(rows, keep.astype(np.float32), b.astype(np.float32), np.float32(keep_v), np.float32(1), reset_every, v, s)
+        _forward_float(
+            rows, keep.astype(np.float32), b.astype(np.float32), np.float32(keep_v), np.float32(1), reset_every, v, s
+        )
     else:
         scale = gain.numpy().astype(np.float64) * STATE_SCALE
         _forward_exact(rows, scale, keep, np.trunc(b * scale), keep_v, scale, reset_every, v, s)
@@ -136,7 +147,17 @@ def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
     rows = _rows(grad)
     gx, gb = _empty(rows), np.zeros((rows.shape[0], rows.shape[2]), np.float32)
     keep = ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32)
-    _backward(rows, _rows(v), np.float32(-1 / tau), np.float32(scale / (2 * tau)), keep, np.float32((DECAY_ONE - v_decay) / DECAY_ONE), reset_every, gx, gb)
+    _backward(
+        rows,
+        _rows(v),
+        np.float32(-1 / tau),
+        np.float32(scale / (2 * tau)),
+        keep,
+        np.float32((DECAY_ONE - v_decay) / DECAY_ONE),
+        reset_every,
+        gx,
+        gb,
+    )
     return _tensor(gx), torch.from_numpy(gb.sum(0))
 
 

@@ -1,11 +1,14 @@
-"""The dynamics of `train.dynamics` as Triton kernels, for CUDA: a program takes some channels of one sample through the whole stream.
+"""The dynamics of `train.dynamics` as Triton kernels, for CUDA: a program takes some channels of one sample through the
+whole stream.
 
-The same arithmetic: integers in the exact forward pass (32-bit ones, as many GPUs have next to no float64), float32 elsewhere. All arrays are channels-last rows, [batch, steps, n].
-`import` needs the package triton, which torch's CUDA builds for Linux bring along, 3.2 or later: earlier ones take loops over tuples for something else.
+The same arithmetic: integers in the exact forward pass (32-bit ones, as many GPUs have next to no float64), float32
+elsewhere. All arrays are channels-last rows, [batch, steps, n].
+`import` needs the package triton, which torch's CUDA builds for Linux bring along, 3.2 or later: earlier ones take
+loops over tuples for something else.
 
-A GPU waits several times longer for a value from memory than a step takes to compute, and there are too few neurons for other work to fill the wait. So every
-kernel goes through the stream in chunks, and `_chunk` asks for the next one before this one is computed.
-"""
+A GPU waits several times longer for a value from memory than a step takes to compute, and there are too few neurons for
+other work to fill the wait. So every kernel goes through the stream in chunks, and `_chunk` asks for the next one
+before this one is computed."""
 
 import torch
 import triton
@@ -15,8 +18,8 @@ from sim.integer import DECAY_ONE, STATE_LIMIT
 
 from .reference import STATE_SCALE
 
-_BLOCK = 32                    # channels of a program: one warp; the scan waits for itself, so many small programs hide more
-_CHUNK = tl.constexpr(8)       # steps that `_chunk` loads
+_BLOCK = 32  # channels of a program: one warp; the scan waits for itself, so many small programs hide more
+_CHUNK = tl.constexpr(8)  # steps that `_chunk` loads
 _LIMIT = tl.constexpr(STATE_LIMIT)
 _ONE = tl.constexpr(DECAY_ONE)
 _UNIT = tl.constexpr(float(STATE_SCALE))
@@ -31,19 +34,24 @@ def _unless_first(y, k, EVERY: tl.constexpr):
 @triton.jit
 def _chunk(x, at, by, left, inside):
     """x at eight steps, `by` elements apart; 0 where no steps are left."""
-    return (tl.load(x + at, mask=inside & (left > 0), other=0.0),
-            tl.load(x + at + by, mask=inside & (left > 1), other=0.0),
-            tl.load(x + at + 2 * by, mask=inside & (left > 2), other=0.0),
-            tl.load(x + at + 3 * by, mask=inside & (left > 3), other=0.0),
-            tl.load(x + at + 4 * by, mask=inside & (left > 4), other=0.0),
-            tl.load(x + at + 5 * by, mask=inside & (left > 5), other=0.0),
-            tl.load(x + at + 6 * by, mask=inside & (left > 6), other=0.0),
-            tl.load(x + at + 7 * by, mask=inside & (left > 7), other=0.0))
+    return (
+        tl.load(x + at, mask=inside & (left > 0), other=0.0),
+        tl.load(x + at + by, mask=inside & (left > 1), other=0.0),
+        tl.load(x + at + 2 * by, mask=inside & (left > 2), other=0.0),
+        tl.load(x + at + 3 * by, mask=inside & (left > 3), other=0.0),
+        tl.load(x + at + 4 * by, mask=inside & (left > 4), other=0.0),
+        tl.load(x + at + 5 * by, mask=inside & (left > 5), other=0.0),
+        tl.load(x + at + 6 * by, mask=inside & (left > 6), other=0.0),
+        tl.load(x + at + 7 * by, mask=inside & (left > 7), other=0.0),
+    )
 
 
 @triton.jit
 def _decay(x, keep):
-    """`sim.integer.decay` of int32 |x| <= 2**23, by keep << 12: the upper half of a 64-bit product is its quotient by 2**32."""
+    """`sim.integer.decay` of int32 |x| <= 2**23, by keep << 12:
+
+    the upper half of a 64-bit product is its quotient by 2**32.
+    """
     y = tl.umulhi(tl.abs(x).to(tl.uint32) << 8, keep.to(tl.uint32)).to(tl.int32)
     return tl.where(x < 0, -y, y)
 
@@ -52,7 +60,9 @@ def _decay(x, keep):
 def _forward_exact(x, gain, bias, i_decay, v_decay, steps, n, v_out, s_out, EVERY: tl.constexpr, BLOCK: tl.constexpr):
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = j < n
-    unit = tl.load(gain + j, mask=inside, other=1.0) * _UNIT       # a power of two, so that products with it and quotients by it are exact
+    unit = (
+        tl.load(gain + j, mask=inside, other=1.0) * _UNIT
+    )  # a power of two, so that products with it and quotients by it are exact
     back = 1.0 / unit
     drive = (tl.load(bias + j, mask=inside, other=0.0) * unit).to(tl.int32)
     threshold = unit.to(tl.int32)
@@ -104,7 +114,9 @@ def _forward_float(x, bias, i_decay, keep_v, steps, n, v_out, s_out, EVERY: tl.c
 
 
 @triton.jit
-def _backward(grad, v, i_decay, keep_v, slope, height, steps, n, gx_out, gb_out, EVERY: tl.constexpr, BLOCK: tl.constexpr):
+def _backward(
+    grad, v, i_decay, keep_v, slope, height, steps, n, gx_out, gb_out, EVERY: tl.constexpr, BLOCK: tl.constexpr
+):
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = j < n
     keep_u = (_ONE - tl.load(i_decay + j, mask=inside, other=0).to(tl.float32)) / _ONE
@@ -185,7 +197,21 @@ def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
     rows = _rows(grad)
     batch, steps, n = rows.shape
     gx, gb = torch.empty_like(rows), torch.empty(batch, n, device=rows.device)
-    _backward[_grid(rows)](rows, _rows(v), i_decay, _keep(v_decay), -1 / tau, scale / (2 * tau), steps, n, gx, gb, EVERY=reset_every, BLOCK=_BLOCK, num_warps=1)
+    _backward[_grid(rows)](
+        rows,
+        _rows(v),
+        i_decay,
+        _keep(v_decay),
+        -1 / tau,
+        scale / (2 * tau),
+        steps,
+        n,
+        gx,
+        gb,
+        EVERY=reset_every,
+        BLOCK=_BLOCK,
+        num_warps=1,
+    )
     return gx.transpose(1, 2), gb.sum(0)
 
 

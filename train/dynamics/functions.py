@@ -1,4 +1,4 @@
-"""CUBA neurons and the current alone as differentiable functions of a stream, by the kernels of the device they are on."""
+"""CUBA neurons and the current alone as differentiable functions of a stream, by the kernels of the device they are on."""  # noqa: E501
 
 from functools import cache
 
@@ -29,10 +29,16 @@ def _cuda_kernels():
     try:
         import triton
     except ImportError:
-        raise UserError(f"training on CUDA needs the package triton, which is not installed; pip install 'triton>=3.2', {_OR_CPU}") from None
+        raise UserError(
+            f"training on CUDA needs the package triton, which is not installed; pip install 'triton>=3.2', {_OR_CPU}"
+        ) from None
     if tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 2):
-        raise UserError(f"training on CUDA needs triton 3.2 or later (torch 2.6 brings it along), {triton.__version__} is installed; upgrade torch, {_OR_CPU}")
+        raise UserError(
+            f"training on CUDA needs triton 3.2 or later (torch 2.6 brings it along), {triton.__version__} is"
+            f" installed; upgrade torch, {_OR_CPU}"
+        )
     from . import cuda
+
     return cuda.forward, cuda.backward, cuda.leak
 
 
@@ -85,12 +91,15 @@ class _Leak(torch.autograd.Function):
 
 
 def leak(x, i_decay, reset_every=0):
-    """The current of CUBA neurons without rounding, `u[k] = (1 - i_decay/4096) u[k-1] + x[k]`, [B, C, K], differentiable."""
+    """The current of CUBA neurons without rounding, `u[k] = (1 - i_decay/4096) u[k-1] + x[k]`, [B, C, K],
+    differentiable.
+    """
     return _Leak.apply(x, i_decay, reset_every)
 
 
 def set_threads(n):
-    """Threads of torch and of the kernels. In this order: the first launch of a numba kernel changes torch's number behind its back
+    """Threads of torch and of the kernels. In this order: the first launch of a numba kernel changes torch's number
+    behind its back
     (both use the same OpenMP), and a run whose number changes on the way does not repeat bit by bit."""
     keep_heap()
     leak(torch.zeros(1, 1, 1), torch.tensor([DECAY_ONE]))

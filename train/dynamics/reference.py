@@ -1,10 +1,13 @@
-"""The dynamics in plain torch, a loop over time: what the kernels are tested against, and for devices that have none."""
+"""The dynamics in plain torch, a loop over time:
+
+what the kernels are tested against, and for devices that have none.
+"""
 
 import torch
 
 from sim.integer import DECAY_ONE
 
-STATE_SCALE = 4096          # state integer = state here * 4096 * gain
+STATE_SCALE = 4096  # state integer = state here * 4096 * gain
 
 
 def surrogate(v, threshold, tau, scale):
@@ -13,15 +16,18 @@ def surrogate(v, threshold, tau, scale):
 
 
 def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
-    """The same in plain torch, a loop over time: what the kernels are tested against, and for devices that have none. No gain: no rounding. Returns (v, s)."""
+    """The same in plain torch, a loop over time:
+
+    what the kernels are tested against, and for devices that have none. No gain: no rounding. Returns (v, s).
+    """
     keep_u, keep_v = DECAY_ONE - i_decay.long(), DECAY_ONE - v_decay
     if gain is not None:
         th = (gain * STATE_SCALE).long()
         x, bias = (x * th[:, None]).long(), (bias * th).long()
         limit = 1 << 23
-        decay = lambda y, keep: torch.sign(y) * ((y.abs() * keep) >> 12)                                       # noqa: E731
-        wrap = lambda y: torch.where(y > limit, y - 2 * limit, torch.where(y <= -limit, y + 2 * limit, y))     # noqa: E731
-        clip = lambda y: y.clamp(-limit + 1, limit - 1)                                                        # noqa: E731
+        decay = lambda y, keep: torch.sign(y) * ((y.abs() * keep) >> 12)  # noqa: E731
+        wrap = lambda y: torch.where(y > limit, y - 2 * limit, torch.where(y <= -limit, y + 2 * limit, y))  # noqa: E731
+        clip = lambda y: y.clamp(-limit + 1, limit - 1)  # noqa: E731
     else:
         keep_u, keep_v, th = keep_u.to(x.dtype) / DECAY_ONE, keep_v / DECAY_ONE, 1
         decay, wrap, clip = (lambda y, keep: y * keep), (lambda y: y), (lambda y: y)

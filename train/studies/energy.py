@@ -1,4 +1,8 @@
-"""`python -m train energy`: operations and energy of models on real samples, as the literature counts them. Example: `python -m train energy runs/digits-tiny/model.pt`."""
+"""`python -m train energy`:
+
+operations and energy of models on real samples, as the literature counts them. Example: `python -m train energy
+runs/digits-tiny/model.pt`.
+"""
 
 import json
 import sys
@@ -9,33 +13,46 @@ from sim.base.errors import UserError, run_command
 
 
 def energy(path, split="val", data_root=None, limit=None):
-    """dict(model, kind, dataset, split, n, parameters, accuracy, parts, total) of a checkpoint of SmolMamba or of the spiking transformer.
+    """dict(model, kind, dataset, split, n, parameters, accuracy, parts, total) of a checkpoint of SmolMamba or of the
+    spiking transformer.
 
-    `parts` and `total` hold, per sample, spikes, synops (None for the transformer), acs, macs, nanojoule. A SmolMamba is counted as the chip's integers.
-    """
+    `parts` and `total` hold, per sample, spikes, synops (None for the transformer), acs, macs, nanojoule. A SmolMamba
+    is counted as the chip's integers."""
     import torch
 
     import events
 
     from .. import checkpoint
-    from . import spikformer_train
     from ..evaluate import accuracy
-    from .literature import operations
     from ..loop import to_chip
+    from . import spikformer_train
+    from .literature import operations
+
     other = spikformer_train.load(path)
     model, content = (other[0], other[2]) if other else checkpoint.load(path)
     cfg = other[1] if other else model.cfg
     encoder = events.Encoder(**cfg.encoder)
     recordings = events.load(cfg.dataset, split, data_root)
     if list(recordings.classes) != list(content["classes"]):
-        raise UserError(f"{path}: trained on the classes {', '.join(map(str, content['classes']))}; data set {cfg.dataset!r} has {', '.join(recordings.classes)}")
+        raise UserError(
+            f"{path}: trained on the classes {', '.join(map(str, content['classes']))}; data set {cfg.dataset!r} has"
+            f" {', '.join(recordings.classes)}"
+        )
     if not other:
         to_chip(model, data_root)
     y = torch.from_numpy(recordings.labels[:limit])
     x = events.token_streams(recordings, encoder, progress=False).only(range(len(y)))
     right = spikformer_train.accuracy(model, x, y) if other else accuracy(model, x, y, exact=True)
-    return {"model": str(path), "kind": "spikformer" if other else "smolmamba", "dataset": cfg.dataset, "split": split, "n": len(x),
-            "parameters": sum(p.numel() for p in model.parameters()), "accuracy": right, **per_sample(operations(model, x), len(x))}
+    return {
+        "model": str(path),
+        "kind": "spikformer" if other else "smolmamba",
+        "dataset": cfg.dataset,
+        "split": split,
+        "n": len(x),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "accuracy": right,
+        **per_sample(operations(model, x), len(x)),
+    }
 
 
 def per_sample(parts, n):
@@ -46,31 +63,54 @@ def per_sample(parts, n):
 
 def _numbers(parts, n):
     synops = [p.synops for p in parts]
-    return {"spikes": sum(p.spikes for p in parts) / n, "synops": None if None in synops else sum(synops) / n, "acs": sum(p.acs for p in parts) / n,
-            "macs": sum(p.macs for p in parts) / n, "nanojoule": sum(p.picojoule for p in parts) / n / 1e3}
+    return {
+        "spikes": sum(p.spikes for p in parts) / n,
+        "synops": None if None in synops else sum(synops) / n,
+        "acs": sum(p.acs for p in parts) / n,
+        "macs": sum(p.macs for p in parts) / n,
+        "nanojoule": sum(p.picojoule for p in parts) / n / 1e3,
+    }
 
 
-@click.command(epilog="Example: python -m train energy runs/digits-tiny/model.pt runs/digits-tiny-spikformer/spikformer.pt")
+@click.command(
+    epilog="Example: python -m train energy runs/digits-tiny/model.pt runs/digits-tiny-spikformer/spikformer.pt"
+)
 @click.argument("models", nargs=-1, required=True)
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="The samples whose spikes are counted.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="val",
+    show_default=True,
+    help="The samples whose spikes are counted.",
+)
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many of them.")
 @click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def main(models, split, limit, data_root, as_json):
-    """Count the operations of MODELS (checkpoints of SmolMamba or of the spiking transformer) on real samples: per part and sample, additions (AC, 0.9 pJ)
-    and multiplications (MAC, 4.6 pJ), as the literature counts at 45 nm. An estimate by convention, not of a chip: see docs/ablations.md."""
+    """Count the operations of MODELS (checkpoints of SmolMamba or of the spiking transformer) on real samples: per part
+    and sample, additions (AC, 0.9 pJ) and multiplications (MAC, 4.6 pJ), as the literature counts at 45 nm. An estimate
+    by convention, not of a chip: see docs/ablations.md."""
     from rich.console import Console
     from rich.table import Table
+
     reports = [energy(path, split, data_root, limit) for path in models]
     if as_json:
         print(json.dumps(reports))
         return
     console = Console(width=None if sys.stdout.isatty() else 150)
     for report in reports:
-        table = Table("part", *COLUMNS, title=f"{report['model']}: {report['n']} samples of {report['dataset']} ({report['split']}), {report['parameters']:,} parameters, "
-                      f"accuracy {report['accuracy']:.4f}; per sample")
+        table = Table(
+            "part",
+            *COLUMNS,
+            title=(
+                f"{report['model']}: {report['n']} samples of {report['dataset']} ({report['split']}),"
+                f" {report['parameters']:,} parameters, accuracy {report['accuracy']:.4f}; per sample"
+            ),
+        )
         for row in report["parts"] + [{"part": "total", **report["total"]}]:
-            table.add_row(row["part"], *("" if row[c] is None else f"{row[c]:,.{1 if c == 'nanojoule' else 0}f}" for c in COLUMNS))
+            table.add_row(
+                row["part"], *("" if row[c] is None else f"{row[c]:,.{1 if c == 'nanojoule' else 0}f}" for c in COLUMNS)
+            )
         console.print(table)
 
 

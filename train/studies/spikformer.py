@@ -1,13 +1,16 @@
-"""A spiking transformer to compare with: Spikformer (Z. Zhou et al., ICLR 2023) on our token windows, with the neurons of spikingjelly.
+"""A spiking transformer to compare with: Spikformer (Z. Zhou et al., ICLR 2023) on our token windows, with the neurons
+of spikingjelly.
 
 Time is the frame here, and all tokens of a frame are there at once: tensors are `[T, B, N, channels]`.
 
-    tokens, position -> stem -> x                   linear, batch norm, LIF; the same windows and stem widths as SmolMamba
-    per block:  x = x + attention(x)                LIF(scale * (Q K^T) V), no softmax; N x N products per frame and head
-                x = x + mlp(x)
+    tokens, position -> stem -> x                   linear, batch norm, LIF; the same windows and stem widths as
+        SmolMamba
+    per block:  x = x + attention(x)                LIF(scale * (Q K^T) V), no softmax; N x N products per frame and
+                head x = x + mlp(x)
     read-out: linear in the mean of x over tokens and frames
 
-A residual sum is a small whole number, not a spike: see `batch_operations` for how that is counted. Needs the extra `spikingjelly`.
+A residual sum is a small whole number, not a spike: see `batch_operations` for how that is counted. Needs the extra
+`spikingjelly`.
 """
 
 import torch
@@ -18,7 +21,7 @@ from sim.base.errors import UserError
 from .literature import Part, batch_operations
 
 HEADS, MLP_RATIO = 4, 4
-TAU = 2.0                   # of the LIF neurons, in frames
+TAU = 2.0  # of the LIF neurons, in frames
 
 
 def _lif(threshold=1.0):
@@ -26,8 +29,12 @@ def _lif(threshold=1.0):
     try:
         from spikingjelly.activation_based import neuron, surrogate
     except ImportError as e:
-        raise UserError(f"the spiking transformer needs spikingjelly ({e}): pip install -c constraints.txt -e '.[spikingjelly]'") from None
-    return neuron.LIFNode(tau=TAU, v_threshold=threshold, detach_reset=True, step_mode="m", surrogate_function=surrogate.ATan())
+        raise UserError(
+            f"the spiking transformer needs spikingjelly ({e}): pip install -c constraints.txt -e '.[spikingjelly]'"
+        ) from None
+    return neuron.LIFNode(
+        tau=TAU, v_threshold=threshold, detach_reset=True, step_mode="m", surrogate_function=surrogate.ATan()
+    )
 
 
 class Lif(nn.Module):
@@ -43,7 +50,10 @@ class Lif(nn.Module):
 
 
 class Projection(nn.Module):
-    """Synapses, batch norm and LIF: [T, B, N, m] -> spikes [T, B, N, n]. `position`: a learned input for each of so many tokens."""
+    """Synapses, batch norm and LIF:
+
+    [T, B, N, m] -> spikes [T, B, N, n]. `position`: a learned input for each of so many tokens.
+    """
 
     def __init__(self, m, n, position=0):
         super().__init__()
@@ -57,7 +67,10 @@ class Projection(nn.Module):
 
 
 class Products(nn.Module):
-    """LIF(scale * (Q K^T) V) of spikes [T, B, heads, N, width / heads]. The scale (Spikformer: 0.125) is learned, as N differs; it folds into the threshold."""
+    """LIF(scale * (Q K^T) V) of spikes [T, B, heads, N, width / heads].
+
+    The scale (Spikformer: 0.125) is learned, as N differs; it folds into the threshold.
+    """
 
     def __init__(self):
         super().__init__()
@@ -77,7 +90,7 @@ class Attention(nn.Module):
         self.products = Products()
 
     def forward(self, x):
-        split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(-3, -2)                                  # noqa: E731
+        split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # noqa: E731
         y = self.products(split(self.q(x)), split(self.k(x)), split(self.v(x)))
         return self.out(y.transpose(-3, -2).flatten(-2))
 
@@ -88,15 +101,19 @@ def attention_block(width, heads=HEADS):
 
 
 class Spikformer(nn.Module):
-    """`forward` takes the token stream that SmolMamba takes, float [B, C, T*N], and returns class scores [B, classes]."""
+    """`forward` takes the token stream that SmolMamba takes, float [B, C, T*N], and returns class scores [B, classes]."""  # noqa: E501
 
     def __init__(self, channels, tokens, frames, classes, stem, width, hidden, blocks, heads=HEADS):
         super().__init__()
         self.n_tokens, self.n_frames = tokens, frames
         widths = (channels, *stem, width)
-        self.stem = nn.Sequential(*(Projection(m, n, 0 if i else tokens) for i, (m, n) in enumerate(zip(widths, widths[1:]))))
+        self.stem = nn.Sequential(
+            *(Projection(m, n, 0 if i else tokens) for i, (m, n) in enumerate(zip(widths, widths[1:])))
+        )
         self.attention = nn.ModuleList(Attention(width, heads) for _ in range(blocks))
-        self.mlp = nn.ModuleList(nn.Sequential(Projection(width, hidden), Projection(hidden, width)) for _ in range(blocks))
+        self.mlp = nn.ModuleList(
+            nn.Sequential(Projection(width, hidden), Projection(hidden, width)) for _ in range(blocks)
+        )
         self.readout = nn.Linear(width, classes)
 
     def forward(self, tokens):
@@ -113,12 +130,13 @@ def parameters(model):
 
 
 def sizes_for(wanted, heads=HEADS, **sizes):
-    """dict(width, hidden) for a `Spikformer(**sizes)` of so many parameters: the width, a multiple of `heads`, that comes closest with
-    `hidden = 4 * width`, and then the hidden width that makes up the difference.
+    """dict(width, hidden) for a `Spikformer(**sizes)` of so many parameters: the width, a multiple of `heads`, that
+    comes closest with `hidden = 4 * width`, and then the hidden width that makes up the difference.
 
     Raises:
         UserError: the result is more than 10 % off.
     """
+
     def count(width, hidden):
         with torch.device("meta"):
             return parameters(Spikformer(width=width, hidden=hidden, heads=heads, **sizes))
@@ -130,15 +148,19 @@ def sizes_for(wanted, heads=HEADS, **sizes):
     start = MLP_RATIO * width
     hidden = max(1, start + round((wanted - count(width, start)) / (count(width, start + 1) - count(width, start))))
     if abs(count(width, hidden) - wanted) > 0.1 * wanted:
-        raise UserError(f"spiking transformer: none has {wanted} parameters within 10 % (closest {count(width, hidden)}, width {width}); take a larger preset")
+        raise UserError(
+            f"spiking transformer: none has {wanted} parameters within 10 % (closest {count(width, hidden)}, width"
+            f" {width}); take a larger preset"
+        )
     return {"width": width, "hidden": hidden}
 
 
 @batch_operations.register
 def _(model: Spikformer, tokens):
-    """By the rules of `train.studies.literature`. A residual sum of m spikes counts as m of them, so no synapse multiplies. `Q K^T`: one AC for every pair of a
-    query's and a key's spike that meet in a channel; times V: one for every spike of V and non-zero entry of the matrix that it meets. Every LIF
-    membrane decays: one MAC a neuron and frame."""
+    """By the rules of `train.studies.literature`. A residual sum of m spikes counts as m of them, so no synapse
+    multiplies. `Q K^T`: one AC for every pair of a query's and a key's spike that meet in a channel; times V: one for
+    every spike of V and non-zero entry of the matrix that it meets. Every LIF membrane decays: one MAC a neuron and
+    frame."""
     parts, hooks = [], []
 
     def projection(name):
@@ -147,7 +169,10 @@ def _(model: Spikformer, tokens):
             acs = int((x.double().sum((0, 1, 2)) * (module.linear.weight != 0).sum(0)).sum())
             if module.position is not None:
                 acs += x.shape[0] * x.shape[1] * int((module.position != 0).sum())
-            parts.append(Part(name, spikes.shape[2] * spikes.shape[3], int(spikes.double().sum()), None, acs, spikes.numel()))
+            parts.append(
+                Part(name, spikes.shape[2] * spikes.shape[3], int(spikes.double().sum()), None, acs, spikes.numel())
+            )
+
         return hook
 
     def products(name):
@@ -156,10 +181,13 @@ def _(model: Spikformer, tokens):
             pairs = q @ k.transpose(-2, -1)
             acs = int(pairs.double().sum()) + int(((pairs > 0).double() @ v.double()).sum())
             parts.append(Part(name, spikes[0, 0].numel(), int(spikes.double().sum()), None, acs, spikes.numel()))
+
         return hook
 
     def readout(module, inputs, _):
-        acs = int((inputs[0].double() * model.n_tokens * model.n_frames).round().sum(0) @ (module.weight != 0).sum(0).double())
+        acs = int(
+            (inputs[0].double() * model.n_tokens * model.n_frames).round().sum(0) @ (module.weight != 0).sum(0).double()
+        )
         parts.append(Part("readout", module.out_features, 0, None, acs, 0))
 
     try:

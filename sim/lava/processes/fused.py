@@ -1,4 +1,7 @@
-"""A whole net as one Lava process, with two models: one that computes it at once, one that is made of stock processes."""
+"""A whole net as one Lava process, with two models:
+
+one that computes it at once, one that is made of stock processes.
+"""
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
@@ -11,16 +14,18 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from sim.lava.processes.host import gather
 from sim.chiptime import Pipeline
+from sim.lava.processes.host import gather
 from sim.lava.stock import expand
 
 
 class FusedNet(AbstractProcess):
     """A net in chip time: sample after sample, T*N steps each, without a gap.
 
-    In-port `s_in`: spikes of all `net.inputs`, one behind the other. Out-ports: `y_out`, the graded read-out; `trace`, the spikes of the nodes named in
-    `trace`, one behind the other (one zero if there are none). Node l's output for stream step k leaves at chip step k + its latency.
+    In-port `s_in`: spikes of all `net.inputs`, one behind the other. Out-ports: `y_out`, the graded read-out; `trace`,
+    the spikes of the nodes named in
+    `trace`, one behind the other (one zero if there are none). Node l's output for stream step k leaves at chip step k
+    + its latency.
 
     Args:
         net: `sim.net.Net`.
@@ -54,7 +59,9 @@ class PyFusedNetModel(PyLoihiProcessModel):
         self.pipeline.step(np.split(self.s_in.recv(), self.ends))
         now = self.pipeline.now
         self.y_out.send(now[self.readout])
-        self.trace.send(np.concatenate([now[name] for name in self.names]).astype(np.int32) if self.names else np.zeros(1, np.int32))
+        self.trace.send(
+            np.concatenate([now[name] for name in self.names]).astype(np.int32) if self.names else np.zeros(1, np.int32)
+        )
 
 
 @implements(proc=FusedNet, protocol=LoihiProtocol)
@@ -74,5 +81,5 @@ class SubFusedNetModel(AbstractSubProcessModel):
             port, probes = gather(parts, base)
             port.connect(proc.out_ports.trace)
             graph.processes += probes
-        for i, process in enumerate(graph.processes):       # Lava finds sub-processes among the attributes
+        for i, process in enumerate(graph.processes):  # Lava finds sub-processes among the attributes
             setattr(self, f"process_{i}", process)

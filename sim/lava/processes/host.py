@@ -1,4 +1,7 @@
-"""What the host does around the chip: sends spikes in, collects what comes out. Rows travel through .npy files, memory-mapped, row c at chip step c."""
+"""What the host does around the chip:
+
+sends spikes in, collects what comes out. Rows travel through .npy files, memory-mapped, row c at chip step c.
+"""
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
@@ -93,7 +96,7 @@ class Collect(AbstractProcess):
 @tag("fixed_pt")
 class PyCollectModel(PyLoihiProcessModel):
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    for _i in range(PORTS):                       # Lava wants its ports as class attributes
+    for _i in range(PORTS):  # Lava wants its ports as class attributes
         locals()[f"in_{_i}"] = LavaPyType(PyInPort.VEC_DENSE, np.int32)
 
     def __init__(self, proc_params):
@@ -111,7 +114,8 @@ def gather(parts, size):
     """Joins vectors into one, in the same step, by as many `Collect`s as it takes.
 
     Args:
-        parts: list of (out-port, columns to take of it, places in the result to put them); columns and places are slices or index arrays.
+        parts: list of (out-port, columns to take of it, places in the result to put them); columns and places are
+            slices or index arrays.
         size: of the result.
 
     Returns:

@@ -1,5 +1,6 @@
-"""Test double of the spike adapters, see tests/standin/README.md. Delays in steps are taken from the environment: STANDIN_THERE, STANDIN_BACK; if
-STANDIN_LOSE is "width:step:neuron", the adapter of that width loses that spike on its way back."""
+"""Test double of the spike adapters, see tests/standin/README.md. Delays in steps are taken from the environment:
+STANDIN_THERE, STANDIN_BACK; if STANDIN_LOSE is "width:step:neuron", the adapter of that width loses that spike on its
+way back."""
 
 import os
 from collections import deque
