@@ -1,6 +1,5 @@
-"""What a recording costs before a net sees it:
-
-a clip of the synthetic gestures, a file on disk in DVS128 Gesture's layout; `ratio` is ours over the row's.
+"""What a recording costs before a net sees it: a clip of the synthetic gestures, a file on disk in DVS128 Gesture's
+layout; `ratio` is ours over the row's.
 """
 
 import os
@@ -57,9 +56,8 @@ def rows(quick):
 
 
 def _by_tonic(path, encoder):
-    """The frames that `Encoder.frames_of` gives, with tonic's transform:
-
-    counts at all pixels, then 0 or 1 for each square of `pool` pixels.
+    """The frames that `Encoder.frames_of` gives, with tonic's transform: counts at all pixels, then 0 or 1 for each
+    square of `pool` pixels.
     """
     from tonic.io import make_structured_array
     from tonic.transforms import ToFrame

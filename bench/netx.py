@@ -25,10 +25,8 @@ LIMIT_S = 900
 
 @dataclass(frozen=True)
 class Shipped:
-    """A net of lava-dl:
-
-    `file` and `input` below its test folder, how many of its layers to take (None: all), steps of a sample, samples
-    that suit the engine.
+    """A net of lava-dl: `file` and `input` below its test folder, how many of its layers to take (None: all), steps
+    of a sample, samples that suit the engine.
     """
 
     name: str

@@ -75,9 +75,8 @@ def kernel(shape, runs, device):
 
 
 def step(name, runs, device):
-    """Rows for a step of the integer phase on a trained net, batch 32:
-
-    forward, backward, optimiser. Biases are 0, as SLAYER's neurons have none.
+    """Rows for a step of the integer phase on a trained net, batch 32: forward, backward, optimiser. Biases are 0,
+    as SLAYER's neurons have none.
     """
     import torch
 

@@ -1,6 +1,5 @@
-"""`python -m convert`:
-
-from a trained model to the artifact. Example: `python -m convert export runs/digits-tiny/model.pt`.
+"""`python -m convert`: from a trained model to the artifact. Example: `python -m convert export
+runs/digits-tiny/model.pt`.
 """
 
 import json

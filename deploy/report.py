@@ -1,6 +1,5 @@
-"""The report:
-
-one HTML file in which a reviewer finds accuracy, parity, fit and cost of a net, all of it measured when it is written.
+"""The report: one HTML file in which a reviewer finds accuracy, parity, fit and cost of a net, all of it measured
+when it is written.
 """
 
 import base64

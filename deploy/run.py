@@ -103,9 +103,8 @@ def score(predictions, labels):
 
 
 def per_layer(net, result, n):
-    """One dict per input and layer:
-
-    spikes and synaptic operations per sample, the share of neurons that fire in a step.
+    """One dict per input and layer: spikes and synaptic operations per sample, the share of neurons that fire in a
+    step.
     """
     rows = []
     for node in (*net.inputs, *net.nodes):

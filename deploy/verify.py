@@ -58,9 +58,8 @@ class Comparison:
             )
 
     def hashes(self, layer, expected, found, n):
-        """Compares `n` values of one layer of which only the hash is known on one side:
-
-        (hash, number of spikes or None) each.
+        """Compares `n` values of one layer of which only the hash is known on one side: (hash, number of spikes or
+        None) each.
         """
         self.compared += n
         if expected[0] != found[0]:

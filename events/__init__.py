@@ -1,6 +1,5 @@
-"""Ground floor:
-
-event recordings, and the encoder that makes token streams of them. Imports no torch and nothing above `sim`.
+"""Ground floor: event recordings, and the encoder that makes token streams of them. Imports no torch and nothing
+above `sim`.
 """
 
 from .cache import TokenStreams, token_streams

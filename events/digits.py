@@ -106,9 +106,8 @@ def _path():
 
 
 def _sample(centre):
-    """Bilinear interpolation along one axis, [n, 16, 8]:
-
-    sensor pixel i sees picture pixel j by `max(0, 1 - |distance|)`; outside is dark.
+    """Bilinear interpolation along one axis, [n, 16, 8]: sensor pixel i sees picture pixel j by `max(0, 1 -
+    |distance|)`; outside is dark.
     """
     position = (np.arange(SIZE) - centre[:, None]) / _SCALE + 3.5
     return np.maximum(0, 1 - np.abs(position[:, :, None] - np.arange(8)))

@@ -83,9 +83,8 @@ class Encoder:
             )
 
     def settings(self):
-        """What a file stores:
-
-        `asdict`, less `frame_events` where it is 0, so that nothing changes for those who do not use it.
+        """What a file stores: `asdict`, less `frame_events` where it is 0, so that nothing changes for those who do
+        not use it.
         """
         return {key: value for key, value in asdict(self).items() if key != "frame_events" or value}
 
@@ -196,9 +195,8 @@ class Encoder:
         return self.token_spikes(self.frames_of(events))
 
     def encode_all(self, recordings):
-        """Token streams of a sequence of recordings:
-
-        uint8 [n, T*N, C] (n * T*N * C bytes: for large sets keep frames and encode by batch).
+        """Token streams of a sequence of recordings: uint8 [n, T*N, C] (n * T*N * C bytes: for large sets keep
+        frames and encode by batch).
         """
         out = np.empty((len(recordings), self.frames * self.tokens, self.channels), np.uint8)
         for i, events in enumerate(recordings):

@@ -83,10 +83,8 @@ def load(split, root):
 
 
 def encoder(recordings):
-    """An encoder to begin with:
-
-    pixels joined to a frame of at most 36 along its longer side, twelve frames over the mean length of fifty
-    recordings.
+    """An encoder to begin with: pixels joined to a frame of at most 36 along its longer side, twelve frames over the
+    mean length of fifty recordings.
     """
     pool = -(-max(recordings.height, recordings.width) // 36)
     chosen = np.unique(np.linspace(0, len(recordings) - 1, min(_SAMPLE, len(recordings))).astype(int)).tolist()

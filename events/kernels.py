@@ -1,6 +1,5 @@
-"""The loops over events, compiled:
-
-a recording has some hundred thousands of them, and training reads every recording anew in each epoch.
+"""The loops over events, compiled: a recording has some hundred thousands of them, and training reads every
+recording anew in each epoch.
 """
 
 import numba

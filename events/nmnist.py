@@ -22,9 +22,8 @@ _OVERFLOW_ROW, _OVERFLOW_US = 240, 2**13
 
 
 def read(path):
-    """Events of one `.bin` file:
-
-    EVENT [n]. Raises UserError as `columns` does, and for no event or one outside the sensor.
+    """Events of one `.bin` file: EVENT [n]. Raises UserError as `columns` does, and for no event or one outside the
+    sensor.
     """
     return as_events(*columns(path), SIZE, SIZE, path)
 

@@ -37,9 +37,8 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 
 @dataclass(frozen=True)
 class Record:
-    """Reads one picture of a CIFAR file:
-
-    `labels` bytes, of which the last is the class, then 1,024 of red, green and blue each, row by row.
+    """Reads one picture of a CIFAR file: `labels` bytes, of which the last is the class, then 1,024 of red, green
+    and blue each, row by row.
     """
 
     labels: int

@@ -1,6 +1,5 @@
-"""The data sets by name:
-
-what they are, how they are read, which encoder suits them, and what to say when their files are missing.
+"""The data sets by name: what they are, how they are read, which encoder suits them, and what to say when their
+files are missing.
 """
 
 import os

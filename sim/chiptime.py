@@ -68,9 +68,8 @@ class Pipeline:
 
 @singledispatch
 def make_cell(node, net, late, delays):
-    """A callable `(step number, spikes) -> output row` with a `name` and `reaches`:
-
-    (source, how many steps back it looks) pairs.
+    """A callable `(step number, spikes) -> output row` with a `name` and `reaches`: (source, how many steps back it
+    looks) pairs.
     """
     raise TypeError(type(node).__name__)
 

@@ -13,9 +13,8 @@ def gate_threshold(gate, net):
 
 
 def digits(value):
-    """[(weight, weight exponent)] of the synapses that bring `value` > 0 together:
-
-    it is the sum of weight << exponent.
+    """[(weight, weight exponent)] of the synapses that bring `value` > 0 together: it is the sum of weight <<
+    exponent.
     """
     out = []
     while value:

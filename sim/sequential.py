@@ -326,9 +326,8 @@ def _(layer: ConvLayer, x, currents=True):
 
 
 def _taps(size_in, size_out, kernel, stride, padding, dilation):
-    """int32 [size_in, kernel]:
-
-    the place in the output that an input reaches through each place of the kernel, or -1.
+    """int32 [size_in, kernel]: the place in the output that an input reaches through each place of the kernel, or
+    -1.
     """
     at, rest = np.divmod(np.arange(size_in)[:, None] + padding - np.arange(kernel) * dilation, stride)
     return np.where((rest == 0) & (0 <= at) & (at < size_out), at, -1).astype(np.int32)

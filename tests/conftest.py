@@ -1,6 +1,5 @@
-"""What holds for every test:
-
-one thread for small tensors, no display, and property tests that take the same examples on every machine in CI.
+"""What holds for every test: one thread for small tensors, no display, and property tests that take the same
+examples on every machine in CI.
 """
 
 import os

@@ -8,9 +8,8 @@ from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, To
 
 
 def edge_net(frames=40, fan=1000):
-    """A net whose states reach the 24-bit edges:
-
-    `wraps` overflows its current, `clips` saturates its voltage, both with the slowest decays.
+    """A net whose states reach the 24-bit edges: `wraps` overflows its current, `clips` saturates its voltage, both
+    with the slowest decays.
     """
     up, down = np.full((2, fan), 254, np.int16), np.full((2, fan), -256, np.int16)
     slow, none = np.array([1, 7], np.int32), np.zeros(2, np.int32)
@@ -57,9 +56,8 @@ def differences(expected, got, where):
 
 
 def long_net(tokens=40):
-    """Delays beyond the 62 steps of one synapse:
-
-    a reversal of 40 tokens, and sources that wait for it, one of them with its own decays.
+    """Delays beyond the 62 steps of one synapse: a reversal of 40 tokens, and sources that wait for it, one of them
+    with its own decays.
     """
     r = np.random.default_rng(7)
     stem = Cuba(

@@ -1,7 +1,5 @@
-"""Run by torchrun, or alone:
-
-`python rank_checks.py FOLDER`. Gradients, norms and thresholds of one batch, written to FOLDER/<rank>.pt for
-`test_train_distributed`.
+"""Run by torchrun, or alone: `python rank_checks.py FOLDER`. Gradients, norms and thresholds of one batch, written
+to FOLDER/<rank>.pt for `test_train_distributed`.
 """
 
 import dataclasses

@@ -23,9 +23,8 @@ SMALL = Config(
 
 
 def nmnist(root, each=10, events=300):
-    """`each` recordings of every digit below `root/NMNIST/Train`, a blob per class among noise:
-
-    seven of ten for training, one for validation, two for testing.
+    """`each` recordings of every digit below `root/NMNIST/Train`, a blob per class among noise: seven of ten for
+    training, one for validation, two for testing.
     """
     random = np.random.RandomState(0)
     for digit in range(10):

@@ -168,9 +168,8 @@ _KINDS = {
 
 
 def _fits(value, default):
-    """Whether a value from outside has the type of an entry's default:
-
-    any finite number where that is a float, a sequence of numbers where it is a tuple.
+    """Whether a value from outside has the type of an entry's default: any finite number where that is a float, a
+    sequence of numbers where it is a tuple.
     """
     if isinstance(default, float):
         return (

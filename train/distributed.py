@@ -82,9 +82,8 @@ class Ranks:
             self._leave()
 
     def _leave(self):
-        """Ends this process after the first:
-
-        torchrun ends all as soon as one has, and the first has something to say.
+        """Ends this process after the first: torchrun ends all as soon as one has, and the first has something to
+        say.
         """
         try:
             dist.barrier()

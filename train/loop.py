@@ -300,9 +300,8 @@ def _train(  # noqa: C901
 
 
 def passes(model, x, y, exact, cfg, weight=1.0):
-    """Forward and backward pass on the device:
-
-    adds the gradients of the samples' mean loss times `weight`. Returns tensors (that loss, right predictions).
+    """Forward and backward pass on the device: adds the gradients of the samples' mean loss times `weight`. Returns
+    tensors (that loss, right predictions).
     """
     logits = precision.forward(model, x, exact, cfg.amp)
     loss = F.cross_entropy(logits, y, label_smoothing=cfg.label_smoothing) * weight

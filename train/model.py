@@ -58,9 +58,8 @@ class CubaLayer(nn.Module):
         self.rate = torch.zeros(())
 
     def _apply(self, fn, recurse=True):
-        """Moves to a device all but `folded`:
-
-        Python branches on it, and to ask a GPU for it would mean to wait until it has done all it was given.
+        """Moves to a device all but `folded`: Python branches on it, and to ask a GPU for it would mean to wait
+        until it has done all it was given.
         """
         folded = self.folded
         super()._apply(fn, recurse)
@@ -68,9 +67,8 @@ class CubaLayer(nn.Module):
         return self
 
     def neurons(self):
-        """SLAYER's own neurons for this layer, one per decay:
-
-        what the forward pass stands for, and is tested against.
+        """SLAYER's own neurons for this layer, one per decay: what the forward pass stands for, and is tested
+        against.
         """
         out = []
         for g in range(0, self.n, self.group):
@@ -107,9 +105,8 @@ class CubaLayer(nn.Module):
         return total
 
     def forward(self, inputs, exact=False):
-        """inputs:
-
-        source -> spikes [B, C, K]. Returns spikes [B, n, K]; exact: in the chip's integers (folded layers only).
+        """inputs: source -> spikes [B, C, K]. Returns spikes [B, n, K]; exact: in the chip's integers (folded layers
+        only).
         """
         x = self.dendrite(inputs, exact)
         i_decay = self.i_decay
@@ -134,9 +131,8 @@ class CubaLayer(nn.Module):
         return s
 
     def fold(self):
-        """Takes the norm into weights and bias, and chooses gains:
-
-        `gamma (u - mu) / sigma + beta = (gamma / sigma) u + (beta - gamma mu / sigma)`.
+        """Takes the norm into weights and bias, and chooses gains: `gamma (u - mu) / sigma + beta = (gamma / sigma)
+        u + (beta - gamma mu / sigma)`.
         """
         if self.folded:
             return
@@ -262,10 +258,8 @@ class SmolMamba(nn.Module):
         return x
 
     def select(self, x, tower, block, exact):
-        """SST-TP before a block:
-
-        top-k of the score while the gates are not calibrated, then the fixed thresholds. Pruners without a gate stay
-        top-k.
+        """SST-TP before a block: top-k of the score while the gates are not calibrated, then the fixed thresholds.
+        Pruners without a gate stay top-k.
         """
         cfg = self.cfg
         if not cfg.keep:
@@ -308,9 +302,8 @@ class SmolMamba(nn.Module):
         return slayer.utils.quantize(w * self.readout_gain, step=2 / 64).clamp(-256 / 64, 254 / 64) / self.readout_gain
 
     def forward(self, tokens, exact=False, trace=None):
-        """tokens:
-
-        float [B, C, T*N], 0 or 1. exact: in the chip's integers. trace: a dict to be filled with every layer's spikes.
+        """tokens: float [B, C, T*N], 0 or 1. exact: in the chip's integers. trace: a dict to be filled with every
+        layer's spikes.
         """
         logits = 0
         shared = None if exact else self.run_stem(tokens, False, trace=trace)

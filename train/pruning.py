@@ -92,9 +92,8 @@ def fixed_gate(x, threshold, tokens):
 
 
 def histogram(c):
-    """How many entries of the running spike counts are 0, 1, 2, ...:
-
-    what `calibrate` needs of c [samples, T, N], the spikes per token and frame; adds up over parts.
+    """How many entries of the running spike counts are 0, 1, 2, ...: what `calibrate` needs of c [samples, T, N],
+    the spikes per token and frame; adds up over parts.
     """
     return torch.bincount(c.cumsum(1).flatten().long())
 

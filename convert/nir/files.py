@@ -1,7 +1,5 @@
-"""NIR files:
-
-read with care, written atomically. What stands in them is `convert.nir.to_graph`'s and `convert.nir.from_graph`'s
-business.
+"""NIR files: read with care, written atomically. What stands in them is `convert.nir.to_graph`'s and
+`convert.nir.from_graph`'s business.
 """
 
 import os

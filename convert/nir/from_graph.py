@@ -1,6 +1,5 @@
-"""NIR graphs as integer nets:
-
-chains of weights and neurons, quantized where they are not integers already. The equations are in docs/nir.md.
+"""NIR graphs as integer nets: chains of weights and neurons, quantized where they are not integers already. The
+equations are in docs/nir.md.
 """
 
 import json
@@ -181,9 +180,8 @@ def _layer(at, name, node, neuron_name, neuron, before, dt):
 
 
 def _driven(name, node, shape, transform, dt):
-    """Neurons that the input drives without weights:
-
-    integers in weight units, so that nothing may have to be rounded.
+    """Neurons that the input drives without weights: integers in weight units, so that nothing may have to be
+    rounded.
     """
     d = NEURONS[type(node).__name__](node, name, dt)
     if d.threshold.shape != shape:

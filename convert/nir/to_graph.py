@@ -160,9 +160,8 @@ def _require_undelayed(layer, *delays):
 
 
 def _neuron(neuron, where, shape, dt):
-    """CubaLIF for CUBA neurons (a `Cuba` or a `sim.sequential.Neuron`:
-
-    they share the names) of `shape`; IF where neither state leaks.
+    """CubaLIF for CUBA neurons (a `Cuba` or a `sim.sequential.Neuron`: they share the names) of `shape`; IF where
+    neither state leaks.
     """
     nir = library()
     flat = lambda x: np.broadcast_to(np.asarray(x, np.float64), int(np.prod(shape))).reshape(shape).copy()  # noqa: E731

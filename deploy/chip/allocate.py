@@ -238,9 +238,8 @@ def part(population, start, stop) -> Part:
 
 
 def count_axons_out(parts):
-    """The same parts with the axons that leave them:
-
-    for every neuron one for each list that it must reach, that is for each projection and part.
+    """The same parts with the axons that leave them: for every neuron one for each list that it must reach, that is
+    for each projection and part.
     """
     reach = {}
     for p in (p for name in parts for p in parts[name]):
@@ -254,10 +253,8 @@ def count_axons_out(parts):
 
 
 def pack(parts, limit):
-    """First fit decreasing:
-
-    the parts by their longest delay and then their largest share of a core, each on the first core that can still take
-    it.
+    """First fit decreasing: the parts by their longest delay and then their largest share of a core, each on the
+    first core that can still take it.
     """
     share = lambda p: max(used / limit[r] for r, used in Core([p]).use().items())  # noqa: E731
     cores = []

@@ -86,9 +86,8 @@ class Population:
 
     @property
     def busy(self):
-        """bool [n]:
-
-        neurons that do something in every step, spikes or none, as they have a bias or a state that lasts.
+        """bool [n]: neurons that do something in every step, spikes or none, as they have a bias or a state that
+        lasts.
         """
         lasting = any(u < DECAY_ONE or v < DECAY_ONE - 1 for u, v in self.decays)
         return np.full(self.n, lasting) if self.biased is None else self.biased | lasting
@@ -300,9 +299,8 @@ def _wires(rows, columns, shape):
 
 
 def order(population):
-    """The neurons of a population in the order in which it is cut into parts:
-
-    for a convolution pixel after pixel, all channels of one together.
+    """The neurons of a population in the order in which it is cut into parts: for a convolution pixel after pixel,
+    all channels of one together.
     """
     kernels = [j.weight for j in population.inputs if isinstance(j.weight, Kernel)]
     if not kernels:
@@ -330,9 +328,8 @@ def _longest(delay):
 
 @singledispatch
 def _layer(layer, source, late):
-    """(list of (population, the layer's neurons in it), host lines); source:
-
-    what the layer reads, as in `Expansion.outputs`; late: its axon delay.
+    """(list of (population, the layer's neurons in it), host lines); source: what the layer reads, as in
+    `Expansion.outputs`; late: its axon delay.
     """
     raise TypeError(type(layer).__name__)
 

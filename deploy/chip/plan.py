@@ -1,6 +1,5 @@
-"""The plan:
-
-does a net fit a board, what is short first, and what does a sample cost. Everything as plain JSON values.
+"""The plan: does a net fit a board, what is short first, and what does a sample cost. Everything as plain JSON
+values.
 """
 
 import math

@@ -81,9 +81,8 @@ def index_bits(n):
 
 @singledispatch
 def lists(weight, start, stop, bits, delayed):
-    """The `Lists` of target neurons start..stop; bits:
-
-    of a stored weight; delayed: whether the projection has delays.
+    """The `Lists` of target neurons start..stop; bits: of a stored weight; delayed: whether the projection has
+    delays.
     """
     raise TypeError(type(weight).__name__)
 
@@ -211,9 +210,8 @@ def _(weight: Kernel, start, stop, bits, delayed):
 
 
 def _targets(kernel):
-    """int [in pixels, kernel places]:
-
-    the output pixel that an input pixel reaches through each place of the kernel, -1 for none.
+    """int [in pixels, kernel places]: the output pixel that an input pixel reaches through each place of the kernel,
+    -1 for none.
     """
     (_, height, width), (_, out_height, out_width) = kernel.in_shape, kernel.out_shape
     k_height, k_width = kernel.weight.shape[2:]

@@ -49,9 +49,8 @@ from sim.base.errors import UserError
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.pass_context
 def plan(context, net, board, packing, tables, dataset, split, limit, data_root, picture, as_json):
-    """Plan NET on a board:
-
-    neurocores, memory, the bottleneck, energy and time of a sample. Exit code 1 if it does not fit.
+    """Plan NET on a board: neurocores, memory, the bottleneck, energy and time of a sample. Exit code 1 if it does
+    not fit.
     """
     from sim import netx
 
@@ -75,9 +74,8 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
 
 
 def samples(net, path, dataset, split, limit, data_root):
-    """(input, what it is) for the cost:
-
-    a data set's samples, or the golden one of the file; (None, None) for a net that takes no recordings.
+    """(input, what it is) for the cost: a data set's samples, or the golden one of the file; (None, None) for a net
+    that takes no recordings.
     """
     from sim import netx
     from sim.net import Net

@@ -1,7 +1,5 @@
-"""Live inference:
-
-frame after frame of a stream of events through a net that keeps its states, with a decision after each, against the
-clock.
+"""Live inference: frame after frame of a stream of events through a net that keeps its states, with a decision after
+each, against the clock.
 """
 
 import itertools

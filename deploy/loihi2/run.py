@@ -56,10 +56,8 @@ class Chip:
         return result
 
     def facts(self):
-        """dict of JSON values:
-
-        access, slot, delays, counts_from, samples_unlike_engine (whose read-out is not the engine's), and the profile's
-        sums.
+        """dict of JSON values: access, slot, delays, counts_from, samples_unlike_engine (whose read-out is not the
+        engine's), and the profile's sums.
         """
         first = self._facts[0]
         summed = {

@@ -70,10 +70,8 @@ def connect_net(job, folder, to_chip, from_chip):
 
 
 def connect_probe(job, folder, to_chip, from_chip):
-    """Two neurons:
-
-    0 counts its bias up to the threshold and fires at chip steps clock, 2 clock + 1, ...; 1 fires whenever the host's
-    spike arrives.
+    """Two neurons: 0 counts its bias up to the threshold and fires at chip steps clock, 2 clock + 1, ...; 1 fires
+    whenever the host's spike arrives.
     """
     neurons = LIF(shape=(2,), du=FULL_DECAY, dv=0, vth=job["clock"], bias_mant=np.array([1, 0]), bias_exp=STATE_SHIFT)
     synapse = Dense(weights=np.array([[0], [ECHO_WEIGHT]]))

@@ -236,9 +236,8 @@ def _uncaused(where, random, seconds):
 
 
 def _bounces(where, random, table):
-    """Events of the other polarity that a pixel's reset causes:
-
-    OFF some 0.4 ms after ON, more rarely ON some 0.8 ms after OFF; and theirs.
+    """Events of the other polarity that a pixel's reset causes: OFF some 0.4 ms after ON, more rarely ON some 0.8 ms
+    after OFF; and theirs.
     """
     found, last = [], table
     for _ in range(2):

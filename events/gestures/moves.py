@@ -299,9 +299,8 @@ def drums(k, build):
 
 
 def guitar(k, build):
-    """9:
-
-    one hand holds the neck out to its side, the other strums before the belly; one player in eight is left-handed.
+    """9: one hand holds the neck out to its side, the other strums before the belly; one player in eight is
+    left-handed.
     """
     strums = RIGHT if k.chance(0.88) else LEFT
     phase = skew(k.phase(1.5, 4.4), k.between(-0.3, 0.5))

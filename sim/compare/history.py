@@ -15,9 +15,8 @@ STEPS = 8
 
 
 def sample_traces(net, tokens, traces, sample):
-    """name -> [K, n] of one sample, with the inputs and the phase, which not every executor traces; tokens:
-
-    uint8 [B, K, C].
+    """name -> [K, n] of one sample, with the inputs and the phase, which not every executor traces; tokens: uint8
+    [B, K, C].
     """
     x = tokens[sample]
     turned = x.reshape(net.frames, net.tokens, -1)[:, ::-1].reshape(x.shape)

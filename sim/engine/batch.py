@@ -86,9 +86,8 @@ def run_batches(net: Net, tokens: np.ndarray, batch: int = 64, progress=None) ->
 
 
 def merge(results: list, sizes: list) -> Result:
-    """The result of one run on all samples from those on parts of them; sizes:
-
-    number of samples of each part. Traces are left out.
+    """The result of one run on all samples from those on parts of them; sizes: number of samples of each part.
+    Traces are left out.
     """
     total = Result(np.concatenate([r.logits for r in results]))
     for r in results:
@@ -121,9 +120,8 @@ def synops(synapses, spikes):
 
 
 def gate_synops(x):
-    """Operations at a token gate for its source's spikes `x`:
-
-    each goes to its output neuron and to the two that count.
+    """Operations at a token gate for its source's spikes `x`: each goes to its output neuron and to the two that
+    count.
     """
     return 3 * int(x.sum(dtype=np.int64))
 

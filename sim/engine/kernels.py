@@ -89,9 +89,8 @@ def keep_share(i_decay):
 
 @contextmanager
 def threads_for(streams, neuron_steps):
-    """One thread for one stream and for small work:
-
-    others have to be woken and waited for, which on a busy machine takes longer than the work itself.
+    """One thread for one stream and for small work: others have to be woken and waited for, which on a busy machine
+    takes longer than the work itself.
     """
     before = numba.get_num_threads()
     if streams < 2 or neuron_steps < SMALL:
@@ -182,9 +181,8 @@ def _cuba_step(
 
 @numba.njit
 def _note_edges(tops, edges, stats):
-    """Takes the extremes of `_cuba_step` into `stats`, int64 [4]:
-
-    largest |current|, wraps, largest |voltage|, clips.
+    """Takes the extremes of `_cuba_step` into `stats`, int64 [4]: largest |current|, wraps, largest |voltage|,
+    clips.
     """
     stats[0] = max(stats[0], tops[:N32].max())
     stats[2] = max(stats[2], tops[N32:].max())

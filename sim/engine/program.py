@@ -257,9 +257,8 @@ class Runner:
         return self.state.u[:, row["at"] : row["at"] + self.net.tokens] >= gate.threshold
 
     def logits(self):
-        """int64 [B, classes], the read-out summed over the last run:
-
-        a sum of weights is linear in the number of spikes.
+        """int64 [B, classes], the read-out summed over the last run: a sum of weights is linear in the number of
+        spikes.
         """
         return sum(
             self.hits(s.source).astype(np.int64) @ s.weight.T.astype(np.int64) for s in self.net.nodes[-1].synapses

@@ -80,9 +80,8 @@ class Graph:
         return process
 
     def phase_population(self, at):
-        """The one-hot token phase for a neuron that works on stream step 0 at chip step `at`:
-
-        as the phase has period N, a delay is a rotation.
+        """The one-hot token phase for a neuron that works on stream step 0 at chip step `at`: as the phase has
+        period N, a delay is a rotation.
         """
         n, (port, first) = self.net.tokens, self._phase
         return Population(port, first + (np.arange(n) + at - 1) % n, np.arange(n))
@@ -103,9 +102,8 @@ class Graph:
         return dict(reset_interval=period, reset_offset=(late + self.host.lead + 1) % period)
 
     def source(self, name, delay):
-        """(populations, rest):
-
-        `name`'s spikes behind as many relay neurons as bring the delay that is left, `rest`, into 0..62.
+        """(populations, rest): `name`'s spikes behind as many relay neurons as bring the delay that is left, `rest`,
+        into 0..62.
         """
         hops, rest = divmod(delay, HOP)
         for hop in range(1, hops + 1):
@@ -156,9 +154,8 @@ class Graph:
             self.dense(line, np.array([[weight]], np.int32), 0, target, sign_mode=sign, weight_exp=exponent)
 
     def sparse(self, population, rows, sources, delays, target, n):
-        """Synapses of weight W into the in-port `target` of `n` neurons:
-
-        neuron `sources[i]` of the node excites `rows[i]` with delay `delays[i]`.
+        """Synapses of weight W into the in-port `target` of `n` neurons: neuron `sources[i]` of the node excites
+        `rows[i]` with delay `delays[i]`.
         """
         position = dict(zip(population.index.tolist(), population.columns.tolist()))
         where = np.array([i for i, s in enumerate(sources) if int(s) in position])

@@ -1,6 +1,5 @@
-"""HDF5 as a flat table of arrays:
-
-read with every size and type checked first, written atomically. Knows nothing of nets.
+"""HDF5 as a flat table of arrays: read with every size and type checked first, written atomically. Knows nothing of
+nets.
 """
 
 import os

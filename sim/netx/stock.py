@@ -1,6 +1,5 @@
-"""A sequential net in netx's own words:
-
-the group `layer` that stock `lava.lib.dl.netx.hdf5.Network` of lava-dl 0.6.0 runs.
+"""A sequential net in netx's own words: the group `layer` that stock `lava.lib.dl.netx.hdf5.Network` of lava-dl
+0.6.0 runs.
 """
 
 import numpy as np

@@ -1,7 +1,5 @@
-"""Export:
-
-what was trained is what runs. Untrained models with random norms stand in for trained ones: parity must hold for any
-weights.
+"""Export: what was trained is what runs. Untrained models with random norms stand in for trained ones: parity must
+hold for any weights.
 """
 
 import dataclasses

@@ -1,7 +1,5 @@
-"""NIR:
-
-what we say must be what we mean (an independent simulation of NIR's equations), come back as it was, and be refused by
-name where it cannot be.
+"""NIR: what we say must be what we mean (an independent simulation of NIR's equations), come back as it was, and be
+refused by name where it cannot be.
 """
 
 import json
@@ -116,9 +114,8 @@ def round_trip(net, tmp_path, dt=1e-4):
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([1e-4, 1e-3, 1.0, 1 / 3, 7e-7]))
 def test_layers_come_back_as_they_were(tmp_path_factory, seed, dt):
-    """Export, file, import:
-
-    every integer of every layer, whatever the step; and again through the file that the import writes.
+    """Export, file, import: every integer of every layer, whatever the step; and again through the file that the
+    import writes.
     """
     tmp_path = tmp_path_factory.mktemp("nir")
     net = random_sequential(seed)
@@ -216,9 +213,8 @@ def test_meaning_where_nothing_is_rounded(seed):
 
 @pytest.mark.parametrize("i_decay", [1, 20, 512, 2048, 4095])
 def test_meaning_of_decays(i_decay):
-    """NIR does not round:
-
-    the currents differ from ours by no more than what rounding toward zero, less than one 64th a step, can add up to.
+    """NIR does not round: the currents differ from ours by no more than what rounding toward zero, less than one
+    64th a step, can add up to.
     """
     r, dt, steps = np.random.default_rng(i_decay), 1e-4, 300
     layer = DenseLayer("layer/1", weights(r, 6, 5), Neuron(I4(i_decay), 300, 2000, I4(3)))
@@ -307,10 +303,8 @@ def test_lif_if_and_biases():
 
 
 def test_a_quantized_net_does_what_the_float_graph_does():
-    """Two layers of random weights:
-
-    the spikes of the integers are those of NIR's equations but for few. (Weights of eight bits; no equality is to be
-    had.)
+    """Two layers of random weights: the spikes of the integers are those of NIR's equations but for few. (Weights of
+    eight bits; no equality is to be had.)
     """
     r, dt = np.random.default_rng(0), 1e-3
     graph = graph_of(

@@ -33,9 +33,8 @@ def folder(tmp_path_factory):
 
 
 def test_run_json(folder):
-    """What the engine says about the embedded test set, with nothing named:
-
-    the newest net and its own data set are taken, and that is said.
+    """What the engine says about the embedded test set, with nothing named: the newest net and its own data set are
+    taken, and that is said.
     """
     out, _ = deploy(folder, "run", "--backend", "fast", "--json", "--limit", "70")
     result = json.loads(out)
@@ -53,9 +52,8 @@ def test_run_json(folder):
 
 @pytest.mark.slow
 def test_simulator_counts_what_the_engine_counts(folder):
-    """Not only the predictions:
-
-    spikes, operations and kept shares as well, though they come from the simulated spikes.
+    """Not only the predictions: spikes, operations and kept shares as well, though they come from the simulated
+    spikes.
     """
     args = "run", "runs/a/model.net", "--limit", "3", "--json"
     fast, fused, stock = (

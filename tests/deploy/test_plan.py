@@ -1,6 +1,5 @@
-"""The plan's numbers against independent recounts:
-
-sizes from the net, memory list by list, counts from the engine, prices by hand.
+"""The plan's numbers against independent recounts: sizes from the net, memory list by list, counts from the engine,
+prices by hand.
 """
 
 import math
@@ -434,9 +433,8 @@ def test_no_such_board():
 
 
 def lif_conv(size, channels=4):
-    """The net of a known report:
-
-    LIF size x size x 2, convolution 3 x 3 with stride 2 to `channels` channels; Lava runs it for ever from size 58 on.
+    """The net of a known report: LIF size x size x 2, convolution 3 x 3 with stride 2 to `channels` channels; Lava
+    runs it for ever from size 58 on.
     """
     r = np.random.default_rng(0)
     first = InputLayer("lif_in", (2, size, size), neuron(bias=25))

@@ -79,9 +79,8 @@ def memoryless_net(seed, layers=6, n=16):
 
 
 def test_counts_and_energy_against_sanafe(tmp_path):
-    """The same net, placement and prices in SANA-FE (pip install sanafe):
-
-    spikes, operations and messages equal, energy equal but for the first steps.
+    """The same net, placement and prices in SANA-FE (pip install sanafe): spikes, operations and messages equal,
+    energy equal but for the first steps.
     """
     sanafe = pytest.importorskip("sanafe")
     net = memoryless_net(3)

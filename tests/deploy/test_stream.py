@@ -51,9 +51,8 @@ def test_piece_by_piece_equals_whole(seed, data):
 
 
 def test_every_kind_of_node_frame_by_frame():
-    """Not left to chance:
-
-    one net with all kinds of node, states that matter from frame to frame, and the 24-bit edge.
+    """Not left to chance: one net with all kinds of node, states that matter from frame to frame, and the 24-bit
+    edge.
     """
     r = np.random.default_rng(3)
     cuba = lambda name, source, n, **k: Cuba(  # noqa: E731
@@ -539,9 +538,8 @@ def folder(tmp_path_factory):
 
 
 def test_command(folder):
-    """In real time, in a process of its own:
-
-    the summary's numbers, the record, and the same decisions as without the clock.
+    """In real time, in a process of its own: the summary's numbers, the record, and the same decisions as without
+    the clock.
     """
     out, err = deploy(folder, "stream", "clip.npy", "--net", "dvs.net", "--record", "a.jsonl", "--json", "--speed", "4")
     s = json.loads(out)

@@ -34,9 +34,8 @@ def values(net, samples):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_the_rule_is_what_the_engine_does(seed):
-    """Every kind of node, every neuron, the whole sample:
-
-    what the history says by the definition is what the engine gives.
+    """Every kind of node, every neuron, the whole sample: what the history says by the definition is what the engine
+    gives.
     """
     net = random_net(seed)
     tokens = random_tokens(net, seed, 1)
@@ -53,9 +52,8 @@ def test_all_kinds_of_nodes_are_among_them():
 
 
 def test_states_at_the_edge():
-    """Currents that wrap and voltages that saturate, by hand:
-
-    u after one step of all ones is 64 times the sum of weights, wrapped.
+    """Currents that wrap and voltages that saturate, by hand: u after one step of all ones is 64 times the sum of
+    weights, wrapped.
     """
     net = edge_net()
     tokens = np.ones((1, net.steps, net.inputs[0].size), np.uint8)
@@ -218,9 +216,8 @@ def test_compare_command():
 
 
 def test_compare_finds_a_wrong_neuron_with_its_history(monkeypatch):
-    """An engine whose spikes are inverted in one neuron from step 30 on:
-
-    the history shows that the engine breaks the rule, and SLAYER does not.
+    """An engine whose spikes are inverted in one neuron from step 30 on: the history shows that the engine breaks
+    the rule, and SLAYER does not.
     """
     from convert import compare
 

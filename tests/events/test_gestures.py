@@ -1,6 +1,5 @@
-"""The synthetic gestures:
-
-the same from the same seed, in dvs128's layout, the right arm on the picture's left, circles in the right sense.
+"""The synthetic gestures: the same from the same seed, in dvs128's layout, the right arm on the picture's left,
+circles in the right sense.
 """
 
 import os
@@ -55,9 +54,8 @@ def swept(path):
 
 
 def turning(table):
-    """Which way events go round:
-
-    the area that the densest place of each 40 ms sweeps (density squared, so that noise weighs little).
+    """Which way events go round: the area that the densest place of each 40 ms sweeps (density squared, so that
+    noise weighs little).
     """
     x, y, frame = (column.astype(int) for column in (table[:, 0] // 8, table[:, 1] // 8, table[:, 3] // 40))
     count = np.zeros((frame.max() + 1, 16, 16))

@@ -1,6 +1,5 @@
-"""The compiled engine against a plain one, step by step in int64, where its tricks could fail:
-
-widths, many spikes at once, sparse synapses, chunks, counts.
+"""The compiled engine against a plain one, step by step in int64, where its tricks could fail: widths, many spikes
+at once, sparse synapses, chunks, counts.
 """
 
 import numpy as np

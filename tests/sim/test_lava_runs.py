@@ -1,6 +1,5 @@
-"""Real runs of Lava, fused and expanded into stock processes, against the integer engine:
-
-every node, step and neuron.
+"""Real runs of Lava, fused and expanded into stock processes, against the integer engine: every node, step and
+neuron.
 """
 
 import numpy as np

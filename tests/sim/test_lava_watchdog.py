@@ -24,9 +24,8 @@ pytestmark = [
 
 @pytest.fixture
 def alive(monkeypatch):
-    """A function that lists the processes that descend from this test and still run:
-
-    all inherit a mark in their environment.
+    """A function that lists the processes that descend from this test and still run: all inherit a mark in their
+    environment.
     """
     mark = f"MARK={uuid.uuid4()}".encode()
     monkeypatch.setenv(*mark.decode().split("="))

@@ -283,9 +283,8 @@ def test_what_netx_cannot_say_is_not_said_in_its_words(tmp_path, change, said):
 @pytest.mark.slow
 @needs_lava
 def test_which_weights_netx_packs_rightly(tmp_path):
-    """`packs` against netx's scaling and Lava's clipping and truncation:
-
-    all pairs of weights, and random matrices of every precision.
+    """`packs` against netx's scaling and Lava's clipping and truncation: all pairs of weights, and random matrices
+    of every precision.
     """
     code = """
 import warnings; warnings.simplefilter('ignore')
@@ -355,9 +354,8 @@ def test_our_engine_runs_what_slayer_exports(tmp_path):
 @pytest.mark.slow
 @needs_lava
 def test_mnist_as_lava_runs_it(tmp_path):
-    """lava-dl's own net without recorded activity, from its first spikes on:
-
-    two dense layers (the third never spikes).
+    """lava-dl's own net without recorded activity, from its first spikes on: two dense layers (the third never
+    spikes).
     """
     path = Path(distribution("lava-dl").locate_file("tests/lava/lib/dl/netx/mnist.net"))
     net = netx.read_slayer(path, layers=3)

@@ -90,9 +90,8 @@ def test_pilotnet_layer_by_layer(name):
 
 @recorded
 def test_pilotnet_whole():
-    """All layers from the image alone:
-
-    each answers as recorded from the step on in which the sample reaches it, until the reset.
+    """All layers from the image alone: each answers as recorded from the step on in which the sample reaches it,
+    until the reset.
     """
     net = netx.read_slayer(PILOT / "network.net")
     image = activity(PILOT / "image.npy")[None, None].repeat(17, 1)
@@ -119,9 +118,8 @@ def test_pilotnet_with_spikes_as_input():
 
 @recorded
 def test_pilotnet_output_layer():
-    """`fc-3` stems from another run:
-
-    resets every 16 steps, each layer's one step before the sample reaches it. The whole chain is run so, in chip time.
+    """`fc-3` stems from another run: resets every 16 steps, each layer's one step before the sample reaches it. The
+    whole chain is run so, in chip time.
     """
     layers = [netx.read_slayer(PILOT / "network.net").layers[i] for i in PILOT_LAYERS.values()]
     x = activity(PILOT / "image.npy")[None].repeat(25, 0)

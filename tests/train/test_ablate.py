@@ -1,6 +1,5 @@
-"""The ablation:
-
-its variants, its table, and that runs are made once, go on after a kill, and are held by one process.
+"""The ablation: its variants, its table, and that runs are made once, go on after a kill, and are held by one
+process.
 """
 
 import csv

@@ -1,7 +1,5 @@
-"""The training kernels:
-
-forward bit-identical to SLAYER's own loop and to plain torch, gradients equal, and the chip's wrap where SLAYER has
-none.
+"""The training kernels: forward bit-identical to SLAYER's own loop and to plain torch, gradients equal, and the
+chip's wrap where SLAYER has none.
 """
 
 import sys

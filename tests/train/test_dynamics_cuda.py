@@ -1,6 +1,5 @@
-"""The Triton kernels, in Triton's interpreter on the CPU where there is no GPU:
-
-the same spikes and gradients as the plain torch loops.
+"""The Triton kernels, in Triton's interpreter on the CPU where there is no GPU: the same spikes and gradients as the
+plain torch loops.
 """
 
 import os
@@ -20,9 +19,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def case(seed, edge):
-    """Dendritic input, bias, decays and gains of 40 channels, more than a program takes; edge:
-
-    driven across the 24-bit limit.
+    """Dendritic input, bias, decays and gains of 40 channels, more than a program takes; edge: driven across the
+    24-bit limit.
     """
     r = np.random.default_rng(seed)
     n = 40

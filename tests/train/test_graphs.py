@@ -1,5 +1,4 @@
 """The bookkeeping around a recorded step, with a stand-in for CUDA's graphs that records nothing (on a GPU:
-
 test_cuda.py).
 """
 

@@ -1,6 +1,5 @@
-"""The loop:
-
-learns, resumes to identical weights, and says clearly what is wrong with a checkpoint or a configuration.
+"""The loop: learns, resumes to identical weights, and says clearly what is wrong with a checkpoint or a
+configuration.
 """
 
 import dataclasses

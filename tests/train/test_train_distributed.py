@@ -1,6 +1,5 @@
-"""Training on two processes:
-
-the same gradients, norms and thresholds as on one, the same weights on both, one voice.
+"""Training on two processes: the same gradients, norms and thresholds as on one, the same weights on both, one
+voice.
 """
 
 import json

@@ -1,6 +1,5 @@
-"""DVS128 Gesture from a tree in tonic's layout:
-
-synthetic clips for training, and the real ones, where they are, for testing.
+"""DVS128 Gesture from a tree in tonic's layout: synthetic clips for training, and the real ones, where they are, for
+testing.
 """
 
 import json

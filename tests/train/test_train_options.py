@@ -1,7 +1,5 @@
-"""What the options of `python -m train` promise:
-
-logs, evaluation, early stop, exact integers under mixed precision, broken files left out, augmentation, states saved
-within an epoch.
+"""What the options of `python -m train` promise: logs, evaluation, early stop, exact integers under mixed precision,
+broken files left out, augmentation, states saved within an epoch.
 """
 
 import csv

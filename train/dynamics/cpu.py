@@ -90,9 +90,8 @@ def _backward(grad, v, slope, height, keep_u, keep_v, reset_every, gx_out, gb_ou
 
 @numba.njit(parallel=True, cache=True)
 def _leak(x, keep, reset_every, reverse, out):
-    """`y[k] = keep * y[k-1] + x[k]` in float32, or the same from the end of the stream:
-
-    the current without rounding, and its adjoint.
+    """`y[k] = keep * y[k-1] + x[k]` in float32, or the same from the end of the stream: the current without
+    rounding, and its adjoint.
     """
     batch, steps, n = x.shape
     for b in numba.prange(batch):
@@ -120,9 +119,8 @@ def _tensor(rows):
 
 
 def _empty(rows):
-    """Like `np.empty_like`, but aligned as torch aligns:
-
-    matrix products round differently on other alignments, and runs would not repeat.
+    """Like `np.empty_like`, but aligned as torch aligns: matrix products round differently on other alignments, and
+    runs would not repeat.
     """
     return torch.empty(rows.shape).numpy()
 

@@ -48,9 +48,8 @@ def _chunk(x, at, by, left, inside):
 
 @triton.jit
 def _decay(x, keep):
-    """`sim.integer.decay` of int32 |x| <= 2**23, by keep << 12:
-
-    the upper half of a 64-bit product is its quotient by 2**32.
+    """`sim.integer.decay` of int32 |x| <= 2**23, by keep << 12: the upper half of a 64-bit product is its quotient
+    by 2**32.
     """
     y = tl.umulhi(tl.abs(x).to(tl.uint32) << 8, keep.to(tl.uint32)).to(tl.int32)
     return tl.where(x < 0, -y, y)

@@ -1,6 +1,5 @@
-"""The dynamics in plain torch, a loop over time:
-
-what the kernels are tested against, and for devices that have none.
+"""The dynamics in plain torch, a loop over time: what the kernels are tested against, and for devices that have
+none.
 """
 
 import torch
@@ -16,9 +15,8 @@ def surrogate(v, threshold, tau, scale):
 
 
 def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
-    """The same in plain torch, a loop over time:
-
-    what the kernels are tested against, and for devices that have none. No gain: no rounding. Returns (v, s).
+    """The same in plain torch, a loop over time: what the kernels are tested against, and for devices that have
+    none. No gain: no rounding. Returns (v, s).
     """
     keep_u, keep_v = DECAY_ONE - i_decay.long(), DECAY_ONE - v_decay
     if gain is not None:

@@ -1,7 +1,5 @@
-"""`python -m train energy`:
-
-operations and energy of models on real samples, as the literature counts them. Example: `python -m train energy
-runs/digits-tiny/model.pt`.
+"""`python -m train energy`: operations and energy of models on real samples, as the literature counts them. Example:
+`python -m train energy runs/digits-tiny/model.pt`.
 """
 
 import json

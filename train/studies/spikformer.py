@@ -50,9 +50,8 @@ class Lif(nn.Module):
 
 
 class Projection(nn.Module):
-    """Synapses, batch norm and LIF:
-
-    [T, B, N, m] -> spikes [T, B, N, n]. `position`: a learned input for each of so many tokens.
+    """Synapses, batch norm and LIF: [T, B, N, m] -> spikes [T, B, N, n]. `position`: a learned input for each of so
+    many tokens.
     """
 
     def __init__(self, m, n, position=0):

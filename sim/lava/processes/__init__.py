@@ -1,4 +1,3 @@
-"""Lava processes and their models, and nothing else:
-
-Lava's compiler executes every file in the folder of a process class.
+"""Lava processes and their models, and nothing else: Lava's compiler executes every file in the folder of a process
+class.
 """

@@ -1,6 +1,5 @@
-"""A whole net as one Lava process, with two models:
-
-one that computes it at once, one that is made of stock processes.
+"""A whole net as one Lava process, with two models: one that computes it at once, one that is made of stock
+processes.
 """
 
 import numpy as np

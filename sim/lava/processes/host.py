@@ -1,6 +1,5 @@
-"""What the host does around the chip:
-
-sends spikes in, collects what comes out. Rows travel through .npy files, memory-mapped, row c at chip step c.
+"""What the host does around the chip: sends spikes in, collects what comes out. Rows travel through .npy files,
+memory-mapped, row c at chip step c.
 """
 
 import numpy as np
