@@ -223,13 +223,13 @@ def _too_many_cores(out, board):
     shared = out["cores_by_packing"].get("shared")
     larger = [
         name
-        for name in board.names()
-        if (b := board.load(name)).cores >= used and (b["message_bits"] > 0) == (board["message_bits"] > 0)
+        for name in boards.names()
+        if (b := boards.load(name)).cores >= used and (b["message_bits"] > 0) == (board["message_bits"] > 0)
     ]
     if shared is not None and shared <= board.cores:
         remedy = f"--packing shared takes {shared:,} cores"
     elif larger:
-        remedy = f"board {larger[0]} has {board.load(larger[0]).cores:,}"
+        remedy = f"board {larger[0]} has {boards.load(larger[0]).cores:,}"
     else:
         remedy = (
             f"no board of this kind is large enough: the net must shrink {used / board.cores:.1f} times, "

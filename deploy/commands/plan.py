@@ -54,11 +54,11 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
     """
     from sim import netx
 
-    from ..chip import board
+    from ..chip.board import load as load_board
     from ..chip.picture import draw
     from ..chip.plan import plan as make
 
-    target = board.load(board)
+    target = load_board(board)
     loaded = netx.load(net)
     x, data = samples(loaded, net, dataset, split, limit, data_root)
     result = make(loaded, target, packing, x, data, tables)

@@ -30,7 +30,7 @@ def python(code):
 
 
 def mended(code):
-    return python(f"from sim import compat; compat.apply(); {code}")
+    return python(f"from sim.lava import compat; compat.apply(); {code}")
 
 
 def source(module):
@@ -101,7 +101,7 @@ else:
 
 def test_applying_twice_adds_one_finder_and_imports_nothing():
     assert python(
-        "import sys; from sim import compat; n = len(sys.meta_path); compat.apply(); compat.apply(); assert"
+        "import sys; from sim.lava import compat; n = len(sys.meta_path); compat.apply(); compat.apply(); assert"
         " len(sys.meta_path) == n + 1; assert not [m for m in sys.modules if m.split('.')[0] in ('lava', 'numpy',"
         " 'torch')]"
     ) == (0, "")
@@ -143,7 +143,7 @@ def test_simulator_needs_the_start_method_mend():
     )
     mend = compat.MENDS["lava.magma.runtime.message_infrastructure.multiprocessing"]
     without = (
-        "from sim import compat; compat.apply(); del"
+        "from sim.lava import compat; compat.apply(); del"
         f" compat.MENDS['lava.magma.runtime.message_infrastructure.multiprocessing']; {code}"
     )
     status, text = python(without)
@@ -159,6 +159,6 @@ def test_importing_slayer_sets_up_no_gpu():
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
     plain = code.replace(
-        "import train.slayer, train.loop", "from sim import compat; compat.apply(); from lava.lib.dl import slayer"
+        "import train.slayer, train.loop", "from sim.lava import compat; compat.apply(); from lava.lib.dl import slayer"
     )
     assert subprocess.run([sys.executable, "-c", plain], cwd=ROOT, capture_output=True).returncode != 0
