@@ -54,7 +54,7 @@ def measure(
     parity = verify(path, executors=executors)
     say(f"plan for {board}")
     x = some.tokens(0, min(8, len(some)))
-    placed = plan(net, board.load(board), x=x, data=f"{len(x)} test samples")
+    placed = plan(net, boards.load(board), x=x, data=f"{len(x)} test samples")
     return {
         "net": str(path),
         "digest": netx.read_digest(path),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from sim import engine
 from sim.net import PHASE, Net, TokenGate
 
+from . import board as boards
 from . import energy
 from .activity import measure
 from .allocate import PACKINGS, Core, DoesNotFit, allocate, limits

@@ -37,7 +37,7 @@ from .lanes import (
     store32,
 )
 
-LANES = "cafbdb0af94cc8e0"  # digest of sim/engine/lanes.py, so that this file changes with it: see there
+LANES = "923f602b2ba3c192"  # digest of sim/engine/lanes.py, so that this file changes with it: see there
 WRAP = 2.0 * STATE_LIMIT
 SMALL = 1 << 21  # neuron-steps, about a millisecond
 FULL = 127  # so many weights of up to 256 fit into 16 bits, whatever they are
