@@ -15,6 +15,7 @@ from sim import engine, netx
 from sim.net import TokenGate
 
 from . import samples
+from .chip import board as boards
 from .chip.plan import plan
 from .run import run
 from .verify import verify
