@@ -1,0 +1,68 @@
+"""What the commands share: which net, how to reach a board, a progress bar."""
+
+import sys
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sim.base.errors import UserError
+
+NET_HELP = "The net, a model.net; default: the newest in runs/, else in models/."
+
+
+def loihi2_options(command):
+    """How to reach a board."""
+    for option in (
+        click.option(
+            "--host",
+            default=None,
+            help="With loihi2: address of the host of a board on the network; default: $NXSDKHOST.",
+        ),
+        click.option("--board", default=None, help="With loihi2: the node that SLURM is to take; default: $BOARD."),
+        click.option("--partition", default=None, help="With loihi2: the SLURM partition; default: $PARTITION."),
+    ):
+        command = option(command)
+    return command
+
+
+def net_path(path, option):
+    from ..find import find
+
+    if path and option:
+        raise UserError("name the net once, as an argument or with --net")
+    return find(path or option)
+
+
+def only(holds, what, **options):
+    """Refuses options that mean nothing without `what`."""
+    named = [name for name, value in options.items() if value is not None]
+    if named and not holds:
+        raise UserError(f"--{named[0].replace('_', '-')} goes with {what} only")
+
+
+def access(partition, board, host):
+    from ..loihi2.access import find
+
+    return find(partition, board, host)
+
+
+@contextmanager
+def bar(what, total):
+    """A progress bar on stderr; yields a function that takes the number done and, if they change, the total and the
+    text.
+    """
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:  # it leaves an empty line in files and pipes
+        task = progress.add_task(what, total=total)
+        yield lambda done, total=None, what=None: progress.update(
+            task, completed=int(done), total=total, description=what
+        )
+
+
+def console():
+    return Console(width=None if sys.stdout.isatty() else 120)

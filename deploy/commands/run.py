@@ -1,0 +1,188 @@
+"""`python -m deploy run`: a net on recordings, with the accuracy and the counts."""
+
+import json
+
+import click
+from rich.table import Table
+
+from sim.base.errors import UserError
+
+from .options import NET_HELP, access, bar, console, loihi2_options, net_path, only
+
+
+@click.command(epilog="Example: python -m deploy run --backend sim runs/digits-tiny/model.net --limit 20")
+@click.argument("path", metavar="[NET]", required=False)
+@click.option("--net", "option", default=None, help=NET_HELP)
+@click.option("--dataset", default=None, help="Name in the data registry; default: what the net was trained on.")
+@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option("--file", "file", default=None, help="Run on one recording: .bin as N-MNIST's, .npy as DVS128 Gesture's.")
+@click.option("--golden", is_flag=True, help="Run on the golden input that the net carries.")
+@click.option(
+    "--backend",
+    type=click.Choice(["sim", "fast", "loihi2"]),
+    default="sim",
+    show_default=True,
+    help="The Lava CPU simulator, the batched integer engine, or the chip.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["fused", "stock"]),
+    default="fused",
+    show_default=True,
+    help="In the simulator: the net as one process, or as Lava's own neurons and synapses.",
+)
+@click.option(
+    "--threads",
+    is_flag=True,
+    help="In the simulator: process models as threads of one process, faster, without Lava's runtime.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=None,
+    help="Only the first so many samples; default: all with fast, else 100.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), default=None, help="End a simulation after so many seconds."
+)
+@click.option(
+    "--scheduler",
+    default=None,
+    metavar="ADDRESS",
+    help="With --backend fast: run on the workers of this Dask scheduler, tcp://host:8786.",
+)
+@loihi2_options
+@click.option(
+    "--probes",
+    is_flag=True,
+    default=None,
+    help="With --backend loihi2: read the spikes of all layers out and count those, not the engine's.",
+)
+@click.option(
+    "--profile", is_flag=True, default=None, help="With --backend loihi2: measure time and energy on the chip."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def run(
+    path,
+    option,
+    dataset,
+    data_root,
+    split,
+    file,
+    golden,
+    backend,
+    executor,
+    threads,
+    limit,
+    timeout,
+    scheduler,
+    partition,
+    board,
+    host,
+    probes,
+    profile,
+    as_json,
+):
+    """Run NET on recordings and print accuracy, spikes and operations."""
+    only(
+        backend == "loihi2",
+        "--backend loihi2",
+        partition=partition,
+        board=board,
+        host=host,
+        probes=probes,
+        profile=profile,
+    )
+    only(backend == "fast", "--backend fast", scheduler=scheduler)
+    chip = _chip(partition, board, host, probes, profile) if backend == "loihi2" else None
+    if golden + (file is not None) + (dataset is not None) > 1:
+        raise UserError("--golden, --file and --dataset exclude each other")
+    from sim import netx
+
+    from .. import samples
+    from ..run import run as execute
+
+    path = net_path(path, option)
+    net = netx.read(path)
+    limit = limit or (None if backend == "fast" else 100)
+    if golden:
+        taken = samples.from_golden(path, limit)
+    elif file is not None:
+        taken = samples.from_file(net, file)
+    else:
+        taken = samples.from_dataset(net, dataset, split, data_root, limit)
+    with bar(path, len(taken)) as progress:
+        result = dict(net=path) | execute(net, taken, backend, executor, threads, timeout, progress, scheduler, chip)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print_run(net, result)
+
+
+def _chip(partition, board, host, probes, profile):
+    found = access(partition, board, host)
+    from ..loihi2.run import Chip
+
+    return Chip(found, bool(probes), bool(profile))
+
+
+def _number(value, form="{:,.0f}"):
+    return "" if value is None else form.format(value)
+
+
+def _print_run(net, r):
+    where = " ".join(x for x in (r["backend"], r.get("executor"), r.get("runtime"), r.get("scheduler")) if x)
+    table = Table(
+        title=f"{r['net']} on {r['dataset']}{'' if r['split'] is None else ' ' + r['split']}, {r['n']} samples, {where}"
+    )
+    for column in ("layer", "kind", "neurons", "spikes/sample", "spikes/neuron/step", "operations/sample", "kept"):
+        table.add_column(column, justify="left" if column in ("layer", "kind") else "right")
+    for row in r["layers"]:
+        table.add_row(
+            row["name"],
+            row["type"],
+            str(row["size"]),
+            _number(row["spikes"]),
+            _number(row["rate"], "{:.3f}"),
+            _number(row["synops"]),
+            _number(row["kept"], "{:.3f}"),
+        )
+    out = console()
+    out.print(table)
+    if r["accuracy"] is not None:
+        out.print(
+            f"accuracy {r['accuracy']:.4f}, 95 % interval [{r['accuracy_interval'][0]:.3f},"
+            f" {r['accuracy_interval'][1]:.3f}]",
+            highlight=False,
+        )
+    elif r["n"] <= 10:
+        names = [net.classes[p] if p < len(net.classes) else str(p) for p in r["predictions"]]
+        out.print(f"prediction: {', '.join(names)}", highlight=False)
+    n = r["n"]
+    out.print(
+        f"{r['spikes'] / n:,.0f} spikes and {r['synops'] / n:,.0f} synaptic operations per sample;"
+        f" {r['steps_per_sample']} steps per sample, answers {r['latency_steps']} steps late; {r['seconds']:.1f} s",
+        highlight=False,
+    )
+    if r["backend"] == "loihi2":
+        _print_chip(out, r)
+
+
+def _print_chip(out, r):
+    where = r["access"]["host"] or "SLURM " + (r["access"]["board"] or r["access"]["partition"] or "any board")
+    out.print(
+        f"chip ({where}): read-out unlike the engine's in {r['samples_unlike_engine']} of {r['n']} samples; spikes and"
+        f" operations counted by the {r['counts_from']}; {r['slot']} steps from sample to sample,"
+        f" {r['delays']['there']} to the chip and {r['delays']['back']} back",
+        highlight=False,
+    )
+    for name, unit in (
+        ("execution_seconds", "s"),
+        ("energy_joules", "J"),
+        ("static_energy_joules", "J"),
+        ("power_watts", "W"),
+    ):
+        if name in r:
+            value = "not measured by the extension here" if r[name] is None else f"{r[name]:.6g} {unit}"
+            out.print(f"{name.rsplit('_', 1)[0].replace('_', ' ')}: {value}", highlight=False)

@@ -1,0 +1,190 @@
+"""`python -m deploy verify`: do all executors agree."""
+
+import json
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from sim.base.errors import UserError
+from sim.compare.history import lines
+
+from .options import NET_HELP, access, bar, console, loihi2_options, net_path, only
+
+
+@click.command(
+    epilog=(
+        "Example: python -m deploy verify runs/digits-tiny/model.net --samples 3, or --dataset digits, or --random 30"
+        " without a net"
+    )
+)
+@click.argument("path", metavar="[NET]", required=False)
+@click.option("--net", "option", default=None, help=NET_HELP)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=None,
+    help="Golden ones first, then an empty one, all ones, random ones; default: the golden ones.",
+)
+@click.option(
+    "--dataset",
+    default=None,
+    help="Compare on the recordings of this data set: engine and step function on all, Lava on some.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default=None,
+    help="With --dataset: which part; default: test.",
+)
+@click.option("--data-root", default=None, help="With --dataset: its folder; default: $DATA_ROOT, then ./data.")
+@click.option("--limit", type=click.IntRange(1), default=None, help="With --dataset: only the first so many samples.")
+@click.option(
+    "--lava-samples",
+    type=click.IntRange(0),
+    default=None,
+    help="With --dataset: how many of them in Lava, or on the chip; default: 4.",
+)
+@click.option(
+    "--random",
+    "random_nets",
+    type=click.IntRange(1),
+    default=None,
+    help="Compare on so many random nets, without NET; Lava's models run as threads.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=None, help="With --random: seed of the first of them; default: 0."
+)
+@click.option(
+    "--executors",
+    default=None,
+    help="Which to compare, of engine,fused,stock,loihi2; default: engine,fused,stock; with --dataset engine,fused.",
+)
+@click.option(
+    "--backend", type=click.Choice(["sim", "loihi2"]), default=None, help="loihi2: short for --executors engine,loihi2."
+)
+@click.option(
+    "--threads", is_flag=True, help="Lava's process models as threads of one process: faster, without Lava's runtime."
+)
+@loihi2_options
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), default=None, help="End a simulation after so many seconds."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def verify(
+    path,
+    option,
+    samples,
+    dataset,
+    split,
+    data_root,
+    limit,
+    lava_samples,
+    random_nets,
+    seed,
+    executors,
+    backend,
+    threads,
+    partition,
+    board,
+    host,
+    timeout,
+    as_json,
+):
+    """Prove that the integer engine, the fused and the stock Lava net agree with the file and each other, at every
+    layer, step and neuron.
+
+    The first difference is shown with what led to it. Exit code 0 if they agree, 1 if they do not.
+    """
+    if executors and backend:
+        raise UserError("--backend is short for --executors: name one of the two")
+    usual = (
+        "engine,loihi2"
+        if backend == "loihi2"
+        else "engine,fused"
+        if dataset
+        else "engine,stock"
+        if random_nets
+        else "engine,fused,stock"
+    )
+    chosen = tuple(e.strip() for e in (executors or usual).split(","))
+    on_chip = "loihi2" in chosen
+    only(on_chip, "the executor loihi2", partition=partition, board=board, host=host)
+    only(dataset is not None, "--dataset", split=split, data_root=data_root, limit=limit, lava_samples=lava_samples)
+    only(random_nets is not None, "--random", seed=seed)
+    if (samples is not None) + (dataset is not None) + (random_nets is not None) > 1:
+        raise UserError("--samples, --dataset and --random exclude each other")
+    if random_nets and (path or option or on_chip):
+        raise UserError("--random makes its own nets and runs in the simulator: leave NET and loihi2 out")
+    chip = access(partition, board, host) if on_chip else None
+    if random_nets:
+        from ..verify_many import verify_random
+
+        with bar("comparing", random_nets) as progress:
+            result = verify_random(random_nets, seed or 0, chosen, timeout, lambda what, done, total: progress(done))
+    elif dataset:
+        from ..verify_many import LAVA_SAMPLES, verify_dataset
+
+        path = net_path(path, option)
+        with bar(path, None) as progress:
+            result = verify_dataset(
+                path,
+                dataset,
+                split or "test",
+                data_root,
+                limit,
+                LAVA_SAMPLES if lava_samples is None else lava_samples,
+                chosen,
+                threads,
+                timeout,
+                lambda what, done, total: progress(done, total, f"{path}: {what}"),
+                chip,
+            )
+    else:
+        from ..verify import verify as compare
+
+        path = net_path(path, option)
+        err = Console(stderr=True)
+        result = compare(
+            path,
+            samples,
+            chosen,
+            threads,
+            timeout_s=timeout,
+            progress=lambda text: err.print(f"running: {text}", highlight=False),
+            chip=chip,
+        )
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print_verify(result)
+    sys.exit(1 if result["differences"] else 0)
+
+
+def _print_verify(r):
+    table = Table(title=f"{r['net']}: {' = '.join(r['executors'])}")
+    for column in ("samples", "values compared", "differences"):
+        table.add_column(column, justify="right")
+    table.add_row(
+        f"{r['samples']} ({', '.join(sorted(set(r['inputs'])))})", f"{r['compared']:,}", f"{r['differences']:,}"
+    )
+    out = console()
+    out.print(table)
+    first = r["first_difference"]
+    if first:
+        values = ", ".join(f"{k} {v}" for k, v in first["values"].items())
+        net = f"random net of seed {first['seed']}, " if "seed" in first else ""
+        out.print(
+            f"first difference: {net}layer {first['layer']}, sample {first['sample']}, step {first['step']}, neuron"
+            f" {first['neuron']}: {values}",
+            highlight=False,
+        )
+        for line in lines(first.get("history")):
+            out.print(line, highlight=False)
+    for name, steps in r.get("neuron_steps", {}).items():
+        out.print(
+            f"{name}: {steps:,} neuron-steps in {r['seconds'][name]:.1f} s,"
+            f" {steps / max(r['seconds'][name], 1e-9):,.0f} per second",
+            highlight=False,
+        )
