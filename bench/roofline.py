@@ -8,6 +8,7 @@ engine stays below both: lists are short, spikes have to be listed, neurons move
 import numba
 import numpy as np
 
+from sim.base.numba_cache import cached_njit
 from sim.engine.kernels import _add_rows
 from sim.engine.lanes import N16, N32, high_half, low_half, splat16, splat32, store32
 
@@ -18,7 +19,7 @@ CHAINS = 8  # registers that are added to one another, so that no addition waits
 ROWS, WIDTH, LIST = 64, 128, 2000
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def _add16(turns, step, out):
     """2 * CHAINS vector additions a turn, on every thread; `step`, int16 [threads], is unknown to the compiler, so none
     can be left out.
@@ -33,7 +34,7 @@ def _add16(turns, step, out):
         store32(out[t], 0, low_half(total) + high_half(total))
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def _add32(turns, step, out):
     """The same in 32 bits; `step`: int32 [threads]."""
     for t in numba.prange(len(step)):
@@ -45,7 +46,7 @@ def _add32(turns, step, out):
         store32(out[t], 0, a + b + c + d + e + f + g + h)
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def _add_from_cache(turns, rows, weights, out):
     for t in numba.prange(len(out)):
         for _ in range(turns):

@@ -2,11 +2,12 @@
 recording anew in each epoch.
 """
 
-import numba
 import numpy as np
 
+from sim.base.numba_cache import cached_njit
 
-@numba.njit(cache=True, nogil=True)
+
+@cached_njit(nogil=True)
 def pack(x, y, p, t, height, width, out):
     """`recordings.as_events` in one pass, which is all that a sound and sorted recording needs; False if there is
     anything to sort or to complain about.
@@ -25,7 +26,7 @@ def pack(x, y, p, t, height, width, out):
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def draw(x, y, p, t, length, pool, height, width, out):
     """Marks in `out`, uint8 [T, 2, H, W], the pixel of every event in its frame `t // length`; the number of the first
     one outside the sensor, or -1.

@@ -8,8 +8,9 @@ events. numba compiles the loop, hence a module of its own, imported when it is 
 
 import math
 
-import numba
 import numpy as np
+
+from sim.base.numba_cache import cached_njit
 
 from .recordings import EVENT
 
@@ -61,7 +62,7 @@ def _path(amplitude):
     return np.array([[round(256 * amplitude * a) for a in place] for place in places], np.int64)
 
 
-@numba.njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def _run(light, path, offset, out):
     """Writes x, y, p, t of each event to the rows of `out`, as far as there is room. Returns how many there are."""
     height, width = light.shape

@@ -5,9 +5,9 @@ step instead of node by node, states in int64, one stream of any length instead 
 
 from functools import singledispatch
 
-import numba
 import numpy as np
 
+from .base.numba_cache import cached_njit
 from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
 from .schedule import GATE_STEPS, edge_delays, latencies
@@ -178,7 +178,7 @@ def _(node: Reverse, net, late, delays):
     return _ReverseCell(node, net, late, delays)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _add_rows(a, rows, spikes):
     for i in range(spikes.shape[0]):
         if spikes[i]:
@@ -186,7 +186,7 @@ def _add_rows(a, rows, spikes):
                 a[j] += rows[i, j]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _cuba_step(u, v, a, keep_u, keep_v, bias, v_th, out):
     """`sim.integer.cuba_step` in place; `keep_*` is 4096 - decay, `bias` and `v_th` come times 64."""
     for j in range(u.shape[0]):

@@ -5,8 +5,9 @@ shift and a stretch in time and an exchange of the polarities.
 Never a mirror image: digits and gestures have a left and a right.
 """
 
-import numba
 import numpy as np
+
+from sim.base.numba_cache import cached_njit
 
 
 def is_off(cfg):
@@ -38,7 +39,7 @@ def augment(events, height, width, cfg, rng):
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _move(events, lost, c, s, zoom_x, zoom_y, dx, dy, height, width, out):
     """Writes what stays into `out`; returns how many.
 

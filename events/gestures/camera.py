@@ -9,8 +9,9 @@ come twice, a microsecond apart."""
 
 import math
 
-import numba
 import numpy as np
+
+from sim.base.numba_cache import cached_njit
 
 SIZE = 128
 _GRID = 8  # soft shadows are computed on every 8th pixel
@@ -18,7 +19,7 @@ _SETTLE = 200  # moments before the clip, in which nothing moves and noise comes
 _CELLS = 64  # the texture of wrinkles repeats after so many cells
 
 
-@numba.njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def _texture(cells, u, v):
     """Smooth value at (u, v), in cells, of a random table that repeats."""
     iu, iv = math.floor(u), math.floor(v)
@@ -28,7 +29,7 @@ def _texture(cells, u, v):
     return top + fv * (cells[d, a] + fu * (cells[d, b] - cells[d, a]) - top)
 
 
-@numba.njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def _paint(picture, part, cone, anchors, scale, cells):
     """Draws one rounded cone over the picture; its rim is 1.6 pixels soft, as a lens leaves it."""
     x0, y0, r0, x1, y1, r1 = cone
@@ -63,7 +64,7 @@ def _paint(picture, part, cone, anchors, scale, cells):
             picture[y, x] += cover * (tone - picture[y, x])
 
 
-@numba.njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def _shade(picture, wall, shadows, sizes, depth, grid):
     """Wall with soft shadows: bilinear between points of a coarse grid."""
     n = SIZE // _GRID
@@ -83,7 +84,7 @@ def _shade(picture, wall, shadows, sizes, depth, grid):
             picture[y, x] = wall[y, x] - upper - fy * (lower - upper)
 
 
-@numba.njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def _film(  # noqa: C901
     wall,
     parts,

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import numba
 import numpy as np
 
+from ..base.numba_cache import cached_njit
 from ..integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .lanes import (
     N16,
@@ -37,7 +38,6 @@ from .lanes import (
     store32,
 )
 
-LANES = "923f602b2ba3c192"  # digest of sim/engine/lanes.py, so that this file changes with it: see there
 WRAP = 2.0 * STATE_LIMIT
 SMALL = 1 << 21  # neuron-steps, about a millisecond
 FULL = 127  # so many weights of up to 256 fit into 16 bits, whatever they are
@@ -192,7 +192,7 @@ def _note_edges(tops, edges, stats):
     edges[:] = 0
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
     """Runs CUBA neurons over streams of dendritic input. All numbers are integers, in floats.
 
@@ -353,7 +353,7 @@ def _dense_stream(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spik
         _emit(events, fired, u, place, spikes, currents, k)
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def dense_scan(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes, currents):
     """Runs a layer of CUBA neurons with all-to-all synapses over streams that begin at rest.
 
@@ -403,7 +403,7 @@ def _conv_stream(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v
         _emit(events, fired, u, place, spikes, currents, k)
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def conv_scan(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes, currents):
     """As `dense_scan` for a convolution: a spike adds its kernel to where that covers the output. Neurons stand
     channels last.
@@ -577,7 +577,7 @@ def _stream(program, room, state, tokens, trace, raster, graded, b):
                 _write(node, i, room, raster, at, span)
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def advance(
     nodes,
     synapses,

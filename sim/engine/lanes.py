@@ -3,10 +3,7 @@ the compiler to make vectors of.
 
 A value of type `I32` is 16 int32, `I16` is 32 int16, `MASK` is 16 truth values; `+ - * & | ^ << >>` and comparisons
 work elementwise and wrap around, `>>` keeps the sign. LLVM turns them into the registers that the machine has (one of
-AVX-512, two of AVX2, four of SSE or Neon). Arrays are read and written at a flat offset, without a check of bounds.
-
-After a change here `LANES` in `sim/engine/kernels.py` must be changed (a test says to what): numba's cache looks at the
-file of what it has compiled, not at those that this comes from, and would go on with the old code."""
+AVX-512, two of AVX2, four of SSE or Neon). Arrays are read and written at a flat offset, without a check of bounds."""
 
 import operator
 

@@ -6,13 +6,14 @@ import numba
 import numpy as np
 import torch
 
+from sim.base.numba_cache import cached_njit
 from sim.engine.kernels import clip64, decay64, wrap64
 from sim.integer import DECAY_ONE
 
 from .reference import STATE_SCALE
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def _forward_exact(x, scale, keep_u, bias, keep_v, v_th, reset_every, v_out, s_out):
     batch, steps, n = x.shape
     for b in numba.prange(batch):
@@ -31,7 +32,7 @@ def _forward_exact(x, scale, keep_u, bias, keep_v, v_th, reset_every, v_out, s_o
                 v[j] = 0.0 if s else z
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def _forward_float(x, keep_u, bias, keep_v, v_th, reset_every, v_out, s_out):
     batch, steps, n = x.shape
     for b in numba.prange(batch):
@@ -67,7 +68,7 @@ def _exp(x):
     return p * np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def _backward(grad, v, slope, height, keep_u, keep_v, reset_every, gx_out, gb_out):
     """The surrogate, `height * exp(slope * |v - 1|)`, and the two adjoint leaks.
 
@@ -88,7 +89,7 @@ def _backward(grad, v, slope, height, keep_u, keep_v, reset_every, gx_out, gb_ou
                 gx[:] = 0
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def _leak(x, keep, reset_every, reverse, out):
     """`y[k] = keep * y[k-1] + x[k]` in float32, or the same from the end of the stream: the current without
     rounding, and its adjoint.
