@@ -1,7 +1,7 @@
 """The net as the chip sees it: integer nodes, each one dataclass with its equation, checked at birth.
 
-Time. Everything here is written in *stream time*: step `k = t*N + n` carries token `n` of frame `t`, and a node's
-output at step `k` depends on its sources at the same step `k`. On the chip every synapse costs one step; the delays
+Time. Everything here is written in *stream time*: step `k = t*K + i` carries what stands at place `i` of frame `t`
+(`sim.tokens`), and a node's output at step `k` depends on its sources at the same step `k`. On the chip every synapse costs one step; the delays
 that keep the paths aligned and the step at which each node answers are derived from the graph by `sim.schedule`.
 
 All states are zero at the first step of a sample.
@@ -37,16 +37,18 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """Spikes from the host: the token windows of the encoder, in reading order or each frame reversed.
+    """Spikes from the host: the tokens or their phase, as they are sent or each frame reversed.
 
     Attributes:
-        name: `tokens` is the input in reading order; any other name is a view of it.
-        size: channels.
-        backward: if true, step `t*N + n` carries token `N-1-n` of frame `t`.
+        name: the first input of a net is `tokens`.
+        size: channels C of the tokens, or N lines of the phase.
+        of: `tokens` or `phase`.
+        backward: if true, step `t*K + i` carries what stands at place `K-1-i` of frame `t`.
     """
 
     name: str
     size: int
+    of: str = TOKENS
     backward: bool = False
 
 
@@ -106,47 +108,6 @@ class Cuba:
 
 
 @dataclass(frozen=True, eq=False)
-class TokenGate:
-    """SST-TP as fixed spike-count gating: a token passes from the moment its running spike count reaches the threshold.
-
-    With `n = k mod N` the token on turn and `x` the source's spikes::
-
-        count[n] <- count[n] + sum_c x[c, k]
-        open[n]  <- open[n] or count[n] >= threshold
-        y[c, k]   = x[c, k] and open[n]
-
-    The current frame's spikes count before the decision. Both states are cleared at the start of a sample.
-    The more a token fires and the earlier, the sooner it opens: the first-spike latency is in the counter.
-    Threshold 1 passes everything; a token that never fires never opens.
-    """
-
-    name: str
-    source: str
-    size: int
-    threshold: int
-
-    def __post_init__(self):
-        _require(self.threshold >= 1, self.name, f"threshold {self.threshold} must be at least 1")
-
-    @property
-    def sources(self):
-        return (self.source,)
-
-
-@dataclass(frozen=True, eq=False)
-class Reverse:
-    """Reverses the tokens of each frame: `y[c, t*N + n] = x[c, t*N + N-1-n]`. Needs a frame of buffer on the chip."""
-
-    name: str
-    source: str
-    size: int
-
-    @property
-    def sources(self):
-        return (self.source,)
-
-
-@dataclass(frozen=True, eq=False)
 class Readout:
     """Linear read-out: graded output `y[j, k] = sum over synapses of weight @ s`, summed over the sample by the host.
 
@@ -199,11 +160,13 @@ class Net:
     """A net and all that is needed to run it on recordings.
 
     Attributes:
-        nodes: `Cuba`, `TokenGate`, `Reverse`, `Readout` in an order in which sources come first; the last is the
-            `Readout`.
-        inputs: `Input`s; the first is named `tokens`. The one-hot token phase, `phase` [N], is always there too.
-        tokens, frames: N and T; a sample takes T*N steps.
-        encoder: plain dict for `events.Encoder(**encoder)`: how recordings become token spikes.
+        nodes: `Cuba` and `Readout` in an order in which sources come first; the last, and only it, is the `Readout`.
+        inputs: `Input`s, the first is the tokens in the order in which they are sent.
+        tokens, frames: N and T.
+        places: K, tokens of a frame that are sent at most; a sample takes T*K steps. None for all N.
+        orders: int16 [n, N], permutations of the tokens: frame `t` is read in `orders[t mod n]`. None for the order of
+            their numbers. With two that are each other's reverse the scan alternates.
+        encoder: plain dict for `events.Encoder(**encoder)`: how recordings become token streams.
         classes: names, in label order.
         facts: plain dict of JSON values: training facts, for people.
     """
@@ -212,48 +175,82 @@ class Net:
     inputs: tuple
     tokens: int
     frames: int
+    places: int = None
+    orders: np.ndarray = None
     encoder: dict = field(default_factory=dict)
     classes: tuple = ()
     facts: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        if not (self.tokens >= 1 and self.frames >= 1):
-            raise UserError(f"net: needs at least one token and one frame, has {self.tokens} and {self.frames}")
-        if not self.inputs or self.inputs[0].name != TOKENS:
-            raise UserError("net: the first input must be named 'tokens'")
-        sizes = {PHASE: self.tokens}
-        for i in self.inputs:
-            _require(i.name not in sizes, i.name, "name used twice")
-            _require(i.size == self.inputs[0].size, i.name, "is a view of 'tokens' and must have its size")
-            sizes[i.name] = i.size
+        _require_net(
+            self.tokens >= 1 and self.frames >= 1,
+            f"needs at least one token and one frame, has {self.tokens} and {self.frames}",
+        )
+        object.__setattr__(self, "places", self.tokens if self.places is None else self.places)
+        orders = np.arange(self.tokens)[None] if self.orders is None else np.asarray(self.orders)
+        object.__setattr__(self, "orders", orders)
+        _require_net(
+            1 <= self.places <= self.tokens,
+            f"sends {self.places} tokens a frame, expected 1 to {self.tokens}, the tokens of its grid",
+        )
+        self._check_orders()
+        self._check_inputs()
+        sizes = {i.name: i.size for i in self.inputs}
         for node in self.nodes:
             _require(node.name not in sizes, node.name, "name used twice")
-            for source in node.sources:
-                _require(source in sizes, node.name, f"source {source!r} is not defined before it")
-            for s in getattr(node, "synapses", ()):
+            for s in node.synapses:
+                _require(s.source in sizes, node.name, f"source {s.source!r} is not defined before it")
                 _require(
                     s.weight.shape[1] == sizes[s.source],
                     node.name,
-                    f"weight from {s.source!r} has {s.weight.shape[1]} columns, the source has {sizes[s.source]}"
-                    " neurons",
-                )
-            if not hasattr(node, "synapses"):
-                _require(
-                    node.size == sizes[node.source], node.name, f"size {node.size}, its source has {sizes[node.source]}"
+                    f"weight from {s.source!r} has {s.weight.shape[1]} columns, the source has"
+                    f" {sizes[s.source]} neurons",
                 )
             sizes[node.name] = node.size
-        if (
-            not self.nodes
-            or not isinstance(self.nodes[-1], Readout)
-            or any(isinstance(n, Readout) for n in self.nodes[:-1])
-        ):
-            raise UserError("net: the last node, and only it, must be a Readout")
+        last = [isinstance(n, Readout) for n in self.nodes]
+        _require_net(bool(last) and last[-1] and sum(last) == 1, "the last node, and only it, must be a Readout")
+
+    def _check_orders(self):
+        orders = self.orders
+        _require_net(
+            orders.ndim == 2 and len(orders) >= 1 and orders.shape[1] == self.tokens and orders.dtype.kind in "iu",
+            f"scan orders are {orders.dtype} {orders.shape}, expected integers [orders, {self.tokens}]",
+        )
+        _require_net(
+            len(orders) <= self.frames, f"has {len(orders)} scan orders for {self.frames} frames, more than are used"
+        )
+        _require_net(
+            (np.sort(orders, 1) == np.arange(self.tokens)).all(),
+            f"a scan order must name each of the tokens 0..{self.tokens - 1} once",
+        )
+
+    def _check_inputs(self):
+        first = self.inputs[0] if self.inputs else None
+        _require_net(
+            first is not None and first.name == TOKENS and first.of == TOKENS and not first.backward,
+            "the first input must be named 'tokens'",
+        )
+        names = set()
+        sizes = {TOKENS: self.inputs[0].size, PHASE: self.tokens}
+        for i in self.inputs:
+            _require(i.name not in names, i.name, "name used twice")
+            _require(i.of in sizes, i.name, f"is a view of {i.of!r}, expected {' or '.join(sizes)}")
+            _require(
+                i.size == sizes[i.of], i.name, f"is a view of {i.of!r} and must have its size {sizes[i.of]}, has {i.size}"
+            )
+            names.add(i.name)
 
     @property
-    def steps(self):
-        """Steps per sample, T*N."""
-        return self.tokens * self.frames
+    def steps(self) -> int:
+        """Steps per sample, T*K."""
+        return self.places * self.frames
 
-    def node(self, name):
+    def node(self, name: str):
         """The node or input of that name; KeyError if there is none."""
         return {n.name: n for n in (*self.inputs, *self.nodes)}[name]
+
+
+def _require_net(ok, text):
+    if not ok:
+        raise UserError(f"net: {text}")
+
