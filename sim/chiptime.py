@@ -9,11 +9,11 @@ import numpy as np
 
 from .base.numba_cache import cached_njit
 from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
-from .net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
-from .schedule import GATE_STEPS, edge_delays, latencies
+from .net import Cuba, Net, Readout
+from .schedule import edge_delays, latencies
 
 
-class Pipeline:
+class ChipTime:
     """All nodes of a net with their states and the spikes in flight between them.
 
     Attributes:
@@ -79,32 +79,28 @@ class _Synapses:
     edge's delay.
     """
 
-    def __init__(self, node, net, late, delays):
+    def __init__(self, node, delays):
         # Every row of a transposed matrix is what one spike adds.
-        self.size, self.late, self.tokens = node.size, late, net.tokens
+        self.size = node.size
         self.dense = [
             (s.source, 1 + delays[s.source, node.name], np.ascontiguousarray(s.weight.T, np.int64))
             for s in node.synapses
-            if s.source != PHASE
         ]
-        self.phase = [np.ascontiguousarray(s.weight.T, np.int64) for s in node.synapses if s.source == PHASE]
         self.reaches = [(source, back) for source, back, _ in self.dense]
 
-    def __call__(self, step, spikes):
+    def __call__(self, spikes):
         a = np.zeros(self.size, np.int64)
         for source, back, rows in self.dense:
             _add_rows(a, rows, spikes(source, back))
-        for rows in self.phase:
-            a += rows[(step - self.late) % self.tokens]
         return a
 
 
 class _CubaCell:
     def __init__(self, node, net, late, delays):
         self.name, self.late = node.name, late
-        self.input = _Synapses(node, net, late, delays)
+        self.input = _Synapses(node, delays)
         self.reaches = self.input.reaches
-        self.period = net.tokens if node.frame_reset else net.steps
+        self.period = net.places if node.frame_reset else net.steps
         self.u, self.v = np.zeros((2, node.size), np.int64)
         self.out = np.zeros(node.size, np.uint8)
         self.constants = (
@@ -118,44 +114,17 @@ class _CubaCell:
         if (step - self.late) % self.period == 0:
             self.u[:] = 0
             self.v[:] = 0
-        _cuba_step(self.u, self.v, self.input(step, spikes), *self.constants, self.out)
+        _cuba_step(self.u, self.v, self.input(spikes), *self.constants, self.out)
         return self.out
 
 
 class _ReadoutCell:
     def __init__(self, node, net, late, delays):
-        self.name, self.input = node.name, _Synapses(node, net, late, delays)
+        self.name, self.input = node.name, _Synapses(node, delays)
         self.reaches = self.input.reaches
 
     def __call__(self, step, spikes):
-        return self.input(step, spikes)
-
-
-class _GateCell:
-    def __init__(self, node, net, late, delays):
-        self.name, self.source, self.late, self.threshold = node.name, node.source, late, node.threshold
-        self.tokens, self.period = net.tokens, net.steps
-        self.reaches = [(node.source, GATE_STEPS)]
-        self.count = np.zeros(net.tokens, np.int64)
-
-    def __call__(self, step, spikes):
-        k = step - self.late
-        if k % self.period == 0:
-            self.count[:] = 0
-        x = spikes(self.source, GATE_STEPS)
-        token = k % self.tokens
-        self.count[token] += x.sum()
-        return x if self.count[token] >= self.threshold else 0
-
-
-class _ReverseCell:
-    def __init__(self, node, net, late, delays):
-        self.name, self.source, self.late, self.tokens = node.name, node.source, late, net.tokens
-        self.reaches = [(node.source, 2 * net.tokens)]
-
-    def __call__(self, step, spikes):
-        # The mirror token left the source N + 1 steps before this one would, give or take their distance in the frame.
-        return spikes(self.source, 2 + 2 * ((step - self.late) % self.tokens))
+        return self.input(spikes)
 
 
 @make_cell.register
@@ -166,16 +135,6 @@ def _(node: Cuba, net, late, delays):
 @make_cell.register
 def _(node: Readout, net, late, delays):
     return _ReadoutCell(node, net, late, delays)
-
-
-@make_cell.register
-def _(node: TokenGate, net, late, delays):
-    return _GateCell(node, net, late, delays)
-
-
-@make_cell.register
-def _(node: Reverse, net, late, delays):
-    return _ReverseCell(node, net, late, delays)
 
 
 @cached_njit()

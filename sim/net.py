@@ -1,8 +1,9 @@
 """The net as the chip sees it: integer nodes, each one dataclass with its equation, checked at birth.
 
 Time. Everything here is written in *stream time*: step `k = t*K + i` carries what stands at place `i` of frame `t`
-(`sim.tokens`), and a node's output at step `k` depends on its sources at the same step `k`. On the chip every synapse costs one step; the delays
-that keep the paths aligned and the step at which each node answers are derived from the graph by `sim.schedule`.
+(`sim.tokens`), and a node's output at step `k` depends on its sources at the same step `k`. On the chip every synapse
+costs one step; the delays that keep the paths aligned and the step at which each node answers are derived from the
+graph by `sim.schedule`.
 
 All states are zero at the first step of a sample.
 """
@@ -236,7 +237,9 @@ class Net:
             _require(i.name not in names, i.name, "name used twice")
             _require(i.of in sizes, i.name, f"is a view of {i.of!r}, expected {' or '.join(sizes)}")
             _require(
-                i.size == sizes[i.of], i.name, f"is a view of {i.of!r} and must have its size {sizes[i.of]}, has {i.size}"
+                i.size == sizes[i.of],
+                i.name,
+                f"is a view of {i.of!r} and must have its size {sizes[i.of]}, has {i.size}",
             )
             names.add(i.name)
 
@@ -253,4 +256,3 @@ class Net:
 def _require_net(ok, text):
     if not ok:
         raise UserError(f"net: {text}")
-

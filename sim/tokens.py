@@ -66,8 +66,9 @@ def order_of(net: Net, frames: int, first: int = 0) -> np.ndarray:
     return net.orders[(first + np.arange(frames)) % len(net.orders)]
 
 
-def full(net: Net, tokens: np.ndarray) -> Stream:
-    """The stream of a net that sends all tokens of every frame (K = N): tokens uint8 [B, T*N, C] in scan order.
+def full(net: Net, tokens: np.ndarray, first: int = 0) -> Stream:
+    """The stream of a net that sends all tokens of every frame (K = N): tokens uint8 [B, F*N, C] in scan order, from
+    frame `first` on.
 
     Raises:
         UserError: the net sends fewer, so that an array alone does not say which.
@@ -78,38 +79,27 @@ def full(net: Net, tokens: np.ndarray) -> Stream:
             " with its encoder"
         )
     steps = tokens.shape[1]
-    which = order_of(net, -(-steps // net.tokens)).reshape(-1)[:steps]
+    which = order_of(net, -(-steps // net.tokens), first).reshape(-1)[:steps]
     return Stream(tokens, np.broadcast_to(which.astype(np.int16), tokens.shape[:2]))
 
 
-def checked(net: Net, stream, first: int | None = None) -> Stream:
+def checked(net: Net, stream, first: int | None = None, batch: int | None = None) -> Stream:
     """`stream`, or the array that stands for it (`full`), as every executor takes it.
 
     Args:
         net: whose geometry it must have.
         stream: `Stream`, or uint8 [B, T*N, C] for a net that sends all tokens.
         first: number of the first frame, for streams of any whole number of frames; None: one whole sample.
+        batch: how many streams there must be, if that matters.
 
     Raises:
         UserError: another geometry; something else than 0 and 1; tokens that are not there, repeat or run backward;
             spikes at an empty place.
     """
-    frames, channels = net.frames, net.inputs[0].size
     shape = np.shape(stream.tokens if isinstance(stream, Stream) else stream)
-    good = len(shape) == 3 and shape[2] == channels
-    if first is None and not (good and shape[1] == net.steps):
-        raise UserError(
-            f"input has shape {shape}, the net takes [samples, {net.steps}, {channels}] (steps, channels)"
-        )
-    if first is not None:
-        if not good or shape[1] == 0 or shape[1] % net.places:
-            raise UserError(
-                f"input has shape {shape}, the net takes [streams, a multiple of {net.places}, {channels}] (steps,"
-                " channels)"
-            )
-        frames = shape[1] // net.places
+    frames = _frames(net, shape, first, batch)
     if not isinstance(stream, Stream):
-        stream = full(net, np.asarray(stream))
+        stream = full(net, np.asarray(stream), first or 0)
     which = np.asarray(stream.which)
     if which.shape != shape[:2] or which.dtype.kind not in "iu":
         raise UserError(f"input: `which` is {which.dtype} {which.shape}, expected integers {shape[:2]}")
@@ -123,10 +113,28 @@ def checked(net: Net, stream, first: int | None = None) -> Stream:
     return Stream(tokens, which)
 
 
+def _frames(net, shape, first, batch):
+    """Frames of an input of that shape; `UserError` if it is for another geometry."""
+    channels, good = net.inputs[0].size, len(shape) == 3 and shape[2] == net.inputs[0].size
+    if first is None:
+        if not (good and shape[1] == net.steps):
+            raise UserError(
+                f"input has shape {shape}, the net takes [samples, {net.steps}, {channels}] (steps, channels)"
+            )
+    elif not good or shape[0] != (batch or shape[0]) or shape[1] == 0 or shape[1] % net.places:
+        raise UserError(
+            f"input has shape {shape}, the net takes [{batch or 'streams'}, a multiple of {net.places}, {channels}]"
+            " (streams, steps, channels)"
+        )
+    return shape[1] // net.places
+
+
 def _check_order(net, which, first):
     """which: [B, F, K]. Places of a frame must rise in its order, and empty ones stand last."""
     if which.size and not (EMPTY <= which.min() and which.max() < net.tokens):
-        raise UserError(f"input: token {int(which.max())} is outside 0..{net.tokens - 1}, the stream is of another grid")
+        raise UserError(
+            f"input: token {int(which.max())} is outside 0..{net.tokens - 1}, the stream is of another grid"
+        )
     rank = np.empty((len(net.orders), net.tokens + 1), np.int32)
     np.put_along_axis(rank, net.orders, np.arange(net.tokens, dtype=np.int32)[None], 1)
     rank[:, net.tokens] = net.tokens  # an empty place comes after all

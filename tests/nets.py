@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sim.compare.random_nets import random_cuba, random_net, random_tokens, weights  # noqa: F401
+from sim.compare.random_nets import random_cuba, random_net, random_stream, weights  # noqa: F401
 from sim.integer import BIAS_MAX, BIAS_MIN, THRESHOLD_MAX
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 
 
 def edge_net(frames=40, fan=1000):

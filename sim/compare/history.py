@@ -9,20 +9,15 @@ from functools import singledispatch
 import numpy as np
 
 from ..integer import cuba_step
-from ..net import PHASE, Cuba, Readout, Reverse, TokenGate
+from ..net import Cuba, Readout
+from ..tokens import checked, inputs
 
 STEPS = 8
 
 
-def sample_traces(net, tokens, traces, sample):
-    """name -> [K, n] of one sample, with the inputs and the phase, which not every executor traces; tokens: uint8
-    [B, K, C].
-    """
-    x = tokens[sample]
-    turned = x.reshape(net.frames, net.tokens, -1)[:, ::-1].reshape(x.shape)
-    known = {i.name: turned if i.backward else x for i in net.inputs} | {
-        PHASE: np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1))
-    }
+def sample_traces(net, stream, traces, sample):
+    """name -> [S, n] of one sample, with the inputs, which not every executor traces."""
+    known = {name: x[0] for name, x in inputs(net, checked(net, stream)[sample : sample + 1]).items()}
     return known | {name: trace[sample] for name, trace in traces.items() if name in {n.name for n in net.nodes}}
 
 
@@ -35,10 +30,9 @@ def history(net, layer, neuron, step, sides, steps=STEPS):
         sides: executor -> traces of the sample, as from `sample_traces`; layers may be missing.
 
     Returns:
-        executor -> list of dicts, oldest first: step, then by kind of layer: `Cuba` input, u, v (after the step, before
-            a reset by a spike v is above the
-        threshold and shown as it was), spike, rule; `TokenGate` source, count, spike, rule; `Reverse` and `Readout`
-            spike, rule. None for what is not known.
+        executor -> list of dicts, oldest first: step, then by kind of layer: `Cuba` input, u, v (after the step; where
+        a spike resets it, v is shown as it was above the threshold), spike, rule; `Readout` spike, rule. None for what
+        is not known.
     """
     node = net.node(layer)
     out = {}
@@ -62,7 +56,7 @@ def neuron_rows(node, net, traces, neuron, step):
 @neuron_rows.register
 def _(node: Cuba, net, traces, neuron, step):
     rows, u, v = [], np.zeros(1, np.int64), np.zeros(1, np.int64)
-    period = net.tokens if node.frame_reset else net.steps
+    period = net.places if node.frame_reset else net.steps
     for k, a in enumerate(_dendrite(node, traces, neuron, step)):
         if k % period == 0:
             u[:], v[:] = 0, 0
@@ -71,22 +65,6 @@ def _(node: Cuba, net, traces, neuron, step):
         u, v, s = cuba_step(u, v, [a], node.i_decay[neuron], node.v_decay, node.v_th, node.bias[neuron])
         rows.append(dict(input=int(a), u=int(u[0]), v=int(before[0]), rule=int(s[0])))
     return rows
-
-
-@neuron_rows.register
-def _(node: TokenGate, net, traces, neuron, step):
-    x = traces[node.source].astype(np.int64)
-    count = x.sum(1).reshape(-1, net.tokens).cumsum(0).reshape(-1)
-    return [
-        dict(source=int(x[k, neuron]), count=int(count[k]), rule=int(x[k, neuron] and count[k] >= node.threshold))
-        for k in range(step + 1)
-    ]
-
-
-@neuron_rows.register
-def _(node: Reverse, net, traces, neuron, step):
-    x, n = traces[node.source][:, neuron], net.tokens
-    return [dict(rule=int(x[k - k % n + n - 1 - k % n])) for k in range(step + 1)]
 
 
 @neuron_rows.register

@@ -3,40 +3,52 @@
 import numpy as np
 
 from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, THRESHOLD_MAX
-from ..net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from ..net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
+from ..tokens import EMPTY, Stream, order_of
 
 DECAYS = (1, 2, 20, 100, 512, 2048, 4095, DECAY_ONE)
 INPUTS = ("random", "ones", "none", "sparse")
 
 
-def random_net(seed, deep=5):
+def random_net(seed: int, deep: int = 5) -> Net:
     """A net of up to `deep` nodes before its read-out.
 
-    Every seed gives another mix of sizes, decays, gates, reversals, skips and extremes.
+    Every seed gives another mix of sizes, grids, scan orders, shares of tokens, decays, skips and extremes.
     """
     r = np.random.default_rng(seed)
-    n_tokens, frames = int(r.choice([1, 2, 3, 5, 8])), int(r.choice([1, 2, 3, 4]))
-    inputs = [Input(TOKENS, int(r.integers(1, 7)))]
-    if r.random() < 0.4:
-        inputs.append(Input("backward", inputs[0].size, backward=True))
-    sizes = {i.name: i.size for i in inputs} | {PHASE: n_tokens}
+    n, frames = int(r.choice([1, 2, 3, 5, 8])), int(r.choice([1, 2, 3, 4]))
+    places = n if r.random() < 0.4 else int(r.integers(1, n + 1))
+    inputs = _inputs(r, n)
+    sizes = {i.name: i.size for i in inputs}
     nodes = []
     for k in range(int(r.integers(1, deep + 1))):
-        spiking = [name for name in sizes if name != PHASE]
-        source = spiking[int(r.integers(len(spiking)))] if r.random() < 0.4 else spiking[-1]
-        kind = r.choice(["cuba", "gate", "reverse"], p=[0.6, 0.25, 0.15])
-        if kind == "cuba":
-            node = random_cuba(r, f"n{k}", _sources(r, sizes, source), sizes)
-        elif kind == "gate":
-            node = TokenGate(f"n{k}", source, sizes[source], int(r.choice([1, 2, 3, 6, 1000])))
-        else:
-            node = Reverse(f"n{k}", source, sizes[source])
-        nodes.append(node)
-        sizes[node.name] = node.size
-    last = nodes[-1].name
-    classes = int(r.integers(2, 5))
+        driven = [name for name in sizes if name != PHASE]
+        source = driven[int(r.integers(len(driven)))] if r.random() < 0.4 else driven[-1]
+        nodes.append(random_cuba(r, f"n{k}", _sources(r, sizes, source), sizes))
+        sizes[nodes[-1].name] = nodes[-1].size
+    classes, last = int(r.integers(2, 5)), nodes[-1].name
     nodes.append(Readout("out", tuple(Dense(s, weights(r, classes, sizes[s])) for s in _sources(r, sizes, last))))
-    return Net(tuple(nodes), tuple(inputs), n_tokens, frames)
+    return Net(tuple(nodes), tuple(inputs), n, frames, places, _orders(r, n, frames))
+
+
+def _inputs(r, n):
+    """The tokens, mostly their phase, sometimes both backward."""
+    size = int(r.integers(1, 7))
+    inputs = [Input(TOKENS, size)]
+    if r.random() < 0.8:
+        inputs.append(Input(PHASE, n, of=PHASE))
+    if r.random() < 0.3:
+        inputs += [Input("reversed", size, backward=True), Input("reversed_phase", n, of=PHASE, backward=True)]
+    return inputs
+
+
+def _orders(r, n, frames):
+    """The order of the numbers, there and back, or any."""
+    order = np.arange(n)
+    kind = r.choice(["forward", "alternate", "any"])
+    if kind == "any":
+        return np.array([r.permutation(n) for _ in range(int(r.integers(1, frames + 1)))])
+    return np.array([order, order[::-1]])[: min(frames, 1 if kind == "forward" else 2)]
 
 
 def random_cuba(r, name, sources, sizes):
@@ -59,7 +71,7 @@ def random_cuba(r, name, sources, sizes):
 
 def _sources(r, sizes, first):
     """`first`, sometimes others (a skip, the phase, the same again), sometimes the phase alone."""
-    if r.random() < 0.05:
+    if r.random() < 0.05 and PHASE in sizes:
         return [PHASE]
     return [first] + [s for s in (*sizes, first) if r.random() < 0.2]
 
@@ -76,8 +88,16 @@ def weights(r, rows, columns):
     return w[r.choice(list(w), p=[0.5, 0.15, 0.05, 0.15, 0.15])].astype(np.int16)
 
 
-def random_tokens(net, seed, batch=3, kind=None):
-    """uint8 [batch, T*N, C]."""
+def random_stream(net: Net, seed: int, batch: int = 3, kind: str | None = None) -> Stream:
+    """Samples for a net: at every frame some of the tokens, in its order, with spikes of one of the `INPUTS`."""
     r = np.random.default_rng(seed)
     share = {"random": 0.5, "ones": 1.0, "none": 0.0, "sparse": 0.1}[kind or r.choice(INPUTS, p=[0.6, 0.1, 0.1, 0.2])]
-    return (r.random((batch, net.steps, net.inputs[0].size)) < share).astype(np.uint8)
+    which = np.full((batch, net.frames, net.places), EMPTY, np.int16)
+    for b, t in np.ndindex(batch, net.frames):
+        sent = np.sort(r.permutation(net.tokens)[: net.places])  # places in the order of the frame
+        if r.random() < 0.5:
+            sent = sent[: int(r.integers(0, len(sent) + 1))]
+        which[b, t, : len(sent)] = order_of(net, 1, t)[0, sent]
+    which = which.reshape(batch, net.steps)
+    tokens = r.random((batch, net.steps, net.inputs[0].size)) < share
+    return Stream((tokens & (which >= 0)[..., None]).astype(np.uint8), which)

@@ -1,19 +1,7 @@
 """The integer engine: whole samples (`run`) and streams that go on (`Session`). No torch, no Lava."""
 
-from .batch import Result, gate_synops, merge, reverse_tokens, run, run_batches, run_on, synops, token_gate
+from .batch import Result, merge, run, run_batches, run_on, synops
 from .program import Runner
 from .session import Session
 
-__all__ = [
-    "Result",
-    "Runner",
-    "Session",
-    "gate_synops",
-    "merge",
-    "reverse_tokens",
-    "run",
-    "run_batches",
-    "run_on",
-    "synops",
-    "token_gate",
-]
+__all__ = ["Result", "Runner", "Session", "merge", "run", "run_batches", "run_on", "synops"]

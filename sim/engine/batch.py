@@ -5,8 +5,8 @@ from functools import singledispatch
 
 import numpy as np
 
-from ..base.errors import UserError
-from ..net import Cuba, Net, Readout, Reverse, TokenGate
+from ..net import Cuba, Net, Readout
+from ..tokens import checked
 from .program import Runner
 
 
@@ -21,15 +21,15 @@ class Result:
         synops: node name -> synaptic operations that arrived at it: for every spike, one for every non-zero weight it
             meets.
         ranges: `Cuba` name -> dict(u_max, wraps, v_max, clips).
-        kept: `TokenGate` name -> share of (token, frame) pairs that were open.
-        traces: node name -> uint8 [B, K, n] spikes (int32 for the read-out), for the names asked for.
+        sent: tokens that were sent, summed over the batch.
+        traces: node name -> uint8 [B, S, n] spikes (int32 for the read-out), for the names asked for.
     """
 
     logits: np.ndarray
     spikes: dict = field(default_factory=dict)
     synops: dict = field(default_factory=dict)
     ranges: dict = field(default_factory=dict)
-    kept: dict = field(default_factory=dict)
+    sent: int = 0
     traces: dict = field(default_factory=dict)
 
     @property
@@ -37,31 +37,27 @@ class Result:
         return self.logits.argmax(1)
 
 
-def run(net: Net, tokens: np.ndarray, trace=()) -> Result:
+def run(net: Net, stream, trace=()) -> Result:
     """Runs `net` on samples.
 
     Args:
         net: the net.
-        tokens: uint8 [B, T*N, C], 0 or 1, token spikes in reading order.
+        stream: `sim.tokens.Stream`, or uint8 [B, T*N, C] for a net that sends all tokens.
         trace: names of the nodes and inputs whose spikes to keep, or "all".
 
     Raises:
-        UserError: the input is for another geometry.
+        UserError: the input is for another geometry, or no stream of tokens that this net takes.
     """
-    return run_on(Runner(net), tokens, trace)
+    return run_on(Runner(net), stream, trace)
 
 
-def run_on(runner: Runner, tokens: np.ndarray, trace=()) -> Result:
+def run_on(runner: Runner, stream, trace=()) -> Result:
     """`run` with the runner of a net, which can be used again."""
     net = runner.net
-    expected = (net.steps, net.inputs[0].size)
-    if tokens.ndim != 3 or tokens.shape[1:] != expected:
-        raise UserError(
-            f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps, channels)"
-        )
-    runner.start(len(tokens))
-    traces = runner.run(np.ascontiguousarray(tokens, np.uint8), trace)
-    result = Result(runner.logits(), traces=traces)
+    stream = checked(net, stream)
+    runner.start(len(stream))
+    traces = runner.run(stream, trace)
+    result = Result(runner.logits(), sent=stream.sent, traces=traces)
     last = net.nodes[-1].name
     hits = {name: runner.hits(name).sum(0, dtype=np.int64) for name in runner.names if name != last}
     result.spikes = {name: int(n.sum()) for name, n in hits.items()}
@@ -70,25 +66,22 @@ def run_on(runner: Runner, tokens: np.ndarray, trace=()) -> Result:
     return result
 
 
-def run_batches(net: Net, tokens: np.ndarray, batch: int = 64, progress=None) -> Result:
+def run_batches(net: Net, stream, batch: int = 64, progress=None) -> Result:
     """`run` on many samples, `batch` at a time, so that memory does not grow with their number. No traces.
 
     progress: called with the number of samples done after each batch.
     """
-    runner, results, sizes = Runner(net), [], []
-    for i in range(0, max(len(tokens), 1), batch):
-        part = tokens[i : i + batch]
+    runner, results = Runner(net), []
+    for i in range(0, max(len(stream), 1), batch):
+        part = stream[i : i + batch]
         results.append(run_on(runner, part))
-        sizes.append(len(part))
         if progress:
             progress(len(part))
-    return merge(results, sizes)
+    return merge(results)
 
 
-def merge(results: list, sizes: list) -> Result:
-    """The result of one run on all samples from those on parts of them; sizes: number of samples of each part.
-    Traces are left out.
-    """
+def merge(results: list) -> Result:
+    """The result of one run on all samples from those on parts of them. Traces are left out."""
     total = Result(np.concatenate([r.logits for r in results]))
     for r in results:
         for name in r.spikes:
@@ -100,15 +93,8 @@ def merge(results: list, sizes: list) -> Result:
             total.ranges[name] = {
                 k: max(before[k], v) if k.endswith("max") else before[k] + v for k, v in range_.items()
             }
-    for name in results[0].kept:
-        total.kept[name] = float(np.average([r.kept[name] for r in results], weights=[max(n, 1) for n in sizes]))
+    total.sent = sum(r.sent for r in results)
     return total
-
-
-def reverse_tokens(x, tokens):
-    """[B, T*N, C] with the tokens of each frame in reverse order."""
-    b, k, c = x.shape
-    return np.ascontiguousarray(x.reshape(b, k // tokens, tokens, c)[:, :, ::-1].reshape(b, k, c))
 
 
 def synops(synapses, spikes):
@@ -117,19 +103,6 @@ def synops(synapses, spikes):
     spikes: source name -> uint8 [B, K, m].
     """
     return int(sum(spikes[s.source].sum((0, 1), dtype=np.int64) @ (s.weight != 0).sum(0) for s in synapses))
-
-
-def gate_synops(x):
-    """Operations at a token gate for its source's spikes `x`: each goes to its output neuron and to the two that
-    count.
-    """
-    return 3 * int(x.sum(dtype=np.int64))
-
-
-def token_gate(x, threshold, tokens):
-    """Open mask of the gate, uint8 [B, T*N], for spikes `x` [B, T*N, C]. The rule is in `sim.net.TokenGate`."""
-    count = x.sum(2, dtype=np.int64).reshape(x.shape[0], -1, tokens).cumsum(1)
-    return (count >= threshold).reshape(x.shape[:2]).astype(np.uint8)
 
 
 def _synops(node, runner, hits):
@@ -155,18 +128,6 @@ def _(node: Cuba, runner, hits, result):
         v_max=int(stats[:, 2].max(initial=0)),
         clips=int(stats[:, 3].sum()),
     )
-
-
-@note.register
-def _(node: TokenGate, runner, hits, result):
-    steps = len(runner.state.u) * runner.net.steps
-    result.kept[node.name] = int(runner.stats(node.name)[:, 0].sum()) / steps if steps else 0.0
-    result.synops[node.name] = gate_synops(hits[node.source])
-
-
-@note.register
-def _(node: Reverse, runner, hits, result):
-    pass
 
 
 @note.register

@@ -41,19 +41,17 @@ from .lanes import (
 WRAP = 2.0 * STATE_LIMIT
 SMALL = 1 << 21  # neuron-steps, about a millisecond
 FULL = 127  # so many weights of up to 256 fit into 16 bits, whatever they are
-INPUT, BACKWARD, PHASE_LINES, CUBA, GATE, REVERSE, READOUT = range(
-    7
-)  # kinds of node in a program: see `sim.engine.program`
+INPUT, PHASE_LINES, CUBA, READOUT = range(4)  # kinds of node in a program: see `sim.engine.program`
 _PLACES = np.array(
     [([i for i in range(8) if byte >> i & 1] + [0] * 8)[:8] for byte in range(256)], np.uint8
 )  # of the ones of a byte
 
 # A net in tables: see `sim.engine.program`. nodes, synapses: one row each. weights: int16, flat, of dense synapses;
 # targets, amounts: int32, flat, of sparse ones. keep_u (4096 - i_decay), bias (times 64): int32 [A]. frame: steps of
-# one.
+# one, K.
 Program = namedtuple("Program", "nodes synapses weights targets amounts keep_u bias frame")
-# Of all streams. u, v: int32 [B, A]; of a gate, `u` holds the spikes that each token has had. hits: int32 [B, A],
-# spikes of each neuron. stats: int64 [B, nodes, 4], see `_note_edges`; of a gate, the number of open steps.
+# Of all streams. u, v: int32 [B, A]. hits: int32 [B, A], spikes of each neuron. stats: int64 [B, nodes, 4], see
+# `_note_edges`.
 State = namedtuple("State", "u v hits stats")
 # Space to work in, one for each thread: events int32 [threads, chunk * A], spike lists; counts int64 [threads, nodes,
 # chunk], their lengths; rows, a: int32 [threads, ..]; tops, edges: see `_cuba_step`. chunk: steps.
@@ -480,42 +478,25 @@ def _take_cuba(node, i, program, room, state, begin, span):
     _note_edges(room.tops, room.edges, state.stats[i])
 
 
+@numba.njit(forceinline=True)
+def _row(step, frame, backward):
+    """The row of the stream that an input carries at a step: its own, or the mirror place of its frame."""
+    return step + (frame - 1 - 2 * (step % frame) if backward else 0)
+
+
 @numba.njit
 def _take_input(node, i, room, tokens, frame, begin, span):
     for k in range(span):
-        row, n = begin + k, (begin + k) % frame
-        if node.kind == BACKWARD:
-            row += frame - 1 - 2 * n
+        row = _row(begin + k, frame, node.backward)
         room.counts[i, k] = _listen(tokens, row, node.size, _PLACES, room.events, room.chunk * node.at + k * node.width)
 
 
 @numba.njit
-def _take_phase(node, i, room, frame, begin, span):
+def _take_phase(node, i, room, which, frame, begin, span):
     for k in range(span):
-        room.counts[i, k] = 1
-        room.events[room.chunk * node.at + k * node.width] = (begin + k) % frame
-
-
-@numba.njit
-def _take_gate(node, source, i, room, state, frame, begin, span):
-    u, opened = state.u, 0
-    for k in range(span):
-        count, token = room.counts[node.source, k], node.at + (begin + k) % frame
-        u[token] += count
-        # A count that has reached the threshold never falls below it again: the latch needs no state of its own.
-        is_open = u[token] >= node.threshold
-        opened += is_open
-        room.counts[i, k] = count if is_open else 0
-        _copy(room.events, room.chunk * source.at + k * source.width, room.chunk * node.at + k * node.width, count)
-    state.stats[i, 0] += opened
-
-
-@numba.njit
-def _take_reverse(node, source, i, room, frame, begin, span):
-    for k in range(span):
-        back = k + frame - 1 - 2 * ((begin + k) % frame)
-        room.counts[i, k] = count = room.counts[node.source, back]
-        _copy(room.events, room.chunk * source.at + back * source.width, room.chunk * node.at + k * node.width, count)
+        token = which[_row(begin + k, frame, node.backward)]
+        room.counts[i, k] = token >= 0
+        room.events[room.chunk * node.at + k * node.width] = max(token, 0)
 
 
 @numba.njit
@@ -523,12 +504,6 @@ def _take_readout(node, program, room, graded, at, span):
     for k in range(span):
         _dendrite(node, program, room, k)
         graded[at + k * node.size : at + (k + 1) * node.size] = room.a[: node.size]
-
-
-@numba.njit(forceinline=True)
-def _copy(events, origin, to, count):
-    for e in range(0, count, N32):
-        store32(events, to + e, load32(events, origin + e))
 
 
 @numba.njit
@@ -549,9 +524,9 @@ def _write(node, i, room, raster, at, span):
 
 
 @numba.njit
-def _stream(program, room, state, tokens, trace, raster, graded, b):
-    """A stream, uint8 [K, C], number `b`, through all nodes, a chunk of steps at a time, so that what it touches stays
-    in cache.
+def _stream(program, room, state, tokens, which, trace, raster, graded, b):
+    """A stream, uint8 [S, C] with its tokens int16 [S], number `b`, through all nodes, a chunk of steps at a time, so
+    that what it touches stays in cache.
     """
     steps, frame, nodes = len(tokens), program.frame, program.nodes
     for begin in range(0, steps, room.chunk):
@@ -561,14 +536,10 @@ def _stream(program, room, state, tokens, trace, raster, graded, b):
             kind, at = node.kind, trace[i] + (b * steps + begin) * node.size
             if kind == CUBA:
                 _take_cuba(node, i, program, room, state, begin, span)
-            elif kind == INPUT or kind == BACKWARD:
+            elif kind == INPUT:
                 _take_input(node, i, room, tokens, frame, begin, span)
             elif kind == PHASE_LINES:
-                _take_phase(node, i, room, frame, begin, span)
-            elif kind == GATE:
-                _take_gate(node, nodes[node.source], i, room, state, frame, begin, span)
-            elif kind == REVERSE:
-                _take_reverse(node, nodes[node.source], i, room, frame, begin, span)
+                _take_phase(node, i, room, which, frame, begin, span)
             elif traced:
                 _take_readout(node, program, room, graded, at, span)
             if kind != CUBA and kind != READOUT:
@@ -599,6 +570,7 @@ def advance(
     hits,
     stats,
     tokens,
+    which,
     trace,
     raster,
     graded,
@@ -607,9 +579,9 @@ def advance(
 
     Args:
         nodes, .., frame: a `Program`. events, .., chunk: `Room`. u, .., stats: `State`, which is moved on.
-        tokens: uint8 [B, K, C], spikes where not 0; whole frames.
+        tokens: uint8 [B, S, C], spikes where not 0; whole frames. which: int16 [B, S], the token on turn, or -1.
         trace: int64 [nodes], where a node's spikes go, or -1: as ones in `raster`, uint8, flat and zero, laid out as
-            [B, K, size]; a READOUT's values in `graded`, int32, likewise.
+            [B, S, size]; a READOUT's values in `graded`, int32, likewise.
     """
     for b in numba.prange(
         len(tokens)
@@ -620,6 +592,7 @@ def advance(
             Room(events[t], counts[t], rows[t], a[t], tops[t], edges[t], chunk),
             State(u[b], v[b], hits[b], stats[b]),
             tokens[b],
+            which[b],
             trace,
             raster,
             graded,

@@ -1,9 +1,9 @@
-"""A net as flat tables for the compiled loop, and how it runs: what `sim.engine` and `sim.engine.session` share.
+"""A net as flat tables for the compiled loop, and how it runs: what `sim.engine.batch` and `sim.engine.session` share.
 
-All nodes stand in a row: inputs, phase, then the net's nodes. Each has a stretch of `A`, the row of all neurons:
-constants, states, counts and spike lists are
-cut from arrays of that length, at `at`. A stretch is a multiple of 32 long; what stands past a node's last neuron has
-no weights, no bias and never fires."""
+All nodes stand in a row: inputs, then the net's nodes. Each has a stretch of `A`, the row of all neurons: constants,
+states, counts and spike lists are cut from arrays of that length, at `at`. A stretch is a multiple of 32 long; what
+stands past a node's last neuron has no weights, no bias and never fires.
+"""
 
 from functools import singledispatch
 
@@ -11,28 +11,16 @@ import numba
 import numpy as np
 
 from ..integer import DECAY_ONE, STATE_SHIFT
-from ..net import PHASE, Cuba, Input, Net, Readout, Reverse, TokenGate
-from .kernels import (
-    BACKWARD,
-    CUBA,
-    GATE,
-    INPUT,
-    PHASE_LINES,
-    READOUT,
-    REVERSE,
-    Program,
-    Room,
-    State,
-    advance,
-    threads_for,
-)
+from ..net import PHASE, Cuba, Input, Net, Readout
+from ..tokens import Stream
+from .kernels import CUBA, INPUT, PHASE_LINES, READOUT, Program, Room, State, advance, threads_for
 from .lanes import N16, N32
 
 CHUNK = 64  # steps: the spike lists of a net of some thousand neurons stay in a second-level cache
 
 # One row per node. width: size up to the next multiple of 32. Its synapses are the rows `first` to `end` of their
-# table, from `sparse` on the sparse ones. source: of a gate or reversal, its row in this table. threshold: of a gate,
-# spikes; of CUBA neurons, times 64. keep_v: 4096 - v_decay. remembers: not all currents are forgotten at once.
+# table, from `sparse` on the sparse ones. backward: of an input, each frame is reversed. threshold: times 64. keep_v:
+# 4096 - v_decay. remembers: not all currents are forgotten at once.
 NODE = np.dtype(
     [
         (name, np.int64)
@@ -44,7 +32,7 @@ NODE = np.dtype(
             "first",
             "sparse",
             "end",
-            "source",
+            "backward",
             "keep_v",
             "threshold",
             "reset_every",
@@ -63,10 +51,9 @@ def build(net: Net):
     source neuron has).
     """
     rows, constants, table, at, fan_outs = {}, [], _Synapses(), 0, {}
-    for node in (*net.inputs, PHASE, *net.nodes):
-        row = dict.fromkeys(NODE.names, 0) | dict(at=at) | row_of(node, net, rows)
+    for node in (*net.inputs, *net.nodes):
+        row = dict.fromkeys(NODE.names, 0) | dict(at=at) | row_of(node, net)
         row["width"] = width = _up(row["size"], N16)
-        stretch = max(width, _up(net.tokens, N16)) if row["kind"] == GATE else width  # a gate counts for each token
         synapses = getattr(node, "synapses", ())
         fans = [np.count_nonzero(s.weight, 0) for s in synapses]
         # A weight that is added by itself costs about as much as a row of 32 to 64: measured.
@@ -78,13 +65,12 @@ def build(net: Net):
         for s, fan in ((s, fan) for s, fan, alone in zip(synapses, fans, sparse) if alone):
             table.sparse(s.weight, int(fan.max(initial=0)), list(rows).index(s.source), rows[s.source])
         row["end"] = len(table.rows)
-        constant = np.zeros((2, stretch), np.int32)
+        constant = np.zeros((2, width), np.int32)
         if isinstance(node, Cuba):
             constant[:, : node.size] = DECAY_ONE - node.i_decay, node.bias << STATE_SHIFT
         constants.append(constant)
-        name = getattr(node, "name", PHASE)
-        rows[name], fan_outs[name] = row, fans
-        at += stretch
+        rows[node.name], fan_outs[node.name] = row, fans
+        at += width
     keep_u, bias = np.concatenate(constants, 1)
     nodes = np.array([tuple(row[name] for name in NODE.names) for row in rows.values()], NODE)
     return (
@@ -96,7 +82,7 @@ def build(net: Net):
             np.concatenate(table.amounts),
             keep_u,
             bias,
-            net.tokens,
+            net.places,
         ),
         fan_outs,
     )
@@ -135,45 +121,30 @@ def _up(n, step):
 
 
 @singledispatch
-def row_of(node, net, rows) -> dict:
-    """What the row of a node says besides where things are. rows: name -> row, of the nodes before it."""
+def row_of(node, net) -> dict:
+    """What the row of a node says besides where things are."""
     raise TypeError(type(node).__name__)
 
 
 @row_of.register
-def _(node: str, net, rows):
-    return dict(kind=PHASE_LINES, size=net.tokens)
+def _(node: Input, net):
+    return dict(kind=PHASE_LINES if node.of == PHASE else INPUT, size=node.size, backward=node.backward)
 
 
 @row_of.register
-def _(node: Input, net, rows):
-    return dict(kind=BACKWARD if node.backward else INPUT, size=node.size)
-
-
-@row_of.register
-def _(node: Cuba, net, rows):
+def _(node: Cuba, net):
     return dict(
         kind=CUBA,
         size=node.size,
         keep_v=DECAY_ONE - node.v_decay,
         threshold=node.v_th << STATE_SHIFT,
-        reset_every=net.tokens if node.frame_reset else 0,
+        reset_every=net.places if node.frame_reset else 0,
         remembers=(node.i_decay != DECAY_ONE).any(),
     )
 
 
 @row_of.register
-def _(node: TokenGate, net, rows):
-    return dict(kind=GATE, size=node.size, source=list(rows).index(node.source), threshold=node.threshold)
-
-
-@row_of.register
-def _(node: Reverse, net, rows):
-    return dict(kind=REVERSE, size=node.size, source=list(rows).index(node.source))
-
-
-@row_of.register
-def _(node: Readout, net, rows):
+def _(node: Readout, net):
     return dict(kind=READOUT, size=node.size)
 
 
@@ -189,10 +160,8 @@ class Runner:
     def __init__(self, net: Net):
         self.net = net
         self.program, self.fan_outs = build(net)
-        self.names = [*(i.name for i in net.inputs), PHASE, *(node.name for node in net.nodes)]
+        self.names = [node.name for node in (*net.inputs, *net.nodes)]
         self._rows = dict(zip(self.names, self.program.nodes))
-        frames = -(-CHUNK // net.tokens) if any(isinstance(node, Reverse) for node in net.nodes) else None
-        self._chunk = frames * net.tokens if frames else CHUNK
         self._room = None
 
     def start(self, batch):
@@ -200,14 +169,14 @@ class Runner:
         nodes, neurons = len(self.names), len(self.program.bias)
         self.state = State(*np.zeros((3, batch, neurons), np.int32), np.zeros((batch, nodes, 4), np.int64))
 
-    def run(self, tokens, trace=()):
-        """Takes the streams on, over whole frames, uint8 [B, K, C]; counts and statistics start anew.
+    def run(self, stream: Stream, trace=()) -> dict:
+        """Takes the streams on, over whole frames (`sim.tokens.checked`); counts and statistics start anew.
 
-        Returns the traces: name -> uint8 [B, K, n], int32 for the read-out.
+        Returns the traces: name -> uint8 [B, S, n], int32 for the read-out.
         """
         self.state.hits[:] = 0
         self.state.stats[:] = 0
-        program, (batch, steps, _) = self.program, tokens.shape
+        program, batch, steps = self.program, len(stream), stream.steps
         names = self.names if trace == "all" else list(dict.fromkeys(trace))
         places, total, last = np.full(len(self.names), -1, np.int64), 0, self.net.nodes[-1]
         for name in names:
@@ -217,7 +186,16 @@ class Runner:
         raster = np.zeros(total, np.uint8)
         graded = np.empty((batch, steps, last.size) if last.name in names else (0, 0, 0), np.int32)
         with threads_for(batch, batch * steps * len(program.bias)):
-            advance(*program, *self._make_room(), *self.state, tokens, places, raster, graded.reshape(-1))
+            advance(
+                *program,
+                *self._make_room(),
+                *self.state,
+                stream.tokens,
+                stream.which,
+                places,
+                raster,
+                graded.reshape(-1),
+            )
         shaped = lambda at, n: raster[at : at + batch * steps * n].reshape(batch, steps, n)  # noqa: E731
         return {
             name: graded if name == last.name else shaped(places[self.names.index(name)], self._rows[name]["size"])
@@ -227,7 +205,7 @@ class Runner:
     def _make_room(self):
         threads = numba.get_num_threads()
         if self._room is None or len(self._room.events) < threads:
-            nodes, neurons, chunk = self.program.nodes, len(self.program.bias), self._chunk
+            nodes, neurons, chunk = self.program.nodes, len(self.program.bias), CHUNK
             sources = max(
                 (nodes["width"][self.program.synapses["source"][n["first"] : n["end"]]].sum() for n in nodes), default=0
             )
@@ -250,11 +228,6 @@ class Runner:
     def stats(self, name):
         """int64 [B, 4] of the last run, see `State`."""
         return self.state.stats[:, self.names.index(name)]
-
-    def opened(self, gate):
-        """bool [B, N], the tokens that a `TokenGate` lets through now."""
-        row = self._rows[gate.name]
-        return self.state.u[:, row["at"] : row["at"] + self.net.tokens] >= gate.threshold
 
     def logits(self):
         """int64 [B, classes], the read-out summed over the last run: a sum of weights is linear in the number of

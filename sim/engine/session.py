@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..base.errors import UserError
-from ..net import Net, TokenGate
+from ..net import Net
+from ..tokens import checked
 from .program import Runner
 
 
@@ -16,43 +16,35 @@ class Session:
     Attributes:
         net: the net.
         batch: streams side by side.
-        open: gate name -> bool [B, N], the tokens that the gate lets through after the last frame.
+        frames: frames taken since the start or the last reset: the next one is read in the order of that number.
     """
 
     def __init__(self, net: Net, batch: int = 1):
         self.net, self.batch = net, batch
         self._runner = Runner(net)
-        self._gates = [node for node in net.nodes if isinstance(node, TokenGate)]
         self.reset()
 
-    def reset(self):
-        """A new sample: all states to zero, all gates shut."""
+    def reset(self) -> None:
+        """A new sample: all states to zero, frames counted anew."""
         self._runner.start(self.batch)
+        self.frames = 0
 
-    @property
-    def open(self):
-        return {gate.name: self._runner.opened(gate) for gate in self._gates}
-
-    def run(self, tokens, trace=()):
+    def run(self, stream, trace=()) -> tuple[np.ndarray, dict]:
         """Takes the next frames.
 
         Args:
-            tokens: uint8 [B, F*N, C], 0 or 1, in reading order; F whole frames, one or more.
+            stream: `sim.tokens.Stream` of `batch` streams over F whole frames, one or more; or uint8 [B, F*N, C] for a
+                net that sends all tokens.
             trace: names of the nodes and inputs whose spikes to return, or "all".
 
         Returns:
-            (read-out summed over these frames, int64 [B, classes]; dict: name -> uint8 [B, F*N, n], int32 for the
-                read-out).
+            (read-out summed over these frames, int64 [B, classes]; dict: name -> uint8 [B, F*K, n], int32 for the
+            read-out).
 
         Raises:
-            UserError: not whole frames, or another number of streams or channels.
+            UserError: not whole frames, another number of streams or channels, or tokens out of order.
         """
-        net = self.net
-        shape, size = tokens.shape, net.inputs[0].size
-        if len(shape) != 3 or shape[0] != self.batch or shape[2] != size or shape[1] == 0 or shape[1] % net.tokens:
-            raise UserError(
-                f"input has shape {shape}, the net takes [{self.batch}, a multiple of {net.tokens}, {size}] (streams,"
-                " steps, channels)"
-            )
-        traces = self._runner.run(np.ascontiguousarray(tokens, np.uint8), trace)
+        stream = checked(self.net, stream, self.frames, self.batch)
+        traces = self._runner.run(stream, trace)
+        self.frames += stream.steps // self.net.places
         return self._runner.logits(), traces

@@ -4,7 +4,7 @@ from functools import singledispatch
 
 import numpy as np
 
-from ..net import Cuba, Input, Net, Readout, Reverse, TokenGate
+from ..net import Cuba, Input, Net, Readout
 from ..sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer
 
 
@@ -16,7 +16,7 @@ def describe(net) -> list:
 
     Weighted layers have `weight_bits` (see there), `synapses` (places in the matrices; a kernel's are shared),
     `nonzero`, `parameters` (weights and biases). CUBA neurons: `threshold`, `i_decay` (the distinct values), `v_decay`,
-    `bias` [lowest, highest]. A gate: `gate_threshold`."""
+    `bias` [lowest, highest]."""
     if isinstance(net, Net):
         return [describe_node(node, ()) for node in (*net.inputs, *net.nodes)]
     before = [()] + [(layer.name,) for layer in net.layers]
@@ -62,7 +62,7 @@ def _neurons(node):
 
 @describe_node.register
 def _(node: Input, before):
-    return dict(type="input", name=node.name, sources=[], shape=[node.size], backward=bool(node.backward))
+    return dict(type="input", name=node.name, sources=[], shape=[node.size], of=node.of, backward=bool(node.backward))
 
 
 @describe_node.register
@@ -76,22 +76,6 @@ def _(node: Cuba, before):
         **_neurons(node),
         **_weighted([s.weight for s in node.synapses], node.size),
     )
-
-
-@describe_node.register
-def _(node: TokenGate, before):
-    return dict(
-        type="token_gate",
-        name=node.name,
-        sources=list(node.sources),
-        shape=[node.size],
-        gate_threshold=int(node.threshold),
-    )
-
-
-@describe_node.register
-def _(node: Reverse, before):
-    return dict(type="reverse", name=node.name, sources=list(node.sources), shape=[node.size])
 
 
 @describe_node.register

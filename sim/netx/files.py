@@ -21,8 +21,7 @@ def write(net: Net, path, golden=None) -> str:
 
     Args:
         path: the file, usually `model.net`.
-        golden: uint8 [G, T*N, C] or [T*N, C]: inputs whose outputs, computed here by the engine, go along as a
-            self-test.
+        golden: `sim.tokens.Stream`: inputs whose outputs, computed here by the engine, go along as a self-test.
 
     Returns:
         str: the digest, 64 hex digits.

@@ -8,6 +8,7 @@ import numpy as np
 from ..base.errors import UserError
 from ..engine.batch import run
 from ..net import Net
+from ..tokens import Stream, checked
 
 SPIKES_KEPT = 1 << 18  # golden spike trains up to this many bits are stored whole, larger ones as count and hash
 SPIKES_NODES = 2  # of the last so many spiking nodes
@@ -18,32 +19,31 @@ class Golden:
     """Inputs with what the engine made of them when the net was written.
 
     Attributes:
-        tokens: uint8 [G, T*N, C], 0 or 1.
+        stream: the inputs, G samples.
         logits: int64 [G, classes].
         counts: name of a spiking node -> number of spikes over all G samples.
-        hashes: the same names, and the read-out's -> sha256 (hex) of the node's output: uint8 [G, T*N, n], the
+        hashes: the same names, and the read-out's -> sha256 (hex) of the node's output: uint8 [G, T*K, n], the
             read-out's as little-endian int32, in C order.
-        spikes: for the last nodes, if small: name -> uint8 [G, T*N, n].
+        spikes: for the last nodes, if small: name -> uint8 [G, T*K, n].
     """
 
-    tokens: np.ndarray
+    stream: Stream
     logits: np.ndarray
     counts: dict = field(default_factory=dict)
     hashes: dict = field(default_factory=dict)
     spikes: dict = field(default_factory=dict)
 
 
-def make_golden(net: Net, tokens) -> Golden:
-    """Runs the engine on `tokens`, uint8 [G, T*N, C] or [T*N, C] of 0 and 1, and keeps what a later run must reproduce."""  # noqa: E501
-    tokens = np.asarray(tokens)
-    tokens = tokens[None] if tokens.ndim == 2 else tokens
-    if tokens.size == 0 or not np.isin(tokens, (0, 1)).all():
-        raise UserError("golden input: expected at least one sample of 0 and 1")
-    result = run(net, tokens.astype(np.uint8), trace="all")
+def make_golden(net: Net, stream) -> Golden:
+    """Runs the engine on a stream of at least one sample and keeps what a later run must reproduce."""
+    stream = checked(net, stream)
+    if not len(stream):
+        raise UserError("golden input: expected at least one sample")
+    result = run(net, stream, trace="all")
     spiking = [n.name for n in net.nodes[:-1]]
     kept = [n for n in spiking[-SPIKES_NODES:] if result.traces[n].size <= SPIKES_KEPT]
     return Golden(
-        tokens=tokens.astype(np.uint8),
+        stream=stream,
         logits=result.logits,
         counts={n: int(result.traces[n].sum(dtype=np.int64)) for n in spiking},
         hashes={n.name: spike_hash(result.traces[n.name]) for n in net.nodes},

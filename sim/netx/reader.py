@@ -6,7 +6,8 @@ import numpy as np
 
 from ..base.errors import UserError
 from ..integer import DECAY_ONE, THRESHOLD_MAX, WEIGHT_STEP
-from ..net import Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from ..net import PHASE, Cuba, Dense, Input, Net, Readout
+from ..tokens import Stream, checked, full
 from .golden import Golden
 from .stock import stock_layers
 from .writer import DIGEST, NAME, ROOT, SCHEMA, digest
@@ -25,16 +26,16 @@ def parse(content, path):
     own = {name[len(ROOT) :]: value for name, value in content.items() if name.startswith(ROOT)}
     fields = Fields(own, path)
     schema = int(fields.take("schema", "i8", 0))
-    if schema != SCHEMA:
-        raise UserError(f"{path}: schema version {schema}, this program reads version {SCHEMA}")
+    if schema not in UNPACK:
+        raise UserError(f"{path}: schema version {schema}, this program reads versions {min(UNPACK)} to {SCHEMA}")
     sha = fields.text(DIGEST)
     if sha != digest(own):
         raise UserError(
             f"{path}: content does not match its digest, the file was damaged or edited; export or copy it again"
         )
     try:
-        net = _unpack(fields)
-        golden = _unpack_golden(fields.under("golden/"), net) if fields.has("golden/shape") else None
+        net = UNPACK[schema](fields)
+        golden = _unpack_golden(fields.under("golden/"), net, schema) if fields.has("golden/shape") else None
         fields.finish()
         _check_stock(content, net)
     except UserError as e:
@@ -127,20 +128,42 @@ def _no_constant(text):
 
 
 def _unpack(fields):
+    return _net(
+        fields,
+        inputs=tuple(
+            Input(f.name("name"), f.number("size", 1, SIZE_LIMIT), f.name("of"), f.flag("backward"))
+            for f in fields.groups("input")
+        ),
+        places=fields.number("places", 1, SIZE_LIMIT),
+        orders=fields.take("orders", "i4", 2),
+    )
+
+
+def _unpack_1(fields):
+    """Schema 1: all tokens are sent in the order of their numbers, and the phase is there without being named."""
+    inputs = [
+        Input(f.name("name"), f.number("size", 1, SIZE_LIMIT), backward=f.flag("backward"))
+        for f in fields.groups("input")
+    ]
+    return _net(fields, inputs=(*inputs, Input(PHASE, fields.number("tokens", 1, SIZE_LIMIT), of=PHASE)))
+
+
+def _net(fields, **more):
     classes = fields.json("classes", list)
     if not all(isinstance(c, str) for c in classes):
         raise UserError(f"{ROOT}classes: expected a list of names")
     return Net(
         nodes=tuple(_unpack_node(f) for f in fields.groups("node")),
-        inputs=tuple(
-            Input(f.name("name"), f.number("size", 1, SIZE_LIMIT), f.flag("backward")) for f in fields.groups("input")
-        ),
         tokens=fields.number("tokens", 1, SIZE_LIMIT),
         frames=fields.number("frames", 1, SIZE_LIMIT),
         encoder=fields.json("encoder", dict),
         classes=tuple(classes),
         facts=fields.json("facts", dict),
+        **more,
     )
+
+
+UNPACK = {1: _unpack_1, SCHEMA: _unpack}  # by schema version
 
 
 def _unpack_node(fields):
@@ -171,15 +194,20 @@ NODE_KINDS = {
         f.number("v_th", 0, THRESHOLD_MAX),
         f.flag("frame_reset"),
     ),
-    "token_gate": lambda f: TokenGate(
-        f.name("name"), f.name("source"), f.number("size", 1, SIZE_LIMIT), f.number("threshold", 1, 1 << 40)
-    ),
-    "reverse": lambda f: Reverse(f.name("name"), f.name("source"), f.number("size", 1, SIZE_LIMIT)),
+    "token_gate": lambda f: _gone(f, "a token gate that counts over frames"),
+    "reverse": lambda f: _gone(f, "a reversal of frames inside the net"),
     "readout": lambda f: Readout(f.name("name"), _unpack_synapses(f)),
 }
 
 
-def _unpack_golden(fields, net):
+def _gone(fields, what):
+    raise UserError(
+        f"layer {fields.name('name')!r}: {what} is of release 0.1 and no longer run; train and export the net again, or"
+        " run it with that release"
+    )
+
+
+def _unpack_golden(fields, net, schema):
     where = f"{ROOT}{fields.prefix}"
     shape = tuple(int(x) for x in fields.take("shape", "i8", 1))
     if len(shape) != 3 or shape[1:] != (net.steps, net.inputs[0].size) or not 1 <= shape[0] <= SAMPLES_LIMIT:
@@ -201,7 +229,8 @@ def _unpack_golden(fields, net):
             counts[name] = f.number("count", 0, 1 << 60)
         if f.has("spikes"):
             spikes[name] = _unpack_bits(f, "spikes", (*shape[:2], node.size))
-    return Golden(tokens, logits, counts, hashes, spikes)
+    stream = full(net, tokens) if schema == 1 else Stream(tokens, fields.take("which", "i2", 2))
+    return Golden(checked(net, stream), logits, counts, hashes, spikes)
 
 
 def _unpack_bits(fields, name, shape):

@@ -14,8 +14,10 @@ def stock_refusal(net):
     matrix: one of zeros only (it divides by zero) and one without positive weights whose lowest weight is minus a power
     of two (it is scaled to -256, which Lava then cuts)."""
     *chain, readout = net.nodes
-    if len(net.inputs) > 1:
-        return f"input {net.inputs[1].name!r}: netx knows one input, in reading order"
+    used = {source for node in net.nodes for source in node.sources}
+    for i in net.inputs[1:]:
+        if i.name in used:
+            return f"input {i.name!r}: netx knows one input, the tokens"
     if not chain:
         return "there is no layer before the read-out"
     before = TOKENS

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..base.errors import UserError
 from ..integer import WEIGHT_STEP
-from ..net import Cuba, Net, Readout, Reverse, TokenGate
+from ..net import Cuba, Net, Readout
 from .golden import Golden
 
-SCHEMA = 1
+SCHEMA = 2
 ROOT = "smolmamba/"
 DIGEST = "digest"
 NAME = re.compile(r"[A-Za-z0-9_.<>:+-]{1,100}")
@@ -41,6 +41,8 @@ def pack(net: Net, golden: Golden = None) -> dict:
         "schema": np.array(SCHEMA, "<i8"),
         "tokens": np.array(net.tokens, "<i8"),
         "frames": np.array(net.frames, "<i8"),
+        "places": np.array(net.places, "<i8"),
+        "orders": net.orders.astype("<i4"),
     }
     for key, value in (("encoder", net.encoder), ("classes", list(net.classes)), ("facts", net.facts)):
         out[key] = _json(value, key)
@@ -48,6 +50,7 @@ def pack(net: Net, golden: Golden = None) -> dict:
         out |= {
             f"input/{i}/name": _name(entry.name),
             f"input/{i}/size": np.array(entry.size, "<i8"),
+            f"input/{i}/of": _name(entry.of),
             f"input/{i}/backward": np.array(entry.backward, "u1"),
         }
     for i, node in enumerate(net.nodes):
@@ -100,29 +103,15 @@ def _(node: Cuba):
 
 
 @pack_node.register
-def _(node: TokenGate):
-    return {
-        "type": np.array("token_gate", "S"),
-        "source": _name(node.source),
-        "size": np.array(node.size, "<i8"),
-        "threshold": np.array(node.threshold, "<i8"),
-    }
-
-
-@pack_node.register
-def _(node: Reverse):
-    return {"type": np.array("reverse", "S"), "source": _name(node.source), "size": np.array(node.size, "<i8")}
-
-
-@pack_node.register
 def _(node: Readout):
     return {"type": np.array("readout", "S"), **_pack_synapses(node.synapses)}
 
 
 def _pack_golden(g):
     out = {
-        "shape": np.array(g.tokens.shape, "<i8"),
-        "tokens": np.packbits(g.tokens.ravel()),
+        "shape": np.array(g.stream.tokens.shape, "<i8"),
+        "tokens": np.packbits(g.stream.tokens.ravel()),
+        "which": g.stream.which.astype("<i2"),
         "logits": g.logits.astype("<i8"),
     }
     for i, (name, value) in enumerate(g.hashes.items()):

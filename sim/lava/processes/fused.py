@@ -13,13 +13,13 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from sim.chiptime import Pipeline
+from sim.chiptime import ChipTime
 from sim.lava.processes.host import gather
 from sim.lava.stock import expand
 
 
 class FusedNet(AbstractProcess):
-    """A net in chip time: sample after sample, T*N steps each, without a gap.
+    """A net in chip time: sample after sample, T*K steps each, without a gap.
 
     In-port `s_in`: spikes of all `net.inputs`, one behind the other. Out-ports: `y_out`, the graded read-out; `trace`,
     the spikes of the nodes named in
@@ -50,7 +50,7 @@ class PyFusedNetModel(PyLoihiProcessModel):
         super().__init__(proc_params)
         net = proc_params["net"]
         self.names = proc_params["trace"]
-        self.pipeline = Pipeline(net)
+        self.pipeline = ChipTime(net)
         self.readout = net.nodes[-1].name
         self.ends = np.cumsum([i.size for i in net.inputs])[:-1]
 
