@@ -55,32 +55,27 @@ def differences(expected, got, where):
         )
 
 
-def long_net(tokens=40):
-    """Delays beyond the 62 steps of one synapse: a reversal of 40 tokens, and sources that wait for it, one of them
-    with its own decays.
+def long_net(depth=66):
+    """Waits beyond the 62 steps of one synapse: a chain of `depth` layers, whose last one reads the first, the tokens
+    and their phase, too.
     """
     r = np.random.default_rng(7)
-    stem = Cuba(
-        "stem",
-        (Dense(TOKENS, weights(r, 5, 3)), Dense(PHASE, weights(r, 5, tokens))),
-        np.array([4096, 4096, 30, 30, 30], np.int32),
-        r.integers(-20, 40, 5).astype(np.int32),
-        4095,
-        100,
+    none = np.zeros(5, np.int32)
+    sources, nodes = (Dense(TOKENS, weights(r, 5, 3)), Dense(PHASE, weights(r, 5, 8))), []
+    for i in range(depth):
+        decays = np.array([4096, 4096, 30, 30, 30], np.int32) if i == 0 else np.full(5, 4096, np.int32)
+        bias = r.integers(-20, 40, 5).astype(np.int32) if i == 0 else none
+        nodes.append(Cuba(f"n{i}", sources, decays, bias, 4095, 100))
+        sources = (Dense(f"n{i}", (np.eye(5) * 254).astype(np.int16)),)
+    late = (
+        *sources,
+        *(Dense(name, weights(r, 4, n)) for name, n in (("n0", 5), ("n2", 5), (TOKENS, 3), (PHASE, 8))),
     )
-    back = Reverse("back", "stem", 5)
-    again = Reverse("again", "back", 5)
-    late = Cuba(
-        "late",
-        (Dense("again", weights(r, 4, 5)), Dense("stem", weights(r, 4, 5)), Dense(TOKENS, weights(r, 4, 3))),
-        np.full(4, 200, np.int32),
-        np.zeros(4, np.int32),
-        0,
-        300,
-    )
-    gate = TokenGate("gate", "late", 4, 2)
-    out = Readout("out", tuple(Dense(name, weights(r, 3, n)) for name, n in (("gate", 4), ("stem", 5), ("back", 5))))
-    return Net((stem, back, again, late, gate, out), (Input(TOKENS, 3),), tokens, 3)
+    late = tuple(Dense(s.source, s.weight[:4]) for s in late)
+    nodes.append(Cuba("late", late, np.full(4, 200, np.int32), np.zeros(4, np.int32), 0, 300))
+    nodes.append(Readout("out", tuple(Dense(name, weights(r, 3, n)) for name, n in (("late", 4), ("n0", 5)))))
+    orders = np.array([np.arange(8), np.arange(8)[::-1]])
+    return Net(tuple(nodes), (Input(TOKENS, 3), Input(PHASE, 8, of=PHASE)), 8, 3, 6, orders)
 
 
 def fine_net(neurons=200):

@@ -6,31 +6,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import differences, edge_net, fine_net, long_net, random_net, random_tokens, weights
+from nets import differences, edge_net, fine_net, long_net, random_net, random_stream, weights
 
 from sim import engine
 from sim.engine.program import CHUNK, Runner, build
 from sim.engine.session import Session
 from sim.integer import STATE_LIMIT, cuba_step, decay
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate, replace
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, replace
+from sim.tokens import Stream, checked, inputs
 
 
-def plain(net, tokens):
+def plain(net, stream):
     """(traces, ranges) of a net, node after node, with the definition alone."""
-    batch, steps = len(tokens), net.steps
-    spikes = {
-        PHASE: np.broadcast_to(np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (batch, steps, net.tokens))
-    }
-    spikes |= {i.name: engine.reverse_tokens(tokens, net.tokens) if i.backward else tokens for i in net.inputs}
+    stream = checked(net, stream)
+    batch, steps, spikes = len(stream), net.steps, inputs(net, stream)
     ranges = {}
     for node in net.nodes:
-        if isinstance(node, TokenGate):
-            x = spikes[node.source]
-            spikes[node.name] = x * engine.token_gate(x, node.threshold, net.tokens)[..., None]
-            continue
-        if isinstance(node, Reverse):
-            spikes[node.name] = engine.reverse_tokens(spikes[node.source], net.tokens)
-            continue
         a = sum(spikes[s.source].astype(np.int64) @ s.weight.T.astype(np.int64) for s in node.synapses)
         if isinstance(node, Readout):
             spikes[node.name] = a
@@ -38,7 +29,7 @@ def plain(net, tokens):
         u, v = np.zeros((2, batch, node.size), np.int64)
         out, r = np.empty(a.shape, np.uint8), dict(u_max=0, wraps=0, v_max=0, clips=0)
         for k in range(steps):
-            if node.frame_reset and k % net.tokens == 0:
+            if node.frame_reset and k % net.places == 0:
                 u, v = np.zeros((2, batch, node.size), np.int64)
             raw, before = decay(u, node.i_decay) + 64 * a[:, k], decay(v, node.v_decay)
             u, v, out[:, k] = cuba_step(u, v, a[:, k], node.i_decay, node.v_decay, node.v_th, node.bias)
@@ -53,21 +44,16 @@ def plain(net, tokens):
     return spikes, ranges
 
 
-def check(net, tokens, where=""):
-    traces, ranges = plain(net, tokens)
-    result = engine.run(net, tokens, trace="all")
+def check(net, stream, where=""):
+    traces, ranges = plain(net, stream)
+    result = engine.run(net, stream, trace="all")
     differences(traces, result.traces, where)
     assert result.ranges == ranges, where
     assert (result.logits == traces[net.nodes[-1].name].sum(1)).all()
     assert result.spikes == {name: int(x.sum()) for name, x in traces.items() if name != net.nodes[-1].name}
     for node in net.nodes:
-        if isinstance(node, TokenGate):
-            assert result.kept[node.name] == pytest.approx(
-                engine.token_gate(traces[node.source], node.threshold, net.tokens).mean()
-            )
-        elif not isinstance(node, Reverse):
-            assert result.synops[node.name] == engine.synops(node.synapses, traces)
-    assert not engine.run(net, tokens).traces
+        assert result.synops[node.name] == engine.synops(node.synapses, traces)
+    assert not engine.run(net, stream).traces
     return result
 
 
@@ -75,12 +61,12 @@ def check(net, tokens, where=""):
 @settings(max_examples=60)
 def test_random_nets(seed):
     net = random_net(seed)
-    check(net, random_tokens(net, seed), f"seed {seed}")
+    check(net, random_stream(net, seed), f"seed {seed}")
 
 
 @pytest.mark.parametrize("net", [edge_net(), long_net(), fine_net()], ids=["edge", "long", "fine"])
 def test_nets_at_the_edges(net):
-    result = check(net, random_tokens(net, 1, kind="random"))
+    result = check(net, random_stream(net, 1, kind="random"))
     assert any(result.spikes[node.name] for node in net.nodes[:-1])
 
 
@@ -107,7 +93,7 @@ def wide_net(r, n_in, n, frames=3, tokens=5, density=1.0):
     )
     return Net(
         (a, b, Readout("out", (Dense("b", weights(r, 3, n)), Dense("a", weights(r, 3, n))))),
-        (Input(TOKENS, n_in),),
+        (Input(TOKENS, n_in), Input(PHASE, tokens, of=PHASE)),
         tokens,
         frames,
     )
@@ -119,7 +105,7 @@ def test_every_width(n):
     r = np.random.default_rng(n)
     for n_in in (1, 16, 40):
         net = wide_net(r, n_in, n)
-        check(net, random_tokens(net, n, kind="random"), f"{n_in} -> {n}")
+        check(net, random_stream(net, n, kind="random"), f"{n_in} -> {n}")
 
 
 @pytest.mark.parametrize("n_in", [126, 127, 128, 254, 255, 1000])
@@ -140,32 +126,36 @@ def test_more_spikes_than_sixteen_bits_hold(n_in):
 @pytest.mark.parametrize(
     "tokens, frames", [(1, CHUNK + 1), (CHUNK - 1, 3), (CHUNK, 2), (CHUNK + 1, 2), (3 * CHUNK + 5, 2), (7, 40)]
 )
-@pytest.mark.parametrize("turned", [False, True])
-def test_chunks_do_not_show(tokens, frames, turned):
-    """Streams longer than a chunk, frames that no chunk ends with, reversals that need whole frames; and the same in
-    pieces.
-    """
+@pytest.mark.parametrize("share", [1.0, 0.6])
+def test_chunks_do_not_show(tokens, frames, share):
+    """Streams longer than a chunk, frames that no chunk ends with, views backward; and the same in pieces."""
     r = np.random.default_rng(tokens)
     net = wide_net(r, 6, 9, frames, tokens, 0.5)
     a, b, out = net.nodes
-    between = (Reverse("turned", "a", 9),) if turned else ()
-    gate = TokenGate("gate", between[0].name if turned else "a", 9, 4)
     c = replace(
         b,
         name="c",
-        synapses=(Dense("gate", np.eye(9, dtype=np.int16) * 254), Dense("back", weights(r, 9, 6))),
+        synapses=(
+            Dense("a", np.eye(9, dtype=np.int16) * 254),
+            Dense("back", weights(r, 9, 6)),
+            Dense("back phase", weights(r, 9, tokens)),
+        ),
         frame_reset=True,
         i_decay=np.full(9, 40, np.int32),
     )
+    order = np.arange(tokens)
     net = replace(
         net,
-        nodes=(a, b, *between, gate, c, replace(out, synapses=(*out.synapses, Dense("c", weights(r, 3, 9))))),
-        inputs=(*net.inputs, Input("back", 6, backward=True)),
+        nodes=(a, b, c, replace(out, synapses=(*out.synapses, Dense("c", weights(r, 3, 9))))),
+        inputs=(*net.inputs, Input("back", 6, backward=True), Input("back phase", tokens, of=PHASE, backward=True)),
+        places=max(1, round(share * tokens)),
+        orders=np.array([order, order[::-1]]),
     )
-    x = random_tokens(net, 1, batch=2, kind="random")
+    x, places = random_stream(net, 1, batch=2, kind="random"), net.places
     result = check(net, x)
     session = Session(net, 2)
-    pieces = [session.run(x[:, k * tokens : (k + 1) * tokens], "all") for k in range(frames)]
+    cut = [Stream(x.tokens[:, k : k + places], x.which[:, k : k + places]) for k in range(0, net.steps, places)]
+    pieces = [session.run(part, "all") for part in cut]
     assert (sum(logits for logits, _ in pieces) == result.logits).all()
     differences(
         result.traces, {name: np.concatenate([t[name] for _, t in pieces], 1) for name in result.traces}, "in pieces"
@@ -174,11 +164,11 @@ def test_chunks_do_not_show(tokens, frames, turned):
 
 def test_batches_and_a_runner_used_again():
     net = random_net(12)
-    x = random_tokens(net, 3, batch=11)
+    x = random_stream(net, 3, batch=11)
     whole, parts = engine.run(net, x), engine.run_batches(net, x, batch=4)
     for name in ("spikes", "synops", "ranges"):
         assert getattr(whole, name) == getattr(parts, name)
-    assert (whole.logits == parts.logits).all() and whole.kept == pytest.approx(parts.kept)
+    assert (whole.logits == parts.logits).all() and whole.sent == parts.sent == x.sent
     none = engine.run(net, x[:0], trace="all")
     assert none.logits.shape == (0, net.nodes[-1].size) and not sum(none.spikes.values())
 
@@ -187,7 +177,7 @@ def test_memory_of_a_session_does_not_grow():
     """What a session holds is the same after a hundred frames as after one."""
     net = long_net()
     session = Session(net)
-    x = random_tokens(replace(net, frames=1), 0, batch=1)
+    x = random_stream(replace(net, frames=2), 0, batch=1)
 
     def held():
         runner = session._runner

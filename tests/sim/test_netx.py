@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import edge_net, random_net, random_tokens
+from nets import edge_net, random_net, random_stream
 
 from sim import netx
 from sim.base.errors import UserError
@@ -49,7 +49,7 @@ def chain(seed=0, sizes=(6, 40, 7, 3)):
         ("left", "right", "none"),
         {"accuracy": 0.5, "preset": "tiny", "nested": {"a": [1, None, True]}},
     )
-    return net, random_tokens(net, seed, 2, "random")
+    return net, random_stream(net, seed, 2, "random")
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def refusal(path):
 @settings(max_examples=25)
 def test_round_trip(tmp_path_factory, seed):
     net = random_net(seed)
-    tokens = random_tokens(net, seed)
+    tokens = random_stream(net, seed)
     path = tmp_path_factory.mktemp("netx") / "model.net"
     sha = netx.write(net, path, tokens)
     again, golden = netx.read(path), netx.read_golden(path)
@@ -201,7 +201,7 @@ def test_golden_keeps_the_spikes_of_the_last_two_nodes(tmp_path):
 def test_large_spike_trains_are_kept_as_hashes_only(tmp_path):
     net, tokens = chain(sizes=(6, 40, 7, 3))
     big = replace(net, frames=40_000)
-    netx.write(big, tmp_path / "big.net", random_tokens(big, 0, 1, "sparse"))
+    netx.write(big, tmp_path / "big.net", random_stream(big, 0, 1, "sparse"))
     golden = netx.read_golden(tmp_path / "big.net")
     assert (
         golden.spikes == {}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 from sim.schedule import edge_delays, latencies
 
 
@@ -20,19 +20,24 @@ def cuba(name, *sources):
 def test_paths_of_different_length_meet():
     nodes = (
         cuba("a", (TOKENS, 2), (PHASE, 3)),
-        TokenGate("gate", "a", 2, 1),
-        cuba("b", ("gate", 2)),
-        Reverse("back", "b", 2),
-        cuba("c", ("back", 2), ("a", 2)),
-        Readout("out", (Dense("c", np.full((2, 2), 2, np.int16)),)),
+        cuba("b", ("a", 2)),
+        cuba("c", ("b", 2), ("a", 2), (PHASE, 3)),
+        Readout("out", (Dense("c", np.full((2, 2), 2, np.int16)), Dense(TOKENS, np.full((2, 2), 2, np.int16)))),
     )
-    net = Net(nodes, (Input(TOKENS, 2),), 3, 2)
-    late = latencies(net)
-    assert [late[n.name] for n in nodes] == [1, 1 + 2, 4, 4 + 4, 9, 10]  # a reversal of N = 3 tokens: N + 1 steps
-    delays = edge_delays(net)
-    assert delays["a", "c"] == late["back"] - late["a"] and delays["back", "c"] == 0
+    net = Net(nodes, (Input(TOKENS, 2), Input(PHASE, 3, of=PHASE)), 3, 2)
+    assert [latencies(net)[n.name] for n in nodes] == [1, 2, 3, 4]
+    assert edge_delays(net) == {
+        (TOKENS, "a"): 0,
+        (PHASE, "a"): 0,
+        ("a", "b"): 0,
+        ("b", "c"): 0,
+        ("a", "c"): 1,
+        (PHASE, "c"): 2,
+        ("c", "out"): 0,
+        (TOKENS, "out"): 3,
+    }
 
 
 def test_a_layer_that_reads_nothing_but_the_phase():
     nodes = (cuba("p", (PHASE, 3), (PHASE, 3)), Readout("out", (Dense("p", np.full((2, 2), 2, np.int16)),)))
-    assert latencies(Net(nodes, (Input(TOKENS, 2),), 3, 2))["p"] == 1
+    assert latencies(Net(nodes, (Input(TOKENS, 2), Input(PHASE, 3, of=PHASE)), 3, 2))["p"] == 1

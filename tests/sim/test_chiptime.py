@@ -2,26 +2,28 @@
 
 import numpy as np
 import pytest
-from nets import differences, edge_net, fine_net, long_net, random_net, random_tokens
+from nets import differences, edge_net, fine_net, long_net, random_net, random_stream
 
 from sim import engine
-from sim.chiptime import Pipeline, _cuba_step
+from sim.chiptime import ChipTime, _cuba_step
 from sim.integer import STATE_LIMIT, cuba_step
+from sim.tokens import rows
 
 
-def flow(net, tokens):
-    """Traces of `Pipeline` in stream time, name -> [B, K, n], of one continuous run."""
-    pipeline = Pipeline(net)
-    views = [engine.reverse_tokens(tokens, net.tokens) if i.backward else tokens for i in net.inputs]
-    rows = np.concatenate([v.reshape(-1, v.shape[2])[:, None] for v in views], 1)
-    late = {n.name: pipeline.late[n.name] for n in net.nodes}
+def flow(net, stream):
+    """Traces of `ChipTime` in stream time, name -> [B, K, n], of one continuous run."""
+    chip = ChipTime(net)
+    ends = np.cumsum([i.size for i in net.inputs])
+    sent = rows(net, stream).reshape(-1, ends[-1])
+    late = {n.name: chip.late[n.name] for n in net.nodes}
     out = {name: [] for name in late}
-    for step in range(len(rows) + max(late.values())):
-        pipeline.step(rows[step] if step < len(rows) else np.zeros_like(rows[0]))
+    for step in range(len(sent) + max(late.values())):
+        chip.step(np.split(sent[step] if step < len(sent) else np.zeros_like(sent[0]), ends[:-1]))
         for name in out:
-            out[name].append(pipeline.now[name].copy())
+            out[name].append(chip.now[name].copy())
     return {
-        name: np.array(x)[late[name] : late[name] + len(rows)].reshape(*tokens.shape[:2], -1) for name, x in out.items()
+        name: np.array(x)[late[name] : late[name] + len(sent)].reshape(len(stream), net.steps, -1)
+        for name, x in out.items()
     }
 
 
@@ -35,7 +37,7 @@ def test_random_nets():
     active = 0
     for seed in range(400):
         net = random_net(seed)
-        tokens = random_tokens(net, seed)
+        tokens = random_stream(net, seed)
         check(net, tokens, f"seed {seed}")
         active += engine.run(net, tokens).logits.any()
     assert active > 250
@@ -44,7 +46,7 @@ def test_random_nets():
 @pytest.mark.parametrize("kind", ["ones", "none", "random"])
 def test_states_at_the_24_bit_edges(kind):
     net = edge_net()
-    tokens = random_tokens(net, 3, batch=2, kind=kind)
+    tokens = random_stream(net, 3, batch=2, kind=kind)
     check(net, tokens, kind)
     if kind == "ones":
         ranges = engine.run(net, tokens).ranges
@@ -53,7 +55,7 @@ def test_states_at_the_24_bit_edges(kind):
 
 @pytest.mark.parametrize("net", [long_net(), fine_net()], ids=["long delays", "fine states"])
 def test_special_nets(net):
-    check(net, random_tokens(net, 5, batch=2, kind="random"), "special")
+    check(net, random_stream(net, 5, batch=2, kind="random"), "special")
 
 
 def test_step_is_the_definition():
@@ -78,7 +80,7 @@ def test_step_is_the_definition():
 
 def test_a_difference_is_found():
     net = random_net(1)
-    tokens = random_tokens(net, 1)
+    tokens = random_stream(net, 1)
     traces = flow(net, tokens)
     wrong = {name: x.copy() for name, x in traces.items()}
     wrong[net.nodes[0].name][-1, -1, -1] ^= 1
