@@ -28,9 +28,9 @@ def missing():
 
 def run_part(net, encode, items):
     """On a worker: `sim.engine.Result` without traces."""
-    tokens = encode(items)
+    stream = encode(items)
     with _one_at_a_time:
-        return engine.run(net, tokens)
+        return engine.run(net, stream)
 
 
 def run_parts(net, samples, parts, address, progress=None):

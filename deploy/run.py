@@ -1,15 +1,14 @@
 """Runs a net on samples with one of the executors, a bounded number of samples at a time."""
 
 import time
-from functools import singledispatch
 
 import numpy as np
 
 from sim import engine
 from sim.base.statistics import wilson
 from sim.lava.simulate import simulate
-from sim.net import PHASE, Cuba, Readout, Reverse, TokenGate
 from sim.schedule import latencies
+from sim.tokens import inputs
 
 MAX_BATCH = 64
 BATCH_BYTES = 1 << 28
@@ -48,17 +47,17 @@ def run(
     report = progress or (lambda done: None)
     facts, seconds = dict(backend=backend), 0.0
 
-    def here(tokens, begin):
+    def here(stream, begin):
         def share(done, steps):
-            report(begin + len(tokens) * done / steps)
+            report(begin + len(stream) * done / steps)
 
         if backend == "loihi2":
-            return chip.run(net, tokens, timeout_s, share)
+            return chip.run(net, stream, timeout_s, share)
         if backend == "fast":
-            return engine.run(net, tokens)
-        simulation = simulate(net, tokens, executor, "all", threads, timeout_s, progress=share)
+            return engine.run(net, stream)
+        simulation = simulate(net, stream, executor, "all", threads, timeout_s, progress=share)
         facts.update(executor=executor, runtime="threads" if threads else "processes", processes=simulation.processes)
-        return measured(net, tokens, simulation)
+        return measured(net, stream, simulation)
 
     results = []
     if scheduler:
@@ -68,14 +67,14 @@ def run(
         results = run_parts(net, samples, parts, scheduler, report)
         facts["scheduler"], seconds = scheduler, time.monotonic() - start
     for begin, end in parts[len(results) :]:
-        tokens = samples.tokens(begin, end)
+        stream = samples.streams(begin, end)
         start = time.monotonic()
-        results.append(here(tokens, begin))
+        results.append(here(stream, begin))
         seconds += time.monotonic() - start
         report(end)
     if chip:
         facts.update(chip.facts())
-    total = engine.merge(results, [end - begin for begin, end in parts])
+    total = engine.merge(results)
     return dict(
         facts,
         dataset=samples.dataset,
@@ -86,7 +85,7 @@ def run(
         labels=None if samples.labels is None else np.asarray(samples.labels).tolist(),
         spikes=sum(total.spikes.values()),
         synops=sum(total.synops.values()),
-        kept=total.kept,
+        sent=total.sent / max(1, len(samples) * net.frames * net.tokens),
         steps_per_sample=net.steps,
         latency_steps=latencies(net)[net.nodes[-1].name],
         seconds=seconds,
@@ -117,48 +116,19 @@ def per_layer(net, result, n):
                 spikes=None if spikes is None else spikes / n,
                 rate=None if spikes is None else spikes / (n * net.steps * node.size),
                 synops=None if synops is None else synops / n,
-                kept=result.kept.get(node.name),
             )
         )
     return rows
 
 
-def measured(net, tokens, simulation):
+def measured(net, stream, simulation):
     """`sim.engine.Result` with what the simulated spikes themselves say; without the ranges of the states, which stay
     inside.
     """
-    spikes = dict(simulation.traces)
-    spikes[PHASE] = np.broadcast_to(
-        np.tile(np.eye(net.tokens, dtype=np.uint8), (net.frames, 1)), (len(tokens), net.steps, net.tokens)
+    spikes = inputs(net, stream) | simulation.traces
+    return engine.Result(
+        simulation.logits,
+        spikes={name: int(x.sum(dtype=np.int64)) for name, x in spikes.items() if name != net.nodes[-1].name},
+        synops={node.name: engine.synops(node.synapses, spikes) for node in net.nodes},
+        sent=stream.sent,
     )
-    for i in net.inputs:
-        spikes[i.name] = engine.reverse_tokens(tokens, net.tokens) if i.backward else tokens
-    result = engine.Result(simulation.logits)
-    result.spikes = {name: int(x.sum(dtype=np.int64)) for name, x in spikes.items() if name != net.nodes[-1].name}
-    for node in net.nodes:
-        count(node, spikes, net, result)
-    return result
-
-
-@singledispatch
-def count(node, spikes, net, result):
-    """Notes the synaptic operations that arrive at `node`, and the kept share of a gate; nothing for other nodes."""
-    raise TypeError(type(node).__name__)
-
-
-@count.register(Cuba)
-@count.register(Readout)
-def _(node, spikes, net, result):
-    result.synops[node.name] = engine.synops(node.synapses, spikes)
-
-
-@count.register
-def _(node: TokenGate, spikes, net, result):
-    x = spikes[node.source]
-    result.kept[node.name] = float(engine.token_gate(x, node.threshold, net.tokens).mean())
-    result.synops[node.name] = engine.gate_synops(x)
-
-
-@count.register
-def _(node: Reverse, spikes, net, result):
-    pass

@@ -20,7 +20,7 @@ class Samples:
 
     Attributes:
         source: sequence of n items that `encode` takes by the slice.
-        encode: slice of `source` -> uint8 [.., T*N, C].
+        encode: slice of `source` -> `sim.tokens.Stream`.
         labels: int64 [n], or None if unknown.
         dataset, split: where they are from; split None if it has none.
     """
@@ -34,8 +34,8 @@ class Samples:
     def __len__(self):
         return len(self.source)
 
-    def tokens(self, begin, end):
-        """uint8 [end - begin, T*N, C]."""
+    def streams(self, begin, end):
+        """`sim.tokens.Stream` of end - begin samples."""
         return self.encode(self.source[begin:end])
 
 
@@ -84,4 +84,4 @@ def from_golden(path, limit):
     golden = netx.read_golden(path)
     if golden is None:
         raise UserError(f"{path} has no golden input; export it again, or name a data set with --dataset")
-    return Samples(golden.tokens[:limit], lambda tokens: tokens, None, "golden")
+    return Samples(golden.stream[:limit], lambda stream: stream, None, "golden")

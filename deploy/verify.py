@@ -5,9 +5,11 @@ import numpy as np
 from sim import engine, netx
 from sim.base.errors import UserError
 from sim.compare.history import history, sample_traces
+from sim.compare.random_nets import random_stream
 from sim.lava.simulate import EXECUTORS as LAVA
 from sim.lava.simulate import simulate
 from sim.netx.golden import spike_hash
+from sim.tokens import EMPTY, Stream, join, order_of
 
 CHIP = "loihi2"
 EXECUTORS = ("engine", *LAVA, CHIP)
@@ -25,11 +27,11 @@ class Comparison:
     def __init__(self):
         self.compared, self.differences, self.first = 0, 0, None
 
-    def traces(self, net, tokens, expected, found, names, first_sample=0, where=None):
+    def traces(self, net, stream, expected, found, names, first_sample=0, where=None):
         """Compares all layers of a net, name -> [samples, steps, neurons]; the first difference of all gets its
         history.
 
-        tokens: the input. first_sample: number of its first sample. where: dict of further facts for the first
+        stream: the input. first_sample: number of its first sample. where: dict of further facts for the first
         difference.
         """
         clean = self.first is None
@@ -37,7 +39,7 @@ class Comparison:
             self.arrays(node.name, expected[node.name], found[node.name], names)
         if clean and self.first is not None:
             sample = self.first["sample"]
-            sides = {name: sample_traces(net, tokens, traces, sample) for name, traces in zip(names, (expected, found))}
+            sides = {name: sample_traces(net, stream, traces, sample) for name, traces in zip(names, (expected, found))}
             past = history(net, self.first["layer"], self.first["neuron"], self.first["step"], sides)
             self.first = dict(where or {}) | self.first | dict(sample=sample + first_sample, history=past)
 
@@ -103,49 +105,52 @@ def verify(path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s
     """
     check_executors(executors)
     net, golden = netx.read(path), netx.read_golden(path)
-    tokens, kinds = inputs(net, golden, samples, seed)
+    stream, kinds = inputs(net, golden, samples, seed)
     say, comparison, seconds = progress or (lambda text: None), Comparison(), {}
     say("engine")
-    expected = engine.run(net, tokens, trace="all")
+    expected = engine.run(net, stream, trace="all")
     if golden is not None:
         _against_golden(
             net,
             golden,
-            expected if len(tokens) == len(golden.tokens) else engine.run(net, golden.tokens, trace="all"),
+            expected if len(stream) == len(golden.stream) else engine.run(net, golden.stream, trace="all"),
             comparison,
         )
     for executor in (e for e in executors if e != "engine"):
         say(executor)
-        found = run_traced(net, tokens, executor, threads, timeout_s, chip)
+        found = run_traced(net, stream, executor, threads, timeout_s, chip)
         seconds[executor] = found.run_seconds
-        comparison.traces(net, tokens, expected.traces, found.traces, ("engine", executor))
+        comparison.traces(net, stream, expected.traces, found.traces, ("engine", executor))
     names = ["artifact"] * (golden is not None) + ["engine"] + [e for e in executors if e != "engine"]
     return dict(
-        net=str(path), executors=names, samples=len(tokens), inputs=kinds, **comparison.result(), seconds=seconds
+        net=str(path), executors=names, samples=len(stream), inputs=kinds, **comparison.result(), seconds=seconds
     )
 
 
-def run_traced(net, tokens, executor, threads=False, timeout_s=None, chip=None, progress=None):
+def run_traced(net, stream, executor, threads=False, timeout_s=None, chip=None, progress=None):
     """`sim.lava.simulate.Simulation` with all traces, from `fused`, `stock` or, on the board to which `chip` is the
     access, `loihi2`.
     """
     if executor == CHIP:
         from .loihi2.run import run_chip
 
-        return run_chip(net, tokens, chip, "all", timeout_s=timeout_s, progress=progress)[0]
-    return simulate(net, tokens, executor, "all", threads, timeout_s, progress=progress)
+        return run_chip(net, stream, chip, "all", timeout_s=timeout_s, progress=progress)[0]
+    return simulate(net, stream, executor, "all", threads, timeout_s, progress=progress)
 
 
 def inputs(net, golden, samples, seed):
-    """(uint8 [samples, T*N, C], kind of each)."""
-    shape = net.steps, net.inputs[0].size
-    known = np.zeros((0, *shape), np.uint8) if golden is None else golden.tokens
+    """(`Stream` of that many samples, kind of each): golden ones, then one without tokens, one in which all that can
+    spike does, and random ones.
+    """
+    known = [] if golden is None else [golden.stream[i : i + 1] for i in range(len(golden.stream))]
     n = samples or len(known) or 3
-    rate = known.mean() if known.size else 0.2
-    random = np.random.RandomState(seed)
-    made = [np.zeros(shape), np.ones(shape)] + [random.random_sample(shape) < rate for _ in range(n - len(known) - 2)]
-    kinds = ["golden"] * len(known) + ["empty", "ones"] + ["random"] * max(0, n - len(known) - 2)
-    return np.concatenate([known, np.array(made, np.uint8)])[:n], kinds[:n]
+    which = order_of(net, net.frames)[:, : net.places].reshape(1, -1).astype(np.int16)
+    ones = Stream(np.ones((1, net.steps, net.inputs[0].size), np.uint8), which)
+    empty = Stream(np.zeros_like(ones.tokens), np.full_like(which, EMPTY))
+    more = max(0, n - len(known) - 2)
+    random = [random_stream(net, seed + i, 1, ("sparse", "random")[i % 2]) for i in range(more)]
+    kinds = ["golden"] * len(known) + ["empty", "ones"] + ["random"] * more
+    return join([*known, empty, ones, *random][:n]), kinds[:n]
 
 
 def _against_golden(net, golden, result, comparison):

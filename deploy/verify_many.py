@@ -6,9 +6,10 @@ import time
 import numpy as np
 
 from sim import engine, netx
-from sim.chiptime import Pipeline
-from sim.compare.random_nets import random_net, random_tokens
+from sim.chiptime import ChipTime
+from sim.compare.random_nets import random_net, random_stream
 from sim.lava.simulate import simulate_together
+from sim.tokens import rows
 
 from . import samples
 from .verify import Comparison, check_executors, run_traced
@@ -20,22 +21,22 @@ RANDOM_BATCH = 3
 STEP = "step function"
 
 
-def step_traces(net, tokens):
+def step_traces(net, stream):
     """name -> [B, K, n] in stream time from `sim.chiptime`, sample after sample without a gap, as the fused Lava
     process runs it.
     """
-    pipeline = Pipeline(net)
-    views = [engine.reverse_tokens(tokens, net.tokens) if i.backward else tokens for i in net.inputs]
-    rows = np.stack([v.reshape(-1, v.shape[2]) for v in views], 1)
-    n, late = len(rows), {node.name: pipeline.late[node.name] for node in net.nodes}
-    idle = np.zeros_like(rows[0])
+    chip = ChipTime(net)
+    ends = np.cumsum([i.size for i in net.inputs])
+    sent = rows(net, stream).reshape(-1, ends[-1])
+    n, late = len(sent), {node.name: chip.late[node.name] for node in net.nodes}
+    idle = np.zeros_like(sent[0])
     out = {node.name: np.empty((n, node.size), np.int32 if node is net.nodes[-1] else np.uint8) for node in net.nodes}
     for step in range(n + max(late.values())):
-        pipeline.step(rows[step] if step < n else idle)
+        chip.step(np.split(sent[step] if step < n else idle, ends[:-1]))
         for name, lag in late.items():
             if 0 <= step - lag < n:
-                out[name][step - lag] = pipeline.now[name]
-    return {name: x.reshape(*tokens.shape[:2], -1) for name, x in out.items()}
+                out[name][step - lag] = chip.now[name]
+    return {name: x.reshape(len(stream), net.steps, -1) for name, x in out.items()}
 
 
 def verify_dataset(
@@ -68,28 +69,28 @@ def verify_dataset(
     taken = samples.from_dataset(net, dataset, split, root, limit)
     say, comparison, clock = progress or (lambda what, done, total: None), Comparison(), _Clock()
     for begin in range(0, len(taken), BATCH):
-        tokens = taken.tokens(begin, min(begin + BATCH, len(taken)))
+        stream = taken.streams(begin, min(begin + BATCH, len(taken)))
         with clock("engine", 0):
-            expected = engine.run(net, tokens, trace="all").traces
-        with clock(STEP, _values(net, len(tokens))):
-            found = step_traces(net, tokens)
-        comparison.traces(net, tokens, expected, found, ("engine", STEP), first_sample=begin)
-        say(STEP, begin + len(tokens), len(taken))
+            expected = engine.run(net, stream, trace="all").traces
+        with clock(STEP, _values(net, len(stream))):
+            found = step_traces(net, stream)
+        comparison.traces(net, stream, expected, found, ("engine", STEP), first_sample=begin)
+        say(STEP, begin + len(stream), len(taken))
     n = min(lava_samples, len(taken))
     for executor in [e for e in executors if e != "engine"] if n else []:
-        tokens = taken.tokens(0, n)
-        expected = engine.run(net, tokens, trace="all").traces
+        stream = taken.streams(0, n)
+        expected = engine.run(net, stream, trace="all").traces
         with clock(executor, _values(net, n)):
             found = run_traced(
                 net,
-                tokens,
+                stream,
                 executor,
                 threads,
                 timeout_s,
                 chip,
                 lambda done, steps, e=executor: say(e, n * done / steps, n),
             ).traces
-        comparison.traces(net, tokens, expected, found, ("engine", executor))
+        comparison.traces(net, stream, expected, found, ("engine", executor))
     return dict(
         net=str(path),
         dataset=taken.dataset,
@@ -115,18 +116,18 @@ def verify_random(n, seed=0, executors=("engine", "stock"), timeout_s=None, prog
     say, comparison, clock = progress or (lambda what, done, total: None), Comparison(), _Clock()
     for begin in range(0, n, PACKED):
         seeds = range(seed + begin, seed + min(begin + PACKED, n))
-        jobs = [(net, random_tokens(net, s, RANDOM_BATCH)) for s, net in ((s, random_net(s)) for s in seeds)]
+        jobs = [(net, random_stream(net, s, RANDOM_BATCH)) for s, net in ((s, random_net(s)) for s in seeds)]
         values = sum(_values(net, RANDOM_BATCH) for net, _ in jobs)
         with clock("engine", 0):
-            expected = [engine.run(net, tokens, trace="all").traces for net, tokens in jobs]
+            expected = [engine.run(net, stream, trace="all").traces for net, stream in jobs]
         with clock(STEP, values):
-            found = {STEP: [step_traces(net, tokens) for net, tokens in jobs]}
+            found = {STEP: [step_traces(net, stream) for net, stream in jobs]}
         for executor in (e for e in executors if e != "engine"):
             with clock(executor, values):
                 found[executor] = [r.traces for r in simulate_together(jobs, executor, "all", True, timeout_s)]
         for executor, traces in found.items():
-            for s, (net, tokens), a, b in zip(seeds, jobs, expected, traces):
-                comparison.traces(net, tokens, a, b, ("engine", executor), where=dict(seed=s))
+            for s, (net, stream), a, b in zip(seeds, jobs, expected, traces):
+                comparison.traces(net, stream, a, b, ("engine", executor), where=dict(seed=s))
         say("random nets", seeds.stop - seed, n)
     return dict(
         net=f"{n} random nets",

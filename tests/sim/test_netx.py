@@ -17,9 +17,10 @@ from nets import edge_net, random_net, random_stream
 from sim import netx
 from sim.base.errors import UserError
 from sim.engine.batch import run
-from sim.net import Cuba, Dense, Input, Net, Readout, TokenGate, replace
+from sim.net import PHASE, Cuba, Dense, Input, Net, Readout, replace
 from sim.netx import hdf5, writer
 from sim.netx.describe import weight_bits
+from sim.tokens import Stream, full
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -45,9 +46,9 @@ def chain(seed=0, sizes=(6, 40, 7, 3)):
         (Input("tokens", sizes[0]),),
         4,
         3,
-        {"kernel": [5, 5], "bins": 3},
-        ("left", "right", "none"),
-        {"accuracy": 0.5, "preset": "tiny", "nested": {"a": [1, None, True]}},
+        encoder={"kernel": [5, 5], "bins": 3},
+        classes=("left", "right", "none"),
+        facts={"accuracy": 0.5, "preset": "tiny", "nested": {"a": [1, None, True]}},
     )
     return net, random_stream(net, seed, 2, "random")
 
@@ -89,7 +90,8 @@ def test_round_trip(tmp_path_factory, seed):
     assert content(again) == content(net)
     assert [type(n) for n in again.nodes] == [type(n) for n in net.nodes]
     assert netx.read_digest(path) == sha
-    assert np.array_equal(golden.tokens, tokens)
+    assert np.array_equal(golden.stream.tokens, tokens.tokens)
+    assert np.array_equal(golden.stream.which, tokens.which)
     assert netx.golden_differences(golden, netx.make_golden(again, tokens)) == []
     assert (netx.stock_refusal(net) is None) == any(k.startswith("layer/") for k in hdf5.load(path))
 
@@ -151,7 +153,7 @@ def test_digest_is_the_one_that_the_documentation_defines(written):
     assert (
         sorted(names)[0] == "classes"
         and b"node/0/synapse/0/weight\0|i1\0" + b"40,6\0" in text
-        and b"schema\0<i8\0\0\1" in text
+        and b"schema\0<i8\0\0\2" in text
     )
 
 
@@ -162,7 +164,9 @@ def test_digest_depends_on_everything():
         replace(net, facts={}),
         replace(net, classes=("a", "b", "c")),
         replace(net, encoder={}),
-        replace(net, tokens=3, frames=4),
+        replace(net, tokens=3, frames=4, places=3, orders=None),
+        replace(net, places=3),
+        replace(net, orders=net.orders[:, ::-1]),
         *(
             replace(net, nodes=(replace(first, **change), *net.nodes[1:]))
             for change in (
@@ -257,8 +261,8 @@ def test_missing_folder_and_bad_golden(tmp_path):
     net, tokens = chain()
     with pytest.raises(UserError, match="cannot write"):
         netx.write(net, tmp_path / "none" / "a.net")
-    with pytest.raises(UserError, match="0 and 1"):
-        netx.write(net, tmp_path / "a.net", tokens + 1)
+    with pytest.raises(UserError, match="spikes are 0 or 1, found 2"):
+        netx.write(net, tmp_path / "a.net", Stream(tokens.tokens + 1, tokens.which))
 
 
 # --- refusals
@@ -317,12 +321,18 @@ def i8(x):
 
 EDITS = [
     # name, new value, what the refusal says
-    ("smolmamba/schema", np.int64(2), "schema version 2, this program reads version 1"),
+    ("smolmamba/schema", np.int64(3), "schema version 3, this program reads versions 1 to 2"),
     ("smolmamba/schema", np.float64(1), "smolmamba/schema: is float64"),
     ("smolmamba/tokens", np.int64(0), "smolmamba/tokens: is 0, expected 1 to"),
     ("smolmamba/tokens", np.int64(1 << 40), "smolmamba/tokens: is 1099511627776, expected 1 to"),
     ("smolmamba/frames", None, "smolmamba/frames: missing"),
-    ("smolmamba/tokens", np.int64(5), "golden/shape: is (2, 12, 6), expected [samples, 15, 6]"),
+    ("smolmamba/tokens", np.int64(5), "scan orders are int32 (1, 4), expected integers [orders, 5]"),
+    ("smolmamba/places", np.int64(2), "golden/shape: is (2, 12, 6), expected [samples, 6, 6]"),
+    ("smolmamba/places", np.int64(5), "sends 5 tokens a frame, expected 1 to 4"),
+    ("smolmamba/orders", np.array([[0, 1, 1, 3]], np.int32), "a scan order must name each of the tokens 0..3 once"),
+    ("smolmamba/orders", np.zeros((0, 4), np.int32), "smolmamba/orders: has shape (0, 4)"),
+    ("smolmamba/input/0/of", np.bytes_("pixels"), "the first input must be named 'tokens'"),
+    ("smolmamba/golden/which", np.zeros((2, 12), np.int16), "tokens of a frame must not repeat"),
     ("smolmamba/facts", np.bytes_("{"), "smolmamba/facts: is not JSON"),
     ("smolmamba/facts", np.bytes_('{"a": NaN}'), "smolmamba/facts: is not JSON"),
     ("smolmamba/facts", np.bytes_("[" * 100_000), "smolmamba/facts: is not JSON"),
@@ -378,7 +388,7 @@ EDITS = [
     (
         "smolmamba/node/1/synapse/0/source",
         np.bytes_("phase"),
-        "layer 'block1.mix': weight from 'phase' has 40 columns, the source has 4 neurons",
+        "layer 'block1.mix': source 'phase' is not defined before it",
     ),
     ("smolmamba/node/1/synapse/3/source", np.bytes_("tokens"), "smolmamba/node/1/synapse/1/weight: missing"),
     (
@@ -450,6 +460,42 @@ def test_nothing_huge_is_allocated(written):
     assert "unpack to more than" in refusal(written)
 
 
+def to_schema_1(path, kind=None):
+    """The file as release 0.1 wrote it: the phase is not named, all tokens are sent in the order of their numbers."""
+    for name in ("places", "orders", "golden/which", "input/0/of", "input/1", "input/2"):
+        edit(path, f"smolmamba/{name}", signed=False)
+    if kind:
+        edit(path, "smolmamba/node/0/type", np.bytes_(kind), signed=False)
+    edit(path, "smolmamba/schema", np.int64(1))
+
+
+def test_files_of_the_first_schema(tmp_path):
+    """A net without the parts that are gone is read as it was meant; the others are refused by one line."""
+    net, _ = chain()
+    first, second, out = net.nodes
+    both = replace(second, synapses=(*second.synapses, Dense("phase", np.full((7, 4), 128, np.int16))))
+    net = replace(net, nodes=(first, both, out), inputs=(*net.inputs, Input("phase", 4, of=PHASE)))
+    path = tmp_path / "old.net"
+    netx.write(net, path, full_stream(net))
+    to_schema_1(path)
+    again = netx.read(path)
+    assert content(again) == content(net)
+    golden = netx.read_golden(path)
+    assert netx.golden_differences(golden, netx.make_golden(again, golden.stream)) == []
+    for kind, says in (
+        ("token_gate", "a token gate that counts over frames is of release 0.1"),
+        ("reverse", "a reversal"),
+    ):
+        to_schema_1(path, kind)
+        assert "layer 'block0.mix': " + says in refusal(path) and "train and export the net again" in refusal(path)
+
+
+def full_stream(net):
+    """Two samples in which all tokens are sent."""
+    r = np.random.default_rng(0)
+    return full(net, (r.random((2, net.steps, net.inputs[0].size)) < 0.5).astype(np.uint8))
+
+
 def test_a_slayer_export_is_no_artifact(tmp_path):
     with h5py.File(tmp_path / "slayer.net", "w") as f:
         f.create_dataset("layer/0/type", data=np.array([b"input"], "S10"))
@@ -466,16 +512,16 @@ def test_describe():
     net = Net(
         (
             Cuba("a", synapses, np.array([7], np.int32), np.array([-3], np.int32), 5, 6, True),
-            TokenGate("g", "a", 1, 9),
-            Readout("out", (Dense("g", np.array([[254], [-256]], np.int16)),)),
+            Readout("out", (Dense("a", np.array([[254], [-256]], np.int16)),)),
         ),
-        (Input("tokens", 4),),
+        (Input("tokens", 4), Input("phase", 2, of=PHASE)),
         2,
         1,
     )
     described = netx.describe(net)
     assert described == [
-        {"type": "input", "name": "tokens", "sources": [], "shape": [4], "backward": False},
+        {"type": "input", "name": "tokens", "sources": [], "shape": [4], "of": "tokens", "backward": False},
+        {"type": "input", "name": "phase", "sources": [], "shape": [2], "of": "phase", "backward": False},
         {
             "type": "cuba",
             "name": "a",
@@ -491,11 +537,10 @@ def test_describe():
             "nonzero": 4,
             "parameters": 7,
         },
-        {"type": "token_gate", "name": "g", "sources": ["a"], "shape": [1], "gate_threshold": 9},
         {
             "type": "readout",
             "name": "out",
-            "sources": ["g"],
+            "sources": ["a"],
             "shape": [2],
             "weight_bits": 8,
             "synapses": 2,
