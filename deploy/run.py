@@ -85,7 +85,7 @@ def run(
         labels=None if samples.labels is None else np.asarray(samples.labels).tolist(),
         spikes=sum(total.spikes.values()),
         synops=sum(total.synops.values()),
-        sent=total.sent / max(1, len(samples) * net.frames * net.tokens),
+        kept=total.sent / max(1, len(samples) * net.frames * net.tokens),
         steps_per_sample=net.steps,
         latency_steps=latencies(net)[net.nodes[-1].name],
         seconds=seconds,
