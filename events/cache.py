@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ _warned = set()  # folders of which it has been said that they cannot be written
 class TokenStreams(Sequence):
     """The token streams of recordings, made from their packed frames when they are asked for.
 
-    Index with a number for uint8 [T*N, C], with a slice or an array of numbers for uint8 [n, T*N, C].
+    Index with a slice or an array of numbers for a `sim.tokens.Stream` of those samples, with a number for one of one.
     """
 
     def __init__(self, packed, encoder, numbers=None):
@@ -54,7 +54,8 @@ class TokenStreams(Sequence):
         return TokenStreams(self._packed, self.encoder, self._numbers[np.asarray(numbers, np.int64)])
 
     def __getitem__(self, index):
-        return self.encoder.token_spikes(self.frames(index))
+        frames = self.frames(index)
+        return self.encoder.streams(frames if frames.ndim == 5 else frames[None])
 
     def frames(self, index):
         """As indexing, before it is cut into tokens: uint8 [T, 2, H, W] or [n, T, 2, H, W]."""
@@ -160,7 +161,7 @@ def _place(recordings, what, encoder, ending):
     if not isinstance(files, Files) or not recordings.root or not len(files):
         return None
     digest = hashlib.sha256(
-        repr((_VERSION, what, encoder and asdict(encoder), _reader(files.read), files.parts)).encode()
+        repr((_VERSION, what, encoder and encoder.drawing(), _reader(files.read), files.parts)).encode()
     )
     known = {}
     for name, path in zip(recordings.names, files.paths):

@@ -1,10 +1,15 @@
-"""Events to frames to the token stream that a net reads: one step carries one window of one frame, both polarities."""
+"""Events to frames to the token stream that a net reads: one step carries one window of one frame, both polarities.
+
+This is also stage 0 of the token pruning: which tokens are sent at all, and in which order, is decided here, for
+training and running alike (`events.kernels.cut` is the one definition of the rule).
+"""
 
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.tokens import Stream
 
 from .recordings import EVENT
 
@@ -20,12 +25,16 @@ _LIMITS = {
     "frame_events": 2**31 - 1,
 }
 _MAX_STREAM = 2**30
+_MAX_TOKENS = 2**15 - 1  # token numbers are int16
+_DRAWING = ("height", "width", "pool", "frames", "frame_us", "frame_events")  # what the frames depend on
+_RULE = {"early": 2**20, "leak": 256, "least": 2**31 - 1}  # of stage 0, each with its largest value
+SCANS = ("forward", "alternate", "cross")
+PRUNERS = ("count", "latency", "random")
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """How a recording becomes spikes. All attributes are integers; `settings` (or `dataclasses.asdict`) gives what a
-    file stores.
+    """How a recording becomes spikes. `settings` gives what a file stores.
 
     Frames. Event (x, y, p, t) sets `frame[t // frame_us, p, y // pool, x // pool] = 1`; one or a hundred events are the
     same. Events at or after `frames * frame_us` (or before 0) are left out. A frame has `H = ceil(height / pool)` by `W
@@ -39,10 +48,27 @@ class Encoder:
         top = row * stride - (window - stride) // 2,    left = col * stride - (window - stride) // 2,
 
     so windows overlap by `window - stride`; pixels outside the frame are 0. If `window - stride` is odd, the extra
-    pixel is at the bottom and right.
+    pixel is at the bottom and right. Channel `c = p * window**2 + dy * window + dx` is the pixel `(top + dy, left +
+    dx)` of polarity `p` (0 OFF, 1 ON).
 
-    Stream. Step `k = t * N + n` carries token `n` of frame `t`; channel `c = p * window**2 + dy * window + dx` is the
-    pixel `(top + dy, left + dx)` of polarity `p` (0 OFF, 1 ON).
+    Scan. Frame `t` is read in `orders[t mod n]`: "forward" row by row; "alternate" by turns forward and backward;
+    "cross" row by row, column by column backward, row by row backward, column by column.
+
+    Stage 0. With `places` = 0 every token of every frame is sent. With `places` = K > 0 at most K are: those with the
+    highest score among the tokens whose count has reached the gate, ties to the lower token number. They stand in the
+    order of the scan, empty places after them. With `e` the token's own events in this frame (pixels that are 1 in its
+    window), in integers,
+
+        count <- count - ceil(count * leak / 256) + e
+        since <- 0 if count == 0 else min(since + 1, frames)      (frames since its first event)
+        gate: count >= max(least, 1)
+        score = count + early * since     (pruner "count": with `early` an early first spike counts)
+                since                     (pruner "latency": the earliest first spike alone)
+                a hash of all counts, the frame's number and the token's     (pruner "random")
+
+    The counts begin at 0 with a recording, and go on from frame to frame (`selector` for streams that never end).
+
+    Stream. Step `k = t * K + i` carries the token at place `i` of frame `t` (`sim.tokens`).
 
     Attributes:
         height, width: the sensor, in pixels.
@@ -50,11 +76,15 @@ class Encoder:
         window, stride: in frame pixels; window >= stride.
         frames: T.
         frame_us: length of a frame in microseconds; unused if `frame_events` is not 0.
-        frame_events: events to a frame; 0: frames are cut by time. Files from before it was there have no such entry
-            and mean 0.
+        frame_events: events to a frame; 0: frames are cut by time.
+        scan: "forward", "alternate" or "cross".
+        places: K, tokens of a frame that are sent at most; 0 for all N, whether anything happens in them or not.
+        pruner, early, leak (in 256ths, 0: none, 256: this frame's events alone), least: of stage 0.
+
+    Entries from `frame_events` on are not in the files of earlier releases, and mean their defaults there.
 
     Raises:
-        UserError: an attribute is not an integer, is out of range, or they do not fit together.
+        UserError: an attribute is not of its type, is out of range, or they do not fit together.
     """
 
     height: int = 34
@@ -65,28 +95,54 @@ class Encoder:
     frames: int = 8
     frame_us: int = 40000
     frame_events: int = 0
+    scan: str = "forward"
+    places: int = 0
+    pruner: str = "count"
+    early: int = 0
+    leak: int = 0
+    least: int = 0
 
     def __post_init__(self):
-        for f in fields(self):
-            value, least, limit = getattr(self, f.name), int(f.name != "frame_events"), _LIMITS[f.name]
-            if type(value) is not int or not least <= value <= limit:
-                raise UserError(f"encoder: {f.name} is {value!r}, expected an integer in {least}..{limit}")
+        for name, limit in _LIMITS.items():
+            self._require_integer(name, int(name != "frame_events"), limit)
+        for name, allowed in (("scan", SCANS), ("pruner", PRUNERS)):
+            if getattr(self, name) not in allowed:
+                raise UserError(f"encoder: {name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
         if self.window < self.stride:
             raise UserError(
                 f"encoder: window {self.window} is smaller than stride {self.stride}, pixels would be lost; make the"
                 " window larger"
             )
-        if self.frames * self.tokens * self.channels > _MAX_STREAM:
+        if self.tokens > _MAX_TOKENS or self.frames * self.tokens * self.channels > _MAX_STREAM:
             raise UserError(
                 f"encoder: {self.frames} frames x {self.tokens} tokens x {self.channels} channels is more than"
-                f" {_MAX_STREAM}; take a larger pool or stride, or fewer frames"
+                f" {_MAX_STREAM}, or the tokens more than {_MAX_TOKENS}; take a larger pool or stride, or fewer frames"
+            )
+        self._require_integer("places", 0, self.tokens, f" (a frame has {self.tokens} tokens; 0 sends all of them)")
+        for name, limit in _RULE.items():
+            self._require_integer(name, 0, limit)
+        if not self.places and (self.early or self.leak or self.least or self.pruner != "count"):
+            raise UserError(
+                "encoder: pruner, early, leak and least choose among tokens, but places is 0, which sends all of them;"
+                " set places"
             )
 
-    def settings(self):
-        """What a file stores: `asdict`, less `frame_events` where it is 0, so that nothing changes for those who do
-        not use it.
+    def _require_integer(self, name, least, limit, why=""):
+        value = getattr(self, name)
+        if type(value) is not int or not least <= value <= limit:
+            raise UserError(f"encoder: {name} is {value!r}, expected an integer in {least}..{limit}{why}")
+
+    def settings(self) -> dict:
+        """What a file stores: all attributes less those that came later and are at their defaults, so that nothing
+        changes for those who do not use them.
         """
-        return {key: value for key, value in asdict(self).items() if key != "frame_events" or value}
+        later = [f.name for f in fields(self)][7:]
+        defaults = {f.name: f.default for f in fields(self)}
+        return {k: v for k, v in asdict(self).items() if k not in later or v != defaults[k]}
+
+    def drawing(self) -> dict:
+        """The entries that decide what `frames_of` gives."""
+        return {name: getattr(self, name) for name in _DRAWING}
 
     @property
     def frame_shape(self):
@@ -109,6 +165,28 @@ class Encoder:
     def channels(self):
         """C: spikes a step can carry."""
         return 2 * self.window**2
+
+    @property
+    def per_frame(self) -> int:
+        """K: steps of a frame."""
+        return self.places or self.tokens
+
+    @property
+    def steps(self) -> int:
+        """T*K: steps of a sample."""
+        return self.frames * self.per_frame
+
+    @property
+    def orders(self) -> np.ndarray:
+        """int16 [n, N]: the orders in which frames are read by turns, no more of them than there are frames."""
+        rows = np.arange(self.tokens, dtype=np.int16)
+        cols = np.ascontiguousarray(rows.reshape(self.grid).T).reshape(-1)
+        every = {
+            "forward": [rows],
+            "alternate": [rows, rows[::-1]],
+            "cross": [rows, cols[::-1], rows[::-1], cols],
+        }
+        return np.stack(every[self.scan][: self.frames])
 
     def frames_of(self, events):
         """Binary frames of one recording.
@@ -163,42 +241,38 @@ class Encoder:
             place[np.argsort(t, kind="stable")] = np.arange(len(t))
         return place
 
-    def token_spikes(self, frames):
-        """The token stream of frames.
+    def selector(self) -> "Selector":
+        """What turns frames into a stream, frame after frame, without end."""
+        from .selector import Selector
 
-        Args:
-            frames: uint8 [..., T, 2, H, W]; T may differ from `self.frames`.
+        return Selector(self)
 
-        Returns:
-            uint8 [..., T*N, C].
+    def streams(self, frames: np.ndarray) -> Stream:
+        """The token streams of samples: frames uint8 [n, T, 2, H, W], T may differ from `self.frames`.
 
         Raises:
             UserError: the last three axes are not 2, H, W.
         """
         h, w = self.frame_shape
-        if frames.ndim < 4 or frames.shape[-3:] != (2, h, w):
-            raise UserError(f"encoder: frames have shape {frames.shape}, expected (..., T, 2, {h}, {w})")
-        (rows, cols), before = self.grid, (self.window - self.stride) // 2
-        *lead, t = frames.shape[:-3]
-        # The last window ends `window` pixels after its start; the frame may end before or after that.
-        span_y, span_x = (rows - 1) * self.stride + self.window, (cols - 1) * self.stride + self.window
-        padded = np.zeros((*lead, t, 2, max(span_y, before + h), max(span_x, before + w)), frames.dtype)
-        padded[..., before : before + h, before : before + w] = frames
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (self.window, self.window), axis=(-2, -1))
-        windows = windows[..., :: self.stride, :: self.stride, :, :][
-            ..., :rows, :cols, :, :
-        ]  # [..., T, 2, rows, cols, window, window]
-        return np.moveaxis(windows, -5, -3).reshape(*lead, t * self.tokens, self.channels)
+        if frames.ndim != 5 or frames.shape[-3:] != (2, h, w):
+            raise UserError(f"encoder: frames have shape {frames.shape}, expected (n, T, 2, {h}, {w})")
+        steps = frames.shape[1] * self.per_frame
+        tokens = np.zeros((len(frames), steps, self.channels), np.uint8)
+        which = np.empty((len(frames), steps), np.int16)
+        for i in range(len(frames)):
+            self.selector().fill(frames[i], tokens[i], which[i])
+        return Stream(tokens, which)
 
-    def encode(self, events):
-        """Token stream of one recording: uint8 [T*N, C]."""
-        return self.token_spikes(self.frames_of(events))
+    def encode(self, events) -> Stream:
+        """The token stream of one recording, a `Stream` of one sample."""
+        return self.streams(self.frames_of(events)[None])
 
-    def encode_all(self, recordings):
-        """Token streams of a sequence of recordings: uint8 [n, T*N, C] (n * T*N * C bytes: for large sets keep
-        frames and encode by batch).
+    def encode_all(self, recordings) -> Stream:
+        """The token streams of a sequence of recordings (n * T*K * C bytes: for large sets keep frames and encode by
+        batch).
         """
-        out = np.empty((len(recordings), self.frames * self.tokens, self.channels), np.uint8)
+        tokens = np.zeros((len(recordings), self.steps, self.channels), np.uint8)
+        which = np.empty((len(recordings), self.steps), np.int16)
         for i, events in enumerate(recordings):
-            out[i] = self.encode(events)
-        return out
+            self.selector().fill(self.frames_of(events), tokens[i], which[i])
+        return Stream(tokens, which)
