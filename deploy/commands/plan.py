@@ -91,7 +91,7 @@ def samples(net, path, dataset, split, limit, data_root):
         from ..samples import from_dataset
 
         taken = from_dataset(net, dataset, split, data_root, limit)
-        return taken.tokens(0, len(taken)), f"{dataset} {split}, first {len(taken)} samples"
+        return taken.streams(0, len(taken)), f"{dataset} {split}, first {len(taken)} samples"
     golden = netx.read_golden(path)
     return (
         (None, None) if golden is None else (golden.tokens, f"golden input of the file, {len(golden.tokens)} sample(s)")

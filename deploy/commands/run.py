@@ -136,7 +136,7 @@ def _print_run(net, r):
     table = Table(
         title=f"{r['net']} on {r['dataset']}{'' if r['split'] is None else ' ' + r['split']}, {r['n']} samples, {where}"
     )
-    for column in ("layer", "kind", "neurons", "spikes/sample", "spikes/neuron/step", "operations/sample", "kept"):
+    for column in ("layer", "kind", "neurons", "spikes/sample", "spikes/neuron/step", "operations/sample"):
         table.add_column(column, justify="left" if column in ("layer", "kind") else "right")
     for row in r["layers"]:
         table.add_row(
@@ -146,7 +146,6 @@ def _print_run(net, r):
             _number(row["spikes"]),
             _number(row["rate"], "{:.3f}"),
             _number(row["synops"]),
-            _number(row["kept"], "{:.3f}"),
         )
     out = console()
     out.print(table)
@@ -162,7 +161,7 @@ def _print_run(net, r):
     n = r["n"]
     out.print(
         f"{r['spikes'] / n:,.0f} spikes and {r['synops'] / n:,.0f} synaptic operations per sample;"
-        f" {r['steps_per_sample']} steps per sample, answers {r['latency_steps']} steps late; {r['seconds']:.1f} s",
+        f" {r['kept']:.1%} of the tokens sent, {r['steps_per_sample']} steps per sample, answers {r['latency_steps']} steps late; {r['seconds']:.1f} s",
         highlight=False,
     )
     if r["backend"] == "loihi2":

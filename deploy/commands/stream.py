@@ -36,7 +36,7 @@ from sim.base.errors import UserError
     "--reset/--run-on",
     default=True,
     show_default=True,
-    help="States and gates start anew after as many frames as a sample has, as in training; or they run on.",
+    help="States and token counts start anew after as many frames as a sample has, as in training; or they run on.",
 )
 @click.option(
     "--fit", "fitted", is_flag=True, help="Events of another sensor: take the middle of its picture and join pixels."
@@ -97,14 +97,13 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, as_j
         )
         return
     s = summary
-    kept = ", ".join(f"{name} {share:.0%}" for name, share in s.kept.items())
     for line in (
         f"{source.name}: {s.frames} frames of {s.frame_ms:g} ms, {s.dropped} dropped, {s.events:,} events",
         (
             f"latency p50 {s.latency_ms['p50']:.1f} ms, p99 {s.latency_ms['p99']:.1f} ms; busy {s.busy_ms['mean']:.1f}"
             f" ms a frame, {s.real_time_factor:.1f} times real time"
         ),
-        *([f"kept: {kept}"] if kept else []),
+        f"tokens sent: {s.kept:.0%}",
         f"at the end: {class_name(loaded.classes, s.label)}",
     ):
         print(line, file=sys.stdout)

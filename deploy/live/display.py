@@ -1,4 +1,4 @@
-"""A stream in the terminal: what the sensor sees, which tokens are open, what the net thinks, and how fast."""
+"""A stream in the terminal: what the sensor sees, which tokens are sent, what the net thinks, and how fast."""
 
 import numpy as np
 from rich.columns import Columns
@@ -19,16 +19,15 @@ def view(classifier, decision, classes, speed):
         f" events/s\nlatency {decision.latency_ms:.1f} ms, busy {decision.busy_ms:.1f} of"
         f" {encoder.frame_us / 1e3 / (speed or 1):.0f} ms  dropped {decision.dropped}"
     )
-    gates = [
-        Text(f"{name}\nkept {decision.kept[name]:.0%}\n") + tokens(opened[0].reshape(encoder.grid))
-        for name, opened in classifier.session.open.items()
-    ]
+    sent = np.zeros(encoder.tokens, bool)
+    sent[classifier.which[classifier.which >= 0]] = True
+    grid = Text(f"tokens sent: {decision.kept:.0%}\n") + tokens(sent.reshape(encoder.grid))
     return Group(
         Columns(
             [picture(classifier.pixels), Group(Text(facts), Text(), bars(decision.scores, decision.label, classes))],
             padding=(0, 3),
         ),
-        Columns(gates, padding=(0, 3)),
+        grid,
     )
 
 

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from events import Encoder
 from sim.base.errors import UserError
 from sim.engine.session import Session
+from sim.tokens import EMPTY
 
 from .sources import fit
 
@@ -32,7 +33,7 @@ class Decision:
         label: argmax of the scores, ties to the lowest index.
         scores: read-out per class, summed over the window.
         events: number of events in the frame.
-        kept: gate name -> share of the frame's tokens that are open.
+        kept: share of the frame's tokens that were sent.
         busy_ms: from the events to the decision.
         latency_ms: from the moment the frame was complete to the decision; equals `busy_ms` when nobody waits for the
             clock.
@@ -44,7 +45,7 @@ class Decision:
     label: int
     scores: list
     events: int
-    kept: dict
+    kept: float
     busy_ms: float
     latency_ms: float
     dropped: int
@@ -54,9 +55,11 @@ class Classifier:
     """A net with its encoder and its running sum.
 
     Attributes:
-        encoder: the net's, for one frame.
+        encoder: the net's.
         pixels: uint8 [2, H, W], the last frame as the net saw it.
+        which: int16 [K], the tokens of the last frame that were sent, -1 for empty places.
         session: the net's states.
+        kept: share of the last frame's tokens that were sent.
     """
 
     def __init__(self, net, window=None, reset=True):
@@ -64,8 +67,8 @@ class Classifier:
         Args:
             net: `sim.net.Net`.
             window: frames over which the read-out is summed, the net's T by default; 0: all since the stream began.
-            reset: states and gates start anew every T frames, as training knew them; the sum does not. Otherwise they
-                run on, and sooner or later every gate is open.
+            reset: states and token counts start anew every T frames, as recordings of T frames do; the sum does not.
+                Otherwise they run on.
 
         Raises:
             UserError: the net's encoder is missing, cuts frames by a count of events, or makes another input than the
@@ -74,7 +77,7 @@ class Classifier:
         if not net.encoder:
             raise UserError("the net has no encoder, so it cannot run on events; export it again")
         try:
-            self.encoder = replace(Encoder(**net.encoder), frames=1)
+            self.encoder = Encoder(**net.encoder)
         except TypeError as e:
             raise UserError(f"the net's encoder has unknown settings ({e})") from None
         if self.encoder.frame_events:
@@ -82,47 +85,44 @@ class Classifier:
                 f"the net's frames hold {self.encoder.frame_events} events each (its encoder's frame_events), a stream"
                 " is cut into frames by time; run it on recordings with deploy run, or train a net with frame_events 0"
             )
-        if (self.encoder.tokens, self.encoder.channels) != (net.tokens, net.inputs[0].size):
+        made = self.encoder.tokens, self.encoder.channels, self.encoder.per_frame
+        if made != (net.tokens, net.inputs[0].size, net.places):
             raise UserError(
-                f"the net takes {net.tokens} tokens of {net.inputs[0].size} channels, its encoder makes"
-                f" {self.encoder.tokens} of {self.encoder.channels}; export it again"
+                f"the net takes {net.places} of {net.tokens} tokens of {net.inputs[0].size} channels, its encoder sends"
+                f" {made[2]} of {made[0]} of {made[1]}; export it again"
             )
         self.net, self.reset = net, reset
-        self.session = Session(net)
+        self._one_frame = replace(self.encoder, frames=1)
+        self.session, self._selector = Session(net), self.encoder.selector()
         window = net.frames if window is None else window
         self._sums = deque(maxlen=window or None)
         self._total = np.zeros(net.nodes[-1].size, np.int64)
-        self._seen = 0
         self.pixels = np.zeros((2, *self.encoder.frame_shape), np.uint8)
+        self.which, self.kept = np.full(net.places, EMPTY, np.int16), 0.0
 
     def warm_up(self):
         """Compiles what a frame needs, on a session of its own, before any clock runs."""
-        Session(self.net).run(np.zeros((1, self.net.tokens, self.net.inputs[0].size), np.uint8))
+        Session(self.net).run(self.encoder.selector().stream(np.zeros_like(self.pixels)[None]))
 
     def frame(self, events):
-        """Scores, int64 [classes], after one more frame.
-
-        events: EVENT [n], all of this frame; their times do not matter.
+        """Scores, int64 [classes], after one more frame. events: EVENT [n], all of this frame; their times do not
+        matter.
         """
-        if self.reset and self._seen == self.net.frames:
+        if self.reset and self.session.frames == self.net.frames:
             self.session.reset()
-            self._seen = 0
+            self._selector = self.encoder.selector()
         now = events.copy()
         now["t"] = 0
-        frames = self.encoder.frames_of(now)
-        self.pixels = frames[0]
-        out = self.session.run(self.encoder.token_spikes(frames)[None])[0][0]
+        self.pixels = self._one_frame.frames_of(now)[0]
+        stream = self._selector.stream(self.pixels[None])
+        self.which, self.kept = stream.which[0], stream.sent / self.net.tokens
+        out = self.session.run(stream)[0][0]
         if self._sums.maxlen is not None:
             if len(self._sums) == self._sums.maxlen:
                 self._total -= self._sums[0]
             self._sums.append(out)
         self._total += out
-        self._seen += 1
         return self._total
-
-    def kept(self):
-        """Gate name -> share of the tokens that it lets through after the last frame."""
-        return {name: float(x.mean()) for name, x in self.session.open.items()}
 
 
 @contextmanager
@@ -198,7 +198,7 @@ class Player:
                 int(scores.argmax()),
                 scores.tolist(),
                 len(events),
-                self.classifier.kept(),
+                self.classifier.kept,
                 1e3 * (end - begin),
                 1e3 * (end - (due if self.period_s else begin)),
                 self.dropped,
@@ -231,7 +231,7 @@ class Summary:
     busy_ms: dict
     latency_ms: dict
     real_time_factor: float
-    kept: dict
+    kept: float
     label: int
     scores: list
 
@@ -251,7 +251,7 @@ def summarize(made, frame_us, dropped):
     spread = lambda ms: dict(  # noqa: E731
         mean=float(np.mean(ms)), p50=float(np.percentile(ms, 50)), p99=float(np.percentile(ms, 99)), max=float(max(ms))
     )  # noqa: E731
-    kept = {name: float(np.mean([d.kept[name] for d in made])) for name in made[0].kept}
+    kept = float(np.mean([d.kept for d in made]))
     return Summary(
         len(made),
         dropped,
