@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.tokens import Stream
+
 from .measure import MODELS, median, require
 from .registry import Row
 
@@ -18,12 +20,12 @@ ENGINE_BATCH, FUSED_SAMPLES, SLAYER_BATCH = 64, 4, 64
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A net, its SLAYER model and token spikes for it, uint8 [ENGINE_BATCH, T*N, C]."""
+    """A net, its SLAYER model and ENGINE_BATCH samples for it."""
 
     name: str
     net: object
     model: object
-    tokens: np.ndarray
+    stream: Stream
 
 
 def rows(quick):
@@ -38,28 +40,28 @@ def shipped(name):
 
     golden = netx.read_golden(MODELS / f"{name}.net")
     return Subject(
-        name, netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0], _repeated(golden.tokens)
+        name, netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0], _repeated(golden.stream)
     )
 
 
-def _repeated(tokens):
-    return np.ascontiguousarray(np.resize(tokens, (ENGINE_BATCH, *tokens.shape[1:])))
+def _repeated(stream):
+    return stream[np.resize(np.arange(len(stream)), ENGINE_BATCH)]
 
 
 def compare(subject, quick):
     """The rows of one net."""
     from sim import engine
 
-    net, tokens = subject.net, subject.tokens
-    expected = engine.run(net, tokens)
-    seconds = median(lambda: engine.run(net, tokens), 3 if quick else 9)
-    rate, steps = len(tokens) / seconds, len(tokens) * net.steps
+    net, stream = subject.net, subject.stream
+    expected = engine.run(net, stream)
+    seconds = median(lambda: engine.run(net, stream), 3 if quick else 9)
+    rate, steps = len(stream) / seconds, len(stream) * net.steps
     yield Row(
         f"{subject.name}: engine",
         rate,
         "samples/s",
         1.0,
-        f"{net.steps} steps a sample, {sum(expected.synops.values()) / len(tokens):,.0f} synops; {steps / seconds:,.0f}"
+        f"{net.steps} steps a sample, {sum(expected.synops.values()) / len(stream):,.0f} synops; {steps / seconds:,.0f}"
         " steps/s",
     )
     for name, run in others(subject, quick):
@@ -86,10 +88,10 @@ def _lava(subject, executor, samples, expected):
     from sim import engine
     from sim.lava.simulate import simulate
 
-    net, tokens = subject.net, subject.tokens[:samples]
-    timed = simulate(net, tokens, executor)
-    traced = simulate(net, tokens[:1], executor, "all").traces
-    right = engine.run(net, tokens[:1], "all").traces
+    net, stream = subject.net, subject.stream[:samples]
+    timed = simulate(net, stream, executor)
+    traced = simulate(net, stream[:1], executor, "all").traces
+    right = engine.run(net, stream[:1], "all").traces
     require(
         np.array_equal(timed.logits, expected.logits[:samples])
         and all(np.array_equal(x, right[name]) for name, x in traced.items()),
@@ -110,8 +112,8 @@ def _slayer(subject, model, runs, expected):
     from train.model import logit_integers
 
     dynamics.set_threads(torch.get_num_threads())
-    tokens, net = subject.tokens[:SLAYER_BATCH], subject.net
-    compared = parity.compare(model, net, tokens[:1])  # the warm-up, too
+    stream, net = subject.stream[:SLAYER_BATCH], subject.net
+    compared = parity.compare(model, net, stream[:1])  # the warm-up, too
     require(
         not compared["differences"],
         f"{subject.name}: SLAYER and the engine differ, first at {compared['first_difference']}",
@@ -119,15 +121,15 @@ def _slayer(subject, model, runs, expected):
     found, times = [], []
     for _ in range(runs):
         start = time.perf_counter()
-        found.append(predict(model, tokens, True, batch=len(tokens)))
+        found.append(predict(model, stream, True, batch=len(stream)))
         times.append(time.perf_counter() - start)
     require(
-        all(np.array_equal(logit_integers(model, x, net.steps).numpy(), expected.logits[: len(tokens)]) for x in found),
+        all(np.array_equal(logit_integers(model, x, net.steps).numpy(), expected.logits[: len(stream)]) for x in found),
         f"{subject.name}: SLAYER's read-out and the engine's differ",
     )
     return (
-        len(tokens) / statistics.median(times),
-        f"read-out of {len(tokens)} and {compared['compared']:,} values equal; {torch.get_num_threads()} torch threads",
+        len(stream) / statistics.median(times),
+        f"read-out of {len(stream)} and {compared['compared']:,} values equal; {torch.get_num_threads()} torch threads",
     )
 
 

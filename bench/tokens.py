@@ -47,7 +47,7 @@ def net_of(tokens, frames=1):
     """A block's layers between stem and read-out, random weights, about one neuron in ten fires; the phase is left out,
     as it would grow with N.
     """
-    from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout, TokenGate
+    from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
 
     r = np.random.default_rng(0)
     weight = lambda n, m: (r.integers(-32, 33, (n, m)) * 2).astype(np.int16)  # noqa: E731
@@ -56,16 +56,15 @@ def net_of(tokens, frames=1):
     bank, wide = np.repeat([2048, 512, 102, 20], WIDTH // 2).astype(np.int32), 2 * WIDTH
     nodes = (
         memoryless("stem", WIDTH, Dense(TOKENS, weight(WIDTH, CHANNELS))),
-        TokenGate("gate", "stem", WIDTH, 2),
-        Cuba("bank", (Dense("gate", weight(wide, WIDTH)),), bank, none(wide), 4095, 400),
-        memoryless("read", wide, Dense("gate", weight(wide, WIDTH))),
+        Cuba("bank", (Dense("stem", weight(wide, WIDTH)),), bank, none(wide), 4095, 400),
+        memoryless("read", wide, Dense("stem", weight(wide, WIDTH))),
         memoryless(
             "and",
             wide,
             Dense("bank", np.eye(wide, dtype=np.int16) * 64),
             Dense("read", np.eye(wide, dtype=np.int16) * 80),
         ),
-        memoryless("out", WIDTH, Dense("and", weight(WIDTH, wide)), Dense("gate", np.eye(WIDTH, dtype=np.int16) * 200)),
+        memoryless("out", WIDTH, Dense("and", weight(WIDTH, wide)), Dense("stem", np.eye(WIDTH, dtype=np.int16) * 200)),
         Readout("classes", (Dense("out", weight(10, WIDTH)),)),
     )
     return Net(nodes, (Input(TOKENS, CHANNELS),), tokens, frames)
