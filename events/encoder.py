@@ -241,7 +241,7 @@ class Encoder:
             place[np.argsort(t, kind="stable")] = np.arange(len(t))
         return place
 
-    def selector(self) -> "Selector":
+    def selector(self):
         """What turns frames into a stream, frame after frame, without end."""
         from .selector import Selector
 

@@ -44,7 +44,7 @@ def draw(x, y, p, t, length, pool, height, width, out):
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def cut(frames, stride, window, orders, first, rule, count, since, tokens, which):
     """Stage 0: which tokens of each frame are sent, and what they carry. The rule is in `events.encoder.Encoder`.
 
@@ -87,7 +87,7 @@ def cut(frames, stride, window, orders, first, rule, count, since, tokens, which
         which[k : (t + 1) * per_frame] = -1
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _window(frame, stride, window, row, column, out, copy):
     """The number of pixels that are 1 in a token's window of a frame, uint8 [2, H, W]; `copy` writes them to `out`."""
     before = (window - stride) // 2
@@ -105,7 +105,7 @@ def _window(frame, stride, window, row, column, out, copy):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _mix(x):
     """The finalizer of splitmix64. Source: S. Vigna, splitmix64.c."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -113,7 +113,7 @@ def _mix(x):
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _random(count, number, score):
     """Scores below 2**24 that depend on all counts, on the frame's number and on the token: the same for the same
     sample wherever it stands, and new in each frame.

@@ -161,7 +161,8 @@ def _print_run(net, r):
     n = r["n"]
     out.print(
         f"{r['spikes'] / n:,.0f} spikes and {r['synops'] / n:,.0f} synaptic operations per sample;"
-        f" {r['kept']:.1%} of the tokens sent, {r['steps_per_sample']} steps per sample, answers {r['latency_steps']} steps late; {r['seconds']:.1f} s",
+        f" {r['kept']:.1%} of the tokens sent, {r['steps_per_sample']} steps per sample, answers {r['latency_steps']}"
+        f" steps late; {r['seconds']:.1f} s",
         highlight=False,
     )
     if r["backend"] == "loihi2":
