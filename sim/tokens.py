@@ -41,6 +41,10 @@ class Stream:
         """Some of the samples: a slice, or an index array."""
         return Stream(self.tokens[samples], self.which[samples])
 
+    def window(self, begin: int, end: int) -> Stream:
+        """Steps `begin` to `end` of all samples."""
+        return Stream(self.tokens[:, begin:end], self.which[:, begin:end])
+
     @property
     def steps(self) -> int:
         """S, steps of each sample."""

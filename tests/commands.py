@@ -3,51 +3,51 @@
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from nets import weights
 
 import events
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 
 ROOT = str(Path(__file__).resolve().parents[1])
 
 
-def digits_net(classes=None):
-    """Untrained, for the embedded digits; has every kind of node."""
-    encoder = events.default_encoder("digits")
-    r, c = np.random.default_rng(1), encoder.channels
+def digits_net(classes=None, places=10):
+    """Untrained, for the embedded digits: alternating scan, 10 of 16 tokens sent, a bank, a skip, views backward."""
+    encoder = replace(events.default_encoder("digits"), scan="alternate", places=places, leak=64)
+    r, c, n = np.random.default_rng(1), encoder.channels, encoder.tokens
+    memoryless, none = np.full(12, 4096, np.int32), np.zeros(12, np.int32)
     stem = Cuba(
-        "stem",
-        (Dense(TOKENS, weights(r, 12, c)), Dense(PHASE, weights(r, 12, encoder.tokens))),
-        np.full(12, 4096, np.int32),
-        np.zeros(12, np.int32),
-        4095,
-        300,
+        "stem", (Dense(TOKENS, weights(r, 12, c)), Dense(PHASE, weights(r, 12, n))), memoryless, none, 4095, 300
     )
-    back = Cuba(
-        "back",
-        (Dense("backward", weights(r, 12, c)),),
+    bank = Cuba(
+        "bank",
+        (Dense("stem", weights(r, 12, 12)), Dense("backward_phase", weights(r, 12, n))),
         np.array([30] * 6 + [2048] * 6, np.int32),
-        np.zeros(12, np.int32),
+        none,
         4095,
         2000,
     )
-    nodes = (
-        stem,
-        TokenGate("gate", "stem", 12, 5),
-        Reverse("turned", "gate", 12),
-        back,
-        Readout("out", (Dense("turned", weights(r, 10, 12)), Dense("back", weights(r, 10, 12)))),
+    back = Cuba(
+        "back", (Dense("backward", weights(r, 12, c)), Dense("bank", weights(r, 12, 12))), memoryless, none, 4095, 900
     )
+    readout = Readout("out", (Dense("back", weights(r, 10, 12)), Dense("bank", weights(r, 10, 12))))
     return Net(
-        nodes,
-        (Input(TOKENS, c), Input("backward", c, backward=True)),
-        encoder.tokens,
+        (stem, bank, back, readout),
+        (
+            Input(TOKENS, c),
+            Input(PHASE, n, of=PHASE),
+            Input("backward", c, backward=True),
+            Input("backward_phase", n, of=PHASE, backward=True),
+        ),
+        n,
         encoder.frames,
-        asdict(encoder),
+        encoder.per_frame,
+        encoder.orders,
+        encoder.settings(),
         classes or events.load("digits", "test").classes,
         {"dataset": "digits"},
     )

@@ -11,7 +11,7 @@ import pytest
 from commands import deploy, digits_net, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import differences, edge_net, random_net, random_tokens, weights
+from nets import differences, edge_net, random_net, random_stream, weights
 from rich.console import Console
 
 import events
@@ -21,14 +21,14 @@ from events import EVENT, Encoder
 from sim import engine, netx
 from sim.base.errors import UserError
 from sim.engine.session import Session
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, Reverse, TokenGate
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 
 
 def pieces(net, x, cuts):
     """Read-out and traces of a session that is given `x` in pieces that end at these frames."""
     session, logits, traces = Session(net, len(x)), 0, []
-    for begin, end in zip((0, *cuts), (*cuts, x.shape[1] // net.tokens)):
-        out, trace = session.run(x[:, begin * net.tokens : end * net.tokens], "all")
+    for begin, end in zip((0, *cuts), (*cuts, net.frames)):
+        out, trace = session.run(x.window(begin * net.places, end * net.places), "all")
         logits = logits + out
         traces.append(trace)
     return logits, {name: np.concatenate([t[name] for t in traces], 1) for name in traces[0]}, session
@@ -37,10 +37,10 @@ def pieces(net, x, cuts):
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.data())
 def test_piece_by_piece_equals_whole(seed, data):
-    """All nodes, all steps, any cuts: backward inputs, reversals, gates, resets at frames."""
+    """All nodes, all steps, any cuts: views backward, scan orders, resets at frames."""
     net = random_net(seed)
-    net = replace(net, frames=data.draw(st.integers(1, 6)))
-    x = random_tokens(net, seed)
+    net = replace(net, frames=data.draw(st.integers(len(net.orders), 6)))
+    x = random_stream(net, seed)
     cuts = sorted(data.draw(st.sets(st.integers(1, net.frames - 1)))) if net.frames > 1 else []
     expected = engine.run(net, x, "all")
     logits, traces, session = pieces(net, x, cuts)
@@ -66,42 +66,30 @@ def test_every_kind_of_node_frame_by_frame():
     )
     nodes = (
         cuba("a", TOKENS, 4),
-        TokenGate("gate", "a", 6, 5),
-        cuba("b", "gate", 6, frame_reset=True),
-        Reverse("turned", "b", 6),
+        cuba("b", "a", 6, frame_reset=True),
         cuba("c", "back", 4),
-        Readout("out", (Dense("turned", weights(r, 3, 6)), Dense("c", weights(r, 3, 6)))),
+        Readout("out", (Dense("b", weights(r, 3, 6)), Dense("c", weights(r, 3, 6)))),
     )
-    net = Net(nodes, (Input(TOKENS, 4), Input("back", 4, backward=True)), 3, 7)
+    inputs = Input(TOKENS, 4), Input(PHASE, 3, of=PHASE), Input("back", 4, backward=True)
+    net = Net(nodes, inputs, 3, 7, 2, np.array([[0, 1, 2], [2, 1, 0]]))
     for net in (net, edge_net(6, 1000)):  # noqa: B020
-        x = random_tokens(net, 1, kind="random")
+        x = random_stream(net, 1, kind="random")
         expected = engine.run(net, x, "all")
-        _, traces, session = pieces(net, x, range(1, net.frames))
+        _, traces, _ = pieces(net, x, range(1, net.frames))
         differences(expected.traces, traces, "frame by frame")
-        forgetful = np.concatenate(
-            [Session(net, len(x)).run(x[:, i : i + net.tokens])[0][None] for i in range(0, net.steps, net.tokens)]
-        ).sum(0)
+        frames = [x.window(i, i + net.places) for i in range(0, net.steps, net.places)]
+        alone = replace(net, frames=2)
+        forgetful = sum(
+            Session(replace(alone, orders=net.orders[t % len(net.orders)][None]), len(x)).run(part)[0]
+            for t, part in enumerate(frames)
+        )
         assert (forgetful != expected.logits).any()  # the test can tell a session that forgets
-    assert set(session.open) == set()
-
-
-def test_session_says_which_tokens_are_open():
-    net = digits_net()
-    x = random_tokens(net, 5, batch=2, kind="sparse")
-    opened = []
-    session = Session(net, 2)
-    assert not session.open["gate"].any()
-    for t in range(net.frames):
-        session.run(x[:, t * net.tokens : (t + 1) * net.tokens])
-        opened.append(session.open["gate"])
-    expected = engine.token_gate(engine.run(net, x, ["stem"]).traces["stem"], 5, net.tokens)
-    assert (np.concatenate(opened, 1) == expected).all() and 0 < expected.mean() < 1
 
 
 @pytest.mark.parametrize("shape", [(1, 17, 128), (2, 16, 128), (1, 16, 7), (1, 0, 128), (16, 128)])
 def test_session_refuses_other_shapes(shape):
     with pytest.raises(UserError, match="the net takes"):
-        Session(digits_net()).run(np.zeros(shape, np.uint8))
+        Session(digits_net(places=0)).run(np.zeros(shape, np.uint8))
 
 
 class Steps:
@@ -157,7 +145,7 @@ def test_a_stream_is_a_sample():
     made, _ = played(Classifier(net), source(e))
     x = Encoder(**net.encoder).encode(e)
     for t in (1, 3, 6):
-        expected = engine.run(replace(net, frames=t), x[None, : t * net.tokens]).logits[0]
+        expected = engine.run(replace(net, frames=t, orders=net.orders[:t]), x.window(0, t * net.places)).logits[0]
         assert made[t - 1].scores == expected.tolist() and made[t - 1].label == expected.argmax()
     assert [d.frame for d in made] == list(range(6)) and sum(d.events for d in made) == len(e)
     assert len({tuple(d.scores) for d in made}) == 6  # the net is not silent
@@ -169,24 +157,17 @@ def test_longer_than_a_sample(window, reset):
     """Eleven frames, T = 6: what is summed, and what the states know."""
     net, e = digits_net(), clip(1, 11)
     enc = replace(Encoder(**net.encoder), frames=11)
-    x = enc.encode(e)[None]
-    parts = [x[:, : 6 * net.tokens], x[:, 6 * net.tokens :]] if reset else [x]
+    late = e[e["t"] >= 6 * 50_000].copy()
+    late["t"] -= 6 * 50_000
+    first = replace(enc, frames=6)
+    parts = [first.encode(e), replace(enc, frames=5).encode(late)] if reset else [enc.encode(e)]
     rows = np.concatenate(
-        [engine.run(replace(net, frames=p.shape[1] // net.tokens), p, ["out"]).traces["out"][0] for p in parts]
+        [engine.run(replace(net, frames=p.steps // net.places), p, ["out"]).traces["out"][0] for p in parts]
     )
-    per_frame = rows.reshape(11, net.tokens, -1).sum(1)
+    per_frame = rows.reshape(11, net.places, -1).sum(1)
     made, _ = played(Classifier(net, window, reset), source(e), speed=0)
     last = 6 if window is None else window or 99
     assert [d.scores for d in made] == [per_frame[max(0, k + 1 - last) : k + 1].sum(0).tolist() for k in range(11)]
-
-
-def test_run_on_opens_gates_for_good_and_reset_shuts_them():
-    net = digits_net()
-    one = {
-        kind: [d.kept["gate"] for d in played(Classifier(net, reset=kind), source(clip(2, 18, 30)), speed=0)[0]]
-        for kind in (True, False)
-    }
-    assert one[False] == sorted(one[False]) and one[True][6] < one[True][5] == one[False][5] < one[False][17]
 
 
 def test_clock_of_a_fast_machine():
@@ -215,7 +196,8 @@ def test_clock_of_a_slow_machine():
     assert np.allclose([d.latency_ms for d in made], [120, 30, 10, 10, 0])
     left = e[e["t"] // 50_000 != 1].copy()
     left["t"] -= np.where(left["t"] >= 100_000, 50_000, 0)
-    expected = engine.run(replace(net, frames=5), Encoder(**net.encoder).encode(left)[None, : 5 * net.tokens]).logits[0]
+    x = Encoder(**net.encoder).encode(left).window(0, 5 * net.places)
+    expected = engine.run(replace(net, frames=5), x).logits[0]
     assert made[-1].scores == expected.tolist()  # for the net the dropped frame did not happen
     made, player = played(Classifier(net), source(e), [0.09])
     assert len(made) == 6 and player.dropped == 0
@@ -255,7 +237,7 @@ def test_summary():
         and s.busy_ms["max"] == pytest.approx(20)
         and s.real_time_factor == pytest.approx(5)
     )
-    assert s.kept["gate"] == pytest.approx(np.mean([d.kept["gate"] for d in made]))
+    assert s.kept == np.mean([d.kept for d in made]) and 0 < s.kept <= 10 / 16
 
 
 @pytest.mark.parametrize(
@@ -263,7 +245,7 @@ def test_summary():
     [
         (dict(encoder={}), "has no encoder"),
         (dict(encoder=dict(digits_net().encoder, lens=1)), "unknown settings"),
-        (dict(encoder=dict(digits_net().encoder, stride=2)), "its encoder makes 64 of 128"),
+        (dict(encoder=dict(digits_net().encoder, stride=2)), "its encoder sends 10 of 64 of 128"),
         (dict(encoder=dict(digits_net().encoder, frame_events=100)), "hold 100 events each .* deploy run"),
     ],
 )
@@ -484,8 +466,7 @@ def test_display():
         "latency 10.0 ms, busy 10.0 of 50 ms",
         "dropped 0",
         "frame 5",
-        "gate",
-        f"kept {made[-1].kept['gate']:.0%}",
+        f"tokens sent: {made[-1].kept:.0%}",
         f"{made[-1].events * 20:,} events/s",
     ):
         assert part in shown, part
@@ -521,12 +502,12 @@ def folder(tmp_path_factory):
         20000,
     )
     net = Net(
-        (stem, TokenGate("gate", "stem", 64, 20), Readout("out", (Dense("gate", weights(r, 11, 64)),))),
+        (stem, Readout("out", (Dense("stem", weights(r, 11, 64)),))),
         (Input(TOKENS, encoder.channels),),
         encoder.tokens,
         encoder.frames,
-        vars(encoder).copy(),
-        events.DATASETS["dvs128"].classes,
+        encoder=encoder.settings(),
+        classes=events.DATASETS["dvs128"].classes,
     )
     netx.write(net, path / "dvs.net")
     n = 60_000
@@ -571,11 +552,11 @@ def test_command(folder):
         assert [r["scores"] for r in plain[:12]] == [r["scores"] for r in rows[:12]]
     clip_ = sources.open_file(folder / "clip.npy").events
     net = netx.read(folder / "dvs.net")
-    assert plain[11]["scores"] == engine.run(net, Encoder(**net.encoder).encode(clip_)[None]).logits[0].tolist()
+    assert plain[11]["scores"] == engine.run(net, Encoder(**net.encoder).encode(clip_)).logits[0].tolist()
     assert (
         "13 frames of 120 ms, 0 dropped, 60,000 events" in out
         and "times real time" in out
-        and "kept: gate" in out
+        and "tokens sent: 100%" in out
         and "at the end: " in out
     )
 
@@ -589,7 +570,7 @@ def test_ctrl_c_ends_a_stream_in_good_order(folder, monkeypatch):
     real = Classifier.frame
 
     def frame(self, e):
-        if self._seen == 3:
+        if self.session.frames == 3:
             raise KeyboardInterrupt
         return real(self, e)
 

@@ -13,7 +13,7 @@ from sim.engine.program import CHUNK, Runner, build
 from sim.engine.session import Session
 from sim.integer import STATE_LIMIT, cuba_step, decay
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, replace
-from sim.tokens import Stream, checked, inputs
+from sim.tokens import checked, inputs
 
 
 def plain(net, stream):
@@ -154,7 +154,7 @@ def test_chunks_do_not_show(tokens, frames, share):
     x, places = random_stream(net, 1, batch=2, kind="random"), net.places
     result = check(net, x)
     session = Session(net, 2)
-    cut = [Stream(x.tokens[:, k : k + places], x.which[:, k : k + places]) for k in range(0, net.steps, places)]
+    cut = [x.window(k, k + places) for k in range(0, net.steps, places)]
     pieces = [session.run(part, "all") for part in cut]
     assert (sum(logits for logits, _ in pieces) == result.logits).all()
     differences(
