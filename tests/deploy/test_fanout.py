@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import random_net
+from nets import random_net, random_stream
 
 from deploy import fanout
 from deploy import run as deploy_run
 from deploy.samples import Samples, from_dataset
 from sim import engine, netx
 from sim.base.errors import UserError
+from sim.tokens import join
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "models/digits-tiny.net"
@@ -52,37 +53,34 @@ def test_the_same_in_the_same_order(cluster, monkeypatch):
 
 
 def own_samples(net, n, encode, seed=3):
-    """Samples that are token spikes already; `encode` sees the worker first."""
-    r = np.random.default_rng(seed)
-    return Samples(
-        [(r.random((net.steps, net.inputs[0].size)) < 0.5).astype(np.uint8) for _ in range(n)], encode, None, "made up"
-    )
+    """Samples that are streams already, one each; `encode` sees the worker first."""
+    return Samples([random_stream(net, seed + i, 1, "random") for i in range(n)], encode, None, "made up")
 
 
 @cluster_only
 def test_a_lost_worker_costs_nothing(cluster, tmp_path):
     """The first worker that gets the fourth batch dies of it; Dask gives what it had to the other."""
     net, died = random_net(8), str(tmp_path / "died")
-    marked = np.ones((net.steps, net.inputs[0].size), np.uint8)
+    marked = random_stream(net, 99, 1, "none")
 
     def encode(items):
         import os
 
-        import numpy as np
+        from sim.tokens import join
 
-        if items[0].all() and not os.path.exists(died):
+        if not items[0].tokens.any() and not os.path.exists(died):
             open(died, "w").close()
             os._exit(1)
-        return np.stack(items)
+        return join(items)
 
     samples = own_samples(net, 12, encode)
     samples.source[6] = marked
     parts = [(i, i + 2) for i in range(0, 12, 2)]
     results = fanout.run_parts(net, samples, parts, cluster.scheduler_address)
     assert os.path.exists(died)
-    expected = engine.run(net, np.stack(samples.source), trace="all")
+    expected = engine.run(net, join(samples.source), trace="all")
     assert (np.concatenate([r.logits for r in results]) == expected.logits).all()
-    assert engine.merge(results, [2] * 6).spikes == expected.spikes
+    assert engine.merge(results).spikes == expected.spikes
 
 
 @cluster_only
@@ -106,7 +104,7 @@ def test_no_scheduler_there(monkeypatch):
     monkeypatch.setattr(fanout, "CONNECT_S", 1)
     net = random_net(8)
     with pytest.raises(UserError, match="no Dask scheduler answers at 'tcp://127.0.0.1:9' within 1 s") as error:
-        fanout.run_parts(net, own_samples(net, 2, np.stack), [(0, 2)], "tcp://127.0.0.1:9")
+        fanout.run_parts(net, own_samples(net, 2, join), [(0, 2)], "tcp://127.0.0.1:9")
     assert "\n" not in str(error.value)
 
 
@@ -115,7 +113,7 @@ def test_an_address_that_is_none(monkeypatch):
     monkeypatch.setattr(fanout, "CONNECT_S", 1)
     net = random_net(8)
     with pytest.raises(UserError, match="no Dask scheduler answers at 'no such thing'"):
-        fanout.run_parts(net, own_samples(net, 2, np.stack), [(0, 2)], "no such thing")
+        fanout.run_parts(net, own_samples(net, 2, join), [(0, 2)], "no such thing")
 
 
 @cluster_only
@@ -125,7 +123,7 @@ def test_a_scheduler_without_workers():
     net = random_net(8)
     with LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as empty:
         with pytest.raises(UserError, match="has no workers; start some with: dask worker tcp://"):
-            fanout.run_parts(net, own_samples(net, 2, np.stack), [(0, 2)], empty.scheduler_address)
+            fanout.run_parts(net, own_samples(net, 2, join), [(0, 2)], empty.scheduler_address)
 
 
 def test_without_the_extra(monkeypatch):
@@ -135,7 +133,7 @@ def test_without_the_extra(monkeypatch):
     with pytest.raises(
         UserError, match=r"--scheduler needs Dask, which is not installed: pip install 'distributed>=2024.1'"
     ):
-        fanout.run_parts(net, own_samples(net, 2, np.stack), [(0, 2)], "tcp://127.0.0.1:9")
+        fanout.run_parts(net, own_samples(net, 2, join), [(0, 2)], "tcp://127.0.0.1:9")
 
 
 @cluster_only
@@ -179,7 +177,7 @@ def test_all_cores_by_default():
     code = (
         "import os, numba, numpy as np\nfrom sim import engine, netx\n"
         f"net = netx.read({str(DIGITS)!r})\n"
-        "engine.run(net, np.zeros((4, net.steps, net.inputs[0].size), np.uint8))\n"
+        f"engine.run(net, netx.read_golden({str(DIGITS)!r}).stream)\n"
         "print(numba.get_num_threads(), len(os.sched_getaffinity(0)))"
     )
     env = {k: v for k, v in os.environ.items() if k != "NUMBA_NUM_THREADS"}
