@@ -3,40 +3,19 @@ by step (`sim.chiptime`, what the fused Lava process computes) on every sample, 
 
 import time
 
-import numpy as np
-
-from sim import engine, netx
-from sim.chiptime import ChipTime
+from sim import chiptime, engine, netx
 from sim.compare.random_nets import random_net, random_stream
+from sim.compare.traces import Comparison
 from sim.lava.simulate import simulate_together
-from sim.tokens import rows
 
 from . import samples
-from .verify import Comparison, check_executors, run_traced
+from .verify import check_executors, run_traced
 
 BATCH = 16
 LAVA_SAMPLES = 4
 PACKED = 30  # random nets side by side in one run of Lava
 RANDOM_BATCH = 3
 STEP = "step function"
-
-
-def step_traces(net, stream):
-    """name -> [B, K, n] in stream time from `sim.chiptime`, sample after sample without a gap, as the fused Lava
-    process runs it.
-    """
-    chip = ChipTime(net)
-    ends = np.cumsum([i.size for i in net.inputs])
-    sent = rows(net, stream).reshape(-1, ends[-1])
-    n, late = len(sent), {node.name: chip.late[node.name] for node in net.nodes}
-    idle = np.zeros_like(sent[0])
-    out = {node.name: np.empty((n, node.size), np.int32 if node is net.nodes[-1] else np.uint8) for node in net.nodes}
-    for step in range(n + max(late.values())):
-        chip.step(np.split(sent[step] if step < n else idle, ends[:-1]))
-        for name, lag in late.items():
-            if 0 <= step - lag < n:
-                out[name][step - lag] = chip.now[name]
-    return {name: x.reshape(len(stream), net.steps, -1) for name, x in out.items()}
 
 
 def verify_dataset(
@@ -73,7 +52,7 @@ def verify_dataset(
         with clock("engine", 0):
             expected = engine.run(net, stream, trace="all").traces
         with clock(STEP, _values(net, len(stream))):
-            found = step_traces(net, stream)
+            found = chiptime.run(net, stream)
         comparison.traces(net, stream, expected, found, ("engine", STEP), first_sample=begin)
         say(STEP, begin + len(stream), len(taken))
     n = min(lava_samples, len(taken))
@@ -121,7 +100,7 @@ def verify_random(n, seed=0, executors=("engine", "stock"), timeout_s=None, prog
         with clock("engine", 0):
             expected = [engine.run(net, stream, trace="all").traces for net, stream in jobs]
         with clock(STEP, values):
-            found = {STEP: [step_traces(net, stream) for net, stream in jobs]}
+            found = {STEP: [chiptime.run(net, stream) for net, stream in jobs]}
         for executor in (e for e in executors if e != "engine"):
             with clock(executor, values):
                 found[executor] = [r.traces for r in simulate_together(jobs, executor, "all", True, timeout_s)]

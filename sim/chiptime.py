@@ -11,6 +11,7 @@ from .base.numba_cache import cached_njit
 from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .net import Cuba, Net, Readout
 from .schedule import edge_delays, latencies
+from .tokens import checked, rows
 
 
 class ChipTime:
@@ -66,6 +67,30 @@ class ChipTime:
         return slot
 
 
+def run(net: Net, stream) -> dict:
+    """Samples one after the other without a gap, as the fused Lava process runs them.
+
+    Args:
+        net: the net.
+        stream: as for `sim.engine.run`.
+
+    Returns:
+        node name -> [B, T*K, n] in stream time: uint8 spikes, int32 read-out.
+    """
+    stream, chip = checked(net, stream), ChipTime(net)
+    ends = np.cumsum([i.size for i in net.inputs])
+    sent = rows(net, stream).reshape(-1, ends[-1])
+    n, late = len(sent), {node.name: chip.late[node.name] for node in net.nodes}
+    idle = np.zeros_like(sent[0])
+    out = {node.name: np.empty((n, node.size), np.int32 if node is net.nodes[-1] else np.uint8) for node in net.nodes}
+    for step in range(n + max(late.values())):
+        chip.step(np.split(sent[step] if step < n else idle, ends[:-1]))
+        for name, lag in late.items():
+            if 0 <= step - lag < n:
+                out[name][step - lag] = chip.now[name]
+    return {name: x.reshape(len(stream), net.steps, -1) for name, x in out.items()}
+
+
 @singledispatch
 def make_cell(node, net, late, delays):
     """A callable `(step number, spikes) -> output row` with a `name` and `reaches`: (source, how many steps back it
@@ -90,8 +115,8 @@ class _Synapses:
 
     def __call__(self, spikes):
         a = np.zeros(self.size, np.int64)
-        for source, back, rows in self.dense:
-            _add_rows(a, rows, spikes(source, back))
+        for source, back, weights in self.dense:
+            _add_rows(a, weights, spikes(source, back))
         return a
 
 

@@ -11,8 +11,8 @@ from functools import cached_property, singledispatch
 
 import numpy as np
 from scipy import sparse
-
 from sim.gates import digits, gate_threshold
+
 from sim.integer import DECAY_ONE, WEIGHT_STEP
 from sim.net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
 from sim.netx.describe import weight_bits

@@ -5,31 +5,13 @@ import pytest
 from nets import differences, edge_net, fine_net, long_net, random_net, random_stream
 
 from sim import engine
-from sim.chiptime import ChipTime, _cuba_step
+from sim.chiptime import _cuba_step, run
 from sim.integer import STATE_LIMIT, cuba_step
-from sim.tokens import rows
-
-
-def flow(net, stream):
-    """Traces of `ChipTime` in stream time, name -> [B, K, n], of one continuous run."""
-    chip = ChipTime(net)
-    ends = np.cumsum([i.size for i in net.inputs])
-    sent = rows(net, stream).reshape(-1, ends[-1])
-    late = {n.name: chip.late[n.name] for n in net.nodes}
-    out = {name: [] for name in late}
-    for step in range(len(sent) + max(late.values())):
-        chip.step(np.split(sent[step] if step < len(sent) else np.zeros_like(sent[0]), ends[:-1]))
-        for name in out:
-            out[name].append(chip.now[name].copy())
-    return {
-        name: np.array(x)[late[name] : late[name] + len(sent)].reshape(len(stream), net.steps, -1)
-        for name, x in out.items()
-    }
 
 
 def check(net, tokens, where):
     expected = engine.run(net, tokens, trace="all").traces
-    differences({n.name: expected[n.name] for n in net.nodes}, flow(net, tokens), where)
+    differences({n.name: expected[n.name] for n in net.nodes}, run(net, tokens), where)
 
 
 def test_random_nets():
@@ -81,7 +63,7 @@ def test_step_is_the_definition():
 def test_a_difference_is_found():
     net = random_net(1)
     tokens = random_stream(net, 1)
-    traces = flow(net, tokens)
+    traces = run(net, tokens)
     wrong = {name: x.copy() for name, x in traces.items()}
     wrong[net.nodes[0].name][-1, -1, -1] ^= 1
     with pytest.raises(
