@@ -40,6 +40,8 @@ WEIGHT_MIN, WEIGHT_MAX, WEIGHT_STEP = -256, 254, 2
 THRESHOLD_MAX = (1 << 17) - 1
 BIAS_MIN, BIAS_MAX = -4096, 4095
 INPUT_LIMIT = 1 << 18  # bound on |a| under which one wrap is enough
+MAX_DELAY = 62  # steps that a synapse can wait beyond the one that every synapse takes
+MESSAGE_BITS = 24  # of a graded spike
 
 
 def decay(x, d):
@@ -74,3 +76,17 @@ def cuba_step(u, v, a, i_decay, v_decay, v_th, bias):
     v = clip24(decay(v, v_decay) + u + (np.asarray(bias, np.int64) << STATE_SHIFT))
     s = v > (np.asarray(v_th, np.int64) << STATE_SHIFT)
     return u, np.where(s, 0, v), s
+
+
+def weight_bits(weights) -> int:
+    """Bits of two's complement that hold all weights after division by the largest power of two that divides them all.
+
+    weights: list of integer arrays.
+    """
+    whole = np.concatenate([np.asarray(w, np.int64).ravel() for w in weights])
+    joined = int(np.bitwise_or.reduce(whole))
+    if joined == 0:
+        return 0
+    whole = whole // (joined & -joined)
+    low, high = int(whole.min()), int(whole.max())
+    return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length() if high > 0 else 0)

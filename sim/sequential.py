@@ -13,10 +13,9 @@ import numpy as np
 from .base.errors import UserError
 from .engine.kernels import conv_scan, cuba_scan, dense_scan, keep_share, threads_for
 from .engine.lanes import N16, N32
-from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, STATE_SHIFT
+from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, MAX_DELAY, STATE_SHIFT
 from .net import check_weight
 
-DELAY_MAX = 62
 THRESHOLD_NEVER = (1 << 18) - 1  # SLAYER writes 18 bits for a neuron that must not spike
 
 
@@ -187,7 +186,7 @@ def _require_fan_in(fan_in, layer):
 def _require_delay(delay, shape, layer):
     if delay is not None:
         _require(delay.shape == shape, layer, f"delay has shape {delay.shape}, expected {shape}")
-        _require(((0 <= delay) & (delay <= DELAY_MAX)).all(), layer, f"delay outside 0..{DELAY_MAX}")
+        _require(((0 <= delay) & (delay <= MAX_DELAY)).all(), layer, f"delay outside 0..{MAX_DELAY}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 Three things differ. What arrives on the chip is late by the adapter's steps, and what comes back once more: a probe of
 two neurons measures both before the net runs (`measure`). The extension resets neurons only at powers of two, so
-samples lie in slots of such a length. And all that the host sends, inputs, token phase and the lines of gates, goes
+samples lie in slots of such a length. And all that the host sends, tokens, token on turn and both reversed, goes
 through one adapter."""
 
 import tempfile
@@ -12,7 +12,8 @@ import numpy as np
 
 from sim import engine
 from sim.base.errors import UserError
-from sim.lava.simulate import Plan, SimulationError, run_worker
+from sim.integer import MESSAGE_BITS
+from sim.lava.simulate import SimulationError, Traffic, run_worker
 from sim.net import Cuba
 from sim.schedule import latencies
 
@@ -21,7 +22,6 @@ from .access import environment
 
 WORKER = "deploy.loihi2.worker"
 STALL_S = 900  # compiling, waiting for a board and booting it come before the first step
-MESSAGE_BITS = 24
 # the probe's clock fires at chip step CLOCK and every CLOCK + 1 steps from there; its echo answers spikes sent in these
 # rows
 CLOCK = 20
@@ -43,15 +43,15 @@ class Chip:
         self.access, self.probes, self.profile = access, probes, profile
         self._facts, self._wrong = [], 0
 
-    def run(self, net, tokens, timeout_s=None, progress=None):
+    def run(self, net, stream, timeout_s=None, progress=None):
         """`sim.engine.Result` of a batch."""
         simulation, facts = run_chip(
-            net, tokens, self.access, "all" if self.probes else (), self.profile, timeout_s, progress=progress
+            net, stream, self.access, "all" if self.probes else (), self.profile, timeout_s, progress=progress
         )
-        expected = engine.run(net, tokens)
+        expected = engine.run(net, stream)
         self._facts.append(facts)
         self._wrong += int((expected.logits != simulation.logits).any(1).sum())
-        result = measured(net, tokens, simulation) if self.probes else expected
+        result = measured(net, stream, simulation) if self.probes else expected
         result.logits = simulation.logits
         return result
 
@@ -79,11 +79,11 @@ class Delays:
     back: int
 
 
-def run_chip(net, tokens, access, trace=(), profile=False, timeout_s=None, stall_s=STALL_S, progress=None):
+def run_chip(net, stream, access, trace=(), profile=False, timeout_s=None, stall_s=STALL_S, progress=None):
     """Runs samples on a chip.
 
     Args:
-        net, tokens, trace, timeout_s, stall_s, progress: as in `sim.lava.simulate.simulate`; every traced layer is read
+        net, stream, trace, timeout_s, stall_s, progress: as in `sim.lava.simulate.simulate`; every traced layer is read
             out through adapters of its own.
         access: `deploy.loihi2.access.Access`.
         profile: measure time and energy with Lava's profiler.
@@ -97,25 +97,25 @@ def run_chip(net, tokens, access, trace=(), profile=False, timeout_s=None, stall
         UserError: the net or the input does not fit; the board cannot be had.
         SimulationError: the run ended before its time, or the chip does not answer as assumed.
     """
-    plan = Plan(net, tokens, trace, slot_of(net))
+    traffic = Traffic(net, stream, trace, slot_of(net))
     delays = measure(access, timeout_s, stall_s)
-    steps = plan.steps + delays.there + delays.back
+    steps = traffic.steps + delays.there + delays.back
     with tempfile.TemporaryDirectory(prefix="chip-") as folder:
-        np.save(f"{folder}/in.npy", plan.rows)
+        np.save(f"{folder}/in.npy", traffic.rows)
         job = dict(
             task="net",
             environment=environment(access),
             net=net,
-            names=plan.names,
-            slot=plan.slot,
+            names=traffic.names,
+            slot=traffic.slot,
             lead=delays.there,
             steps=steps,
             profile=profile,
         )
-        out, report = run_worker(folder, job, plan.width, timeout_s, stall_s, progress, WORKER)
+        out, report = run_worker(folder, job, traffic.width, timeout_s, stall_s, progress, WORKER)
         out = np.array(out[delays.there + delays.back :])
     out[:, : net.nodes[-1].size] = signed(out[:, : net.nodes[-1].size])
-    return plan.result(out, steps, report), dict(slot=plan.slot, delays=asdict(delays), **report["profile"])
+    return traffic.result(out, steps, report), dict(slot=traffic.slot, delays=asdict(delays), **report["profile"])
 
 
 def slot_of(net):
@@ -126,10 +126,10 @@ def slot_of(net):
         UserError: a layer that resets at every frame, with frames that are no power of two.
     """
     for node in net.nodes:
-        if isinstance(node, Cuba) and node.frame_reset and net.tokens & (net.tokens - 1):
+        if isinstance(node, Cuba) and node.frame_reset and net.places & (net.places - 1):
             raise UserError(
-                f"layer {node.name!r}: resets at every frame of {net.tokens} tokens, but Lava's Loihi extension resets"
-                " neurons only every 2, 4, 8, ... steps; use a number of tokens that is a power of two, or train"
+                f"layer {node.name!r}: resets at every frame of {net.places} steps, but Lava's Loihi extension resets"
+                " neurons only every 2, 4, 8, ... steps; send a number of tokens that is a power of two, or train"
                 " without the frame reset"
             )
     return 1 << (net.steps + max(latencies(net).values()) - 1).bit_length()

@@ -20,52 +20,31 @@ from lava.proc.lif.process import LIF  # isort: skip
 from lava.utils import loihi  # isort: skip
 
 from sim.base.errors import UserError
+from sim.expansion import expand
+from sim.integer import DECAY_ONE, MESSAGE_BITS, STATE_SHIFT
 from sim.lava.processes.host import Sink, Source, gather
-from sim.lava.stock import FULL_DECAY, STATE_SHIFT, expand
-from sim.net import Net, TokenGate
+from sim.lava.stock import render
 
-GRADED_BITS = 24
 ECHO_WEIGHT = 254
 HOSTS = {"1": "SLURM", None: "ETHERNET"}  # what Lava calls them, by the variable SLURM
-
-
-class HostLines:
-    """In the place of `sim.lava.stock.Rings`: one port brings the inputs and, in further columns, what repeats by
-    itself.
-
-    Attributes:
-        rows: uint8 [steps, columns], what the host sends.
-        port: the port that brings them to the chip.
-    """
-
-    def __init__(self, net: Net, rows, slot, lead, adapter):
-        self.slot, self.lead, self._used = slot, lead, rows.shape[1]
-        gates = sum(isinstance(n, TokenGate) for n in net.nodes)  # each has two lines of its own
-        self.rows = np.pad(rows, ((0, 0), (0, net.tokens + 2 * gates)))
-        self.process = adapter(shape=(self.rows.shape[1],))
-        self.port = self.process.out
-
-    def line(self, graph, data):
-        """(port, first column) of a signal, [lines, steps], that repeats within each slot."""
-        first, self._used = self._used, self._used + len(data)
-        self.rows[:, first : self._used] = data.T[np.arange(len(self.rows)) % self.slot % data.shape[1]]
-        return self.port, first
 
 
 def connect_net(job, folder, to_chip, from_chip):
     """Source -> adapter -> the stock graph -> adapters -> sink, which is returned."""
     net = job["net"]
-    host = HostLines(net, np.load(f"{folder}/in.npy"), job["slot"], job["lead"], to_chip)
-    graph = expand(net, host.port, job["names"], host)
+    width = sum(i.size for i in net.inputs)
+    there = to_chip(shape=(width,))
+    graph = render(expand(net, job["names"], job["slot"]), there.out, job["lead"])
     parts, base = [], 0
     for name in (net.nodes[-1].name, *job["names"]):
-        for p in graph.outputs[name]:
-            adapter = from_chip(shape=p.port.shape, num_message_bits=GRADED_BITS if name == net.nodes[-1].name else 0)
-            p.port.connect(adapter.inp)
-            parts.append((adapter.out, p.columns, p.index + base))
+        for tap in graph.outputs[name]:
+            adapter = from_chip(
+                shape=tap.port.shape, num_message_bits=MESSAGE_BITS if name == net.nodes[-1].name else 0
+            )
+            tap.port.connect(adapter.inp)
+            parts.append((adapter.out, tap.columns, tap.index + base))
         base += net.node(name).size
-    np.save(f"{folder}/wire.npy", host.rows)
-    Source(file=f"{folder}/wire.npy", size=host.rows.shape[1]).s_out.connect(host.process.inp)
+    Source(file=f"{folder}/in.npy", size=width).s_out.connect(there.inp)
     return _sink(folder, parts, base)
 
 
@@ -73,7 +52,9 @@ def connect_probe(job, folder, to_chip, from_chip):
     """Two neurons: 0 counts its bias up to the threshold and fires at chip steps clock, 2 clock + 1, ...; 1 fires
     whenever the host's spike arrives.
     """
-    neurons = LIF(shape=(2,), du=FULL_DECAY, dv=0, vth=job["clock"], bias_mant=np.array([1, 0]), bias_exp=STATE_SHIFT)
+    neurons = LIF(
+        shape=(2,), du=DECAY_ONE - 1, dv=0, vth=job["clock"], bias_mant=np.array([1, 0]), bias_exp=STATE_SHIFT
+    )
     synapse = Dense(weights=np.array([[0], [ECHO_WEIGHT]]))
     there, back = to_chip(shape=(1,)), from_chip(shape=(2,), num_message_bits=0)
     Source(file=f"{folder}/in.npy", size=1).s_out.connect(there.inp)

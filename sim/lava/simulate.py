@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import UserError
-from ..engine.batch import reverse_tokens
 from ..schedule import latencies
+from ..tokens import checked, rows
 
 EXECUTORS = ("fused", "stock")
 POLL_S = 0.02
@@ -42,7 +42,7 @@ class Simulation:
 
     Attributes:
         logits: int64 [B, classes], the read-out summed over the sample.
-        traces: node name -> [B, K, n], in stream time: uint8 spikes, int32 read-out.
+        traces: node name -> [B, S, n], in stream time: uint8 spikes, int32 read-out.
         processes: how many Lava processes ran.
         steps: chip steps that were run.
         build_seconds, run_seconds: wall time before the first step and from there on.
@@ -60,13 +60,13 @@ class Simulation:
         return self.logits.argmax(1)
 
 
-def simulate(net, tokens, executor="fused", trace=(), threads=False, timeout_s=None, stall_s=120, progress=None):
+def simulate(net, stream, executor="fused", trace=(), threads=False, timeout_s=None, stall_s=120, progress=None):
     """Runs samples through a net in one continuous run: sample after sample without a gap, then until the last has left
     the pipeline.
 
     Args:
         net: `sim.net.Net`.
-        tokens: uint8 [B, T*N, C], 0 or 1.
+        stream: `sim.tokens.Stream`, or uint8 [B, T*N, C] for a net that sends all tokens.
         executor: `fused` for one process for the net, `stock` for Lava's own neurons and synapses.
         trace: names of nodes whose spikes to keep, or "all".
         threads: run Lava's process models as threads of one process, not under Lava's runtime: the same models, ten
@@ -79,44 +79,41 @@ def simulate(net, tokens, executor="fused", trace=(), threads=False, timeout_s=N
         UserError: the input is for another geometry; the net does not fit the chip's processes.
         SimulationError: a process model raised or died, Lava could not build the net, or time is over.
     """
-    return simulate_together([(net, tokens)], executor, trace, threads, timeout_s, stall_s, progress)[0]
+    return simulate_together([(net, stream)], executor, trace, threads, timeout_s, stall_s, progress)[0]
 
 
 def simulate_together(jobs, executor="fused", trace=(), threads=False, timeout_s=None, stall_s=120, progress=None):
-    """`simulate` for several (net, tokens) side by side in one run of Lava; a list of `Simulation`s."""
+    """`simulate` for several (net, stream) side by side in one run of Lava; a list of `Simulation`s."""
     if executor not in EXECUTORS:
         raise UserError(f"unknown executor {executor!r}, there are: {', '.join(EXECUTORS)}")
     with tempfile.TemporaryDirectory(prefix="lava-") as folder:
-        plans = [Plan(net, tokens, trace) for net, tokens in jobs]
-        steps = max(p.steps for p in plans)
-        for i, p in enumerate(plans):
+        parts = [Traffic(net, stream, trace) for net, stream in jobs]
+        steps = max(p.steps for p in parts)
+        for i, p in enumerate(parts):
             np.save(f"{folder}/in_{i}.npy", p.rows)
         job = dict(
-            nets=[p.net for p in plans], names=[p.names for p in plans], executor=executor, threads=threads, steps=steps
+            nets=[p.net for p in parts], names=[p.names for p in parts], executor=executor, threads=threads, steps=steps
         )
-        out, report = run_worker(folder, job, sum(p.width for p in plans), timeout_s, stall_s, progress)
+        out, report = run_worker(folder, job, sum(p.width for p in parts), timeout_s, stall_s, progress)
         base, results = 0, []
-        for p in plans:
+        for p in parts:
             results.append(p.result(out[:, base : base + p.width], steps, report))
             base += p.width
         return results
 
 
-class Plan:
+class Traffic:
     """One net's rows in and out.
 
     A row out holds the read-out, then the traced nodes. Samples follow one another every `slot` steps, by default at
     once.
     """
 
-    def __init__(self, net, tokens, trace, slot=None):
-        expected = (net.steps, net.inputs[0].size)
-        if tokens.ndim != 3 or tokens.shape[1:] != expected or not len(tokens):
-            raise UserError(
-                f"input has shape {tokens.shape}, the net takes [samples, {expected[0]}, {expected[1]}] (steps,"
-                " channels)"
-            )
-        self.net, self.batch, self.late, self.slot = net, len(tokens), latencies(net), slot or net.steps
+    def __init__(self, net, stream, trace, slot=None):
+        stream = checked(net, stream)
+        if not len(stream):
+            raise UserError("input: there is no sample")
+        self.net, self.batch, self.late, self.slot = net, len(stream), latencies(net), slot or net.steps
         self.readout = net.nodes[-1].name
         nodes = [n.name for n in net.nodes]
         self.kept = nodes if trace == "all" else list(trace)
@@ -127,9 +124,8 @@ class Plan:
         self.sizes = {name: net.node(name).size for name in [self.readout, *self.names]}
         self.width = sum(self.sizes.values())
         self.steps = (self.batch - 1) * self.slot + net.steps + max(self.late[name] for name in self.sizes)
-        views = [reverse_tokens(tokens, net.tokens) if i.backward else tokens for i in net.inputs]
-        rows = np.concatenate(views, 2).astype(np.uint8)
-        self.rows = np.pad(rows, ((0, 0), (0, self.slot - net.steps), (0, 0))).reshape(self.batch * self.slot, -1)
+        gap = ((0, 0), (0, self.slot - net.steps), (0, 0))
+        self.rows = np.pad(rows(net, stream), gap).reshape(self.batch * self.slot, -1)
 
     def result(self, out, steps, report):
         """Back to stream time: node l's row for stream step k is at chip step k + its latency."""

@@ -4,6 +4,7 @@ from functools import singledispatch
 
 import numpy as np
 
+from ..integer import weight_bits
 from ..net import Cuba, Input, Net, Readout
 from ..sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer
 
@@ -14,24 +15,13 @@ def describe(net) -> list:
     Args:
         net: a `sim.net.Net` or a `sim.sequential.Sequential`.
 
-    Weighted layers have `weight_bits` (see there), `synapses` (places in the matrices; a kernel's are shared),
+    Weighted layers have `weight_bits` (`sim.integer`), `synapses` (places in the matrices; a kernel's are shared),
     `nonzero`, `parameters` (weights and biases). CUBA neurons: `threshold`, `i_decay` (the distinct values), `v_decay`,
     `bias` [lowest, highest]."""
     if isinstance(net, Net):
         return [describe_node(node, ()) for node in (*net.inputs, *net.nodes)]
     before = [()] + [(layer.name,) for layer in net.layers]
     return [describe_node(layer, source) for layer, source in zip(net.layers, before)]
-
-
-def weight_bits(weights) -> int:
-    """Bits of two's complement that hold all weights after division by the largest power of two that divides them all."""  # noqa: E501
-    whole = np.concatenate([np.asarray(w, np.int64).ravel() for w in weights])
-    joined = int(np.bitwise_or.reduce(whole))
-    if joined == 0:
-        return 0
-    whole = whole // (joined & -joined)
-    low, high = int(whole.min()), int(whole.max())
-    return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length() if high > 0 else 0)
 
 
 @singledispatch

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import random_net, random_tokens
+from nets import random_net, random_stream
 
 from deploy.loihi2 import access as loihi2
 from deploy.loihi2 import run as loihi2_run
@@ -20,7 +20,7 @@ from deploy.loihi2.access import Access
 from sim import engine, netx
 from sim.base.errors import UserError
 from sim.lava.simulate import SimulationError
-from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 from sim.schedule import latencies
 
 HERE = Path(__file__).resolve().parents[1]
@@ -72,7 +72,9 @@ def nodes(tmp_path, text=NODES):
 
 
 def small_net():
-    """Eight tokens, three frames; a bank whose neurons have two decays, and a bias, so that resets and delays matter."""  # noqa: E501
+    """Eight tokens, three frames; a bank whose neurons have two decays and read the phase, and a bias, so that resets
+    and delays matter.
+    """
     r = np.random.default_rng(5)
     stem = Cuba(
         "stem",
@@ -84,14 +86,17 @@ def small_net():
     )
     bank = Cuba(
         "bank",
-        (Dense("stem", (r.integers(-60, 100, (6, 5)) * 2).astype(np.int16)),),
+        (
+            Dense("stem", (r.integers(-60, 100, (6, 5)) * 2).astype(np.int16)),
+            Dense(PHASE, (r.integers(-60, 60, (6, 8)) * 2).astype(np.int16)),
+        ),
         np.array([2, 2, 2, 500, 500, 500], np.int32),
         np.zeros(6, np.int32),
         4095,
         200,
     )
     out = Readout("out", (Dense("bank", (r.integers(-128, 128, (3, 6)) * 2).astype(np.int16)),))
-    return Net((stem, bank, out), (Input(TOKENS, 4),), 8, 3)
+    return Net((stem, bank, out), (Input(TOKENS, 4), Input(PHASE, 8, of=PHASE)), 8, 3)
 
 
 def test_the_standin_says_that_it_is_one():
@@ -227,11 +232,11 @@ def test_slots_are_powers_of_two_that_hold_the_latency():
         try:
             slot = loihi2_run.slot_of(net)
         except UserError:
-            assert net.tokens not in (1, 2, 8) and any(getattr(n, "frame_reset", False) for n in net.nodes)
+            assert net.places not in (1, 2, 4, 8) and any(getattr(n, "frame_reset", False) for n in net.nodes)
             continue
         need = net.steps + max(latencies(net).values())
         assert slot & (slot - 1) == 0 and slot // 2 < need <= slot
-        assert slot % net.tokens == 0 or not any(getattr(n, "frame_reset", False) for n in net.nodes)
+        assert slot % net.places == 0 or not any(getattr(n, "frame_reset", False) for n in net.nodes)
 
 
 def test_messages_have_24_bits():
@@ -263,9 +268,9 @@ def test_a_chip_that_answers_otherwise_is_refused(monkeypatch, clock, echo):
         loihi2_run.measure(SLURM)
 
 
-def check(net, tokens):
-    expected = engine.run(net, tokens, trace="all")
-    found, facts = loihi2_run.run_chip(net, tokens, SLURM, "all")
+def check(net, stream):
+    expected = engine.run(net, stream, trace="all")
+    found, facts = loihi2_run.run_chip(net, stream, SLURM, "all")
     for node in net.nodes:
         assert (expected.traces[node.name] == found.traces[node.name]).all(), node.name
     assert (expected.logits == found.logits).all() and expected.logits.any()
@@ -277,7 +282,7 @@ def test_late_spikes_and_padded_samples_change_nothing(standin):
     standin.setenv("STANDIN_THERE", "2")
     standin.setenv("STANDIN_BACK", "1")
     net = small_net()
-    assert check(net, random_tokens(net, 1, 3, "random")) == dict(slot=32, delays=dict(there=2, back=1))
+    assert check(net, random_stream(net, 1, 3, "random")) == dict(slot=32, delays=dict(there=2, back=1))
 
 
 @pytest.mark.slow
@@ -286,17 +291,17 @@ def test_random_nets(standin, seed):
     standin.setenv("STANDIN_THERE", str(seed % 4))
     standin.setenv("STANDIN_BACK", "2")
     net = random_net(seed)
-    check(net, random_tokens(net, seed, 3, "random"))
+    check(net, random_stream(net, seed, 3, "random"))
 
 
 def test_frame_resets_that_are_no_power_of_two_are_refused():
     net = next(
         n
         for n in map(random_net, range(100))
-        if n.tokens == 5 and any(getattr(x, "frame_reset", False) for x in n.nodes)
+        if n.places == 5 and any(getattr(x, "frame_reset", False) for x in n.nodes)
     )
-    with pytest.raises(UserError, match="resets at every frame of 5 tokens"):
-        loihi2_run.run_chip(net, random_tokens(net, 0), SLURM)
+    with pytest.raises(UserError, match="resets at every frame of 5 steps"):
+        loihi2_run.run_chip(net, random_stream(net, 0), SLURM)
 
 
 # The commands.
@@ -305,7 +310,7 @@ def test_frame_resets_that_are_no_power_of_two_are_refused():
 @pytest.fixture
 def folder(standin, tmp_path):
     net = small_net()
-    netx.write(net, tmp_path / "small.net", golden=random_tokens(net, 1, 2, "random"))
+    netx.write(net, tmp_path / "small.net", golden=random_stream(net, 1, 2, "random"))
     nodes(tmp_path)
     standin.chdir(tmp_path)
     return tmp_path
@@ -344,8 +349,8 @@ def test_verify_shows_the_first_difference(folder, standin):
     """One spike of `stem` (latency 1) is lost on its way back at the second sample's step 6, host row 32 + 6 + 1; its
     history tells that it should have been there.
     """
-    net, tokens = small_net(), netx.read_golden(folder / "small.net").tokens
-    spikes = engine.run(net, tokens, trace="all").traces["stem"][1]
+    net = small_net()
+    spikes = engine.run(net, random_stream(net, 1, 2, "random"), trace="all").traces["stem"][1]
     step, neuron = next((k, j) for k in range(6, 24) for j in range(5) if spikes[k, j])
     standin.setenv("STANDIN_LOSE", f"5:{32 + step + 1}:{neuron}")
     result = json.loads(deploy("verify", "small.net", "--backend", "loihi2", "--json", code=1).stdout)

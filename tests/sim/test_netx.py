@@ -17,9 +17,9 @@ from nets import edge_net, random_net, random_stream
 from sim import netx
 from sim.base.errors import UserError
 from sim.engine.batch import run
+from sim.integer import weight_bits
 from sim.net import PHASE, Cuba, Dense, Input, Net, Readout, replace
 from sim.netx import hdf5, writer
-from sim.netx.describe import weight_bits
 from sim.tokens import Stream, full
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -14,8 +14,9 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from sim.chiptime import ChipTime
+from sim.expansion import expand
 from sim.lava.processes.host import gather
-from sim.lava.stock import expand
+from sim.lava.stock import render
 
 
 class FusedNet(AbstractProcess):
@@ -70,15 +71,16 @@ class SubFusedNetModel(AbstractSubProcessModel):
 
     def __init__(self, proc):
         net, trace = proc.proc_params["net"], proc.proc_params["trace"]
-        graph = expand(net, proc.in_ports.s_in, trace)
+        graph = render(expand(net, trace), proc.in_ports.s_in)
         graph.outputs[net.nodes[-1].name][0].port.connect(proc.out_ports.y_out)
+        processes = graph.processes
         if trace:
             parts, base = [], 0
             for name in trace:
-                parts += [(p.port, p.columns, p.index + base) for p in graph.outputs[name]]
+                parts += [(t.port, t.columns, t.index + base) for t in graph.outputs[name]]
                 base += net.node(name).size
             port, probes = gather(parts, base)
             port.connect(proc.out_ports.trace)
-            graph.processes += probes
-        for i, process in enumerate(graph.processes):  # Lava finds sub-processes among the attributes
+            processes += probes
+        for i, process in enumerate(processes):  # Lava finds sub-processes among the attributes
             setattr(self, f"process_{i}", process)

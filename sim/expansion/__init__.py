@@ -1,0 +1,24 @@
+"""The one stock expansion of a net: populations of stock neurons and the projections between them, without Lava and
+without the limits of a chip. `sim.lava.stock` renders it, `deploy.chip` counts it.
+"""
+
+from .of_net import expand_net
+from .of_sequential import expand_sequential
+from .parts import CUBA, READOUT, RELAY, Expansion, Line, Population, Projection, Reset, expand
+from .weights import Kernel
+
+expand.register(expand_net)
+expand.register(expand_sequential)
+
+__all__ = [
+    "CUBA",
+    "READOUT",
+    "RELAY",
+    "Expansion",
+    "Kernel",
+    "Line",
+    "Population",
+    "Projection",
+    "Reset",
+    "expand",
+]
