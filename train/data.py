@@ -27,8 +27,8 @@ def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, st
     streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, so that no file
     is read again.
 
-    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (token spikes uint8 [b, T*N,
-    C], labels [b], samples of the whole batch, seconds waited for it)."""
+    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (`sim.tokens.Stream`, labels
+    [b], samples of the whole batch, seconds waited for it)."""
     order = np.random.default_rng((cfg.seed, epoch)).permutation(len(recordings))
     parts = chunks(order, cfg.batch, ranks.size * cfg.accumulate)
     unchanged = streams if is_off(cfg) else None
@@ -53,6 +53,8 @@ def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, st
             yield *ready, waited
 
 
-def to_stream(x, device):
-    """uint8 [B, K, C] -> float [B, C, K], channels-last."""
-    return torch.from_numpy(x).to(device).float().transpose(1, 2)
+def to_device(stream, device):
+    """What a model is called with: (tokens float [B, C, K], channels-last, which int64 [B, K]) of a `Stream`."""
+    return torch.from_numpy(stream.tokens).to(device).float().transpose(1, 2), torch.from_numpy(stream.which).to(
+        device
+    ).long()

@@ -10,15 +10,16 @@ from sim.base.errors import UserError
 from sim.base.statistics import wilson
 
 from . import checkpoint
-from .data import to_stream
+from .data import to_device
 from .distributed import ALONE
 
 
 @torch.no_grad()
 def predict(model, x, exact, batch=64, device="cpu"):
-    """Class scores for token spikes uint8 [n, K, C]."""
+    """Class scores for streams: a `sim.tokens.Stream`, or `events.TokenStreams`."""
     model.eval()
-    return torch.cat([model(to_stream(x[i : i + batch], device), exact=exact).cpu() for i in range(0, len(x), batch)])
+    parts = (to_device(x[i : i + batch], device) for i in range(0, len(x), batch))
+    return torch.cat([model(*part, exact=exact).cpu() for part in parts])
 
 
 def accuracy(model, x, y, exact, batch=64, device="cpu", ranks=ALONE):

@@ -1,7 +1,6 @@
 """The training loop, from top to bottom.
 
-Two phases. First float: norms, dynamics without rounding; SST-TP by top-k, from `gate_from` on by fixed gates
-calibrated after each epoch. Then
+Two phases. First float: norms, dynamics without rounding. Then
 the norms are folded, and the rest of the epochs run the chip's integers forward (quantization-aware, straight-through
 backward). After each epoch, and on request every few minutes, a complete state is written; a killed run goes on from
 there with the same numbers. Started by torchrun, several processes share every batch (`train.distributed`)."""
@@ -23,9 +22,8 @@ import events
 from events import token_streams
 from sim.base.errors import UserError
 
-from . import checkpoint, distributed, precision, pruning
-from .data import batches, chunks, to_stream
-from .distributed import ALONE
+from . import checkpoint, distributed, precision
+from .data import batches, chunks, to_device
 from .dynamics import set_threads
 from .evaluate import accuracy
 from .graphs import Recorded
@@ -37,15 +35,12 @@ SHOW_BATCHES = 20  # at least so many, spread over the training set, for norms t
 
 @dataclass
 class Tally:
-    """What an epoch has seen so far, of all processes together; `histograms` (gate -> counts, see `pruning`) of this
-    one.
-    """
+    """What an epoch has seen so far, of all processes together."""
 
     losses: list = field(default_factory=list)
     hits: int = 0
     kept: float = 1.0
     rate: float = 0.0
-    histograms: dict = field(default_factory=dict)
 
 
 def train(
@@ -119,7 +114,7 @@ def _train(  # noqa: C901
     skip_bad,
     graph,
 ):
-    encoder = events.Encoder(**cfg.encoder)
+    encoder = cfg.make_encoder()
     parts = [ranks.share(part) for part in chunks(range(len(train_set)), cfg.batch, ranks.size * cfg.accumulate)]
     sizes = [len(part) for part in parts]
     mine = ranks.share(np.arange(len(val_set)))
@@ -175,8 +170,6 @@ def _train(  # noqa: C901
             optimizer = _optimizer(model, cfg.lr, cfg.weight_decay)
             optimizer.load_state_dict(state.pop("optimizer"))
             tally = Tally(**state.pop("tally", {}))
-            if not ranks.first:  # counts of all processes, which the first takes on
-                tally.histograms = {}
         with ranks.together():
             log = Log(run_dir, state["epoch"], tensorboard) if ranks.first else None
         precision.prepare(device, cfg.amp, console)
@@ -194,7 +187,7 @@ def _train(  # noqa: C901
             began, waited = time.time(), 0.0
             exact = epoch >= cfg.float_epochs
             if exact and not model.folded:
-                to_integers(model, x_train, cfg, device, ranks)
+                to_integers(model)
                 optimizer = None
             if optimizer is None:
                 optimizer = _optimizer(model, cfg.exact_lr if exact else cfg.lr, cfg.weight_decay)
@@ -207,7 +200,7 @@ def _train(  # noqa: C901
                 _set_lr(optimizer, cfg, epoch + step / steps)
                 optimizer.zero_grad(set_to_none=True)
                 due = save_minutes is not None and time.monotonic() - saved >= 60 * save_minutes
-                sums = backward(model, x, y, n, cfg, exact, device, tally.histograms, recorded)
+                sums = backward(model, x, y, n, cfg, exact, device, recorded)
                 loss, hits, tally.kept, tally.rate, due = ranks.add(
                     torch.tensor([*sums, float(due and ranks.first)], dtype=torch.float64)
                 ).tolist()
@@ -233,19 +226,11 @@ def _train(  # noqa: C901
                     ),
                 )
                 if due and step + 1 < steps:
-                    _add_histograms(tally.histograms, ranks)
                     save(
                         "last.pt",
                         loop=state | {"step": step + 1, "optimizer": optimizer.state_dict(), "tally": asdict(tally)},
                     )
-                    if not ranks.first:  # what the first process has in hand now is everyone's
-                        tally.histograms = {}
                     saved = time.monotonic()
-            if (
-                cfg.gate_from * cfg.float_epochs <= epoch + 1 <= cfg.float_epochs + cfg.exact_epochs // 2
-            ):  # then the thresholds hold still
-                _add_histograms(tally.histograms, ranks)
-                _calibrate(model, tally.histograms, cfg)
             if not exact:  # all batches for the model that is kept, some for the accuracy that is shown
                 reestimate_norms(
                     model,
@@ -306,20 +291,20 @@ def passes(model, x, y, exact, cfg, weight=1.0):
     logits = precision.forward(model, x, exact, cfg.amp)
     loss = F.cross_entropy(logits, y, label_smoothing=cfg.label_smoothing) * weight
     loss.backward()
+    model.activity = {name: spikes.detach() for name, spikes in model.activity.items()}
     return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
 
-def backward(model, x, y, n, cfg, exact, device, histograms, recorded=None):
-    """Adds to the gradients those of samples (x uint8 [b, K, C], y [b]) of a batch of `n`, whose loss is the batch's
+def backward(model, x, y, n, cfg, exact, device, recorded=None):
+    """Adds to the gradients those of samples (x a `Stream`, y [b]) of a batch of `n`, whose loss is the batch's
     mean, in `cfg.accumulate` parts.
     recorded: `train.graphs.Recorded`, for batches of the usual size, that are in one piece.
 
-    Adds the gates' counts to `histograms`. Returns these samples' share of the batch's [loss, hits, kept share, spike
-    rate]."""
+    Returns these samples' share of the batch's [loss, hits, share of tokens sent, spike rate]."""
     sums = np.zeros(4)
     for rows in np.array_split(np.arange(len(y)), cfg.accumulate):
         xs, ys, weight = (
-            to_stream(x[rows[0] : rows[-1] + 1], device),
+            to_device(x[rows[0] : rows[-1] + 1], device),
             y[rows[0] : rows[-1] + 1].to(device),
             len(rows) / n,
         )
@@ -329,38 +314,8 @@ def backward(model, x, y, n, cfg, exact, device, histograms, recorded=None):
             else passes(model, xs, ys, exact, cfg, weight)
         )
         rate = torch.stack([layer.rate for layer in model.layers()]).mean()
-        sums += [float(loss), int(hits), _kept(model) * weight, float(rate) * weight]
-        _count(model, histograms)
+        sums += [float(loss), int(hits), float((xs[1] >= 0).float().mean()) * model.n_places / model.n_tokens * weight, float(rate) * weight]
     return sums
-
-
-def _kept(model):
-    return float(torch.stack(list(model.kept.values())).mean()) if model.kept else 1.0
-
-
-def _count(model, histograms, block=None):
-    """Adds the spike counts at the gates in the last call of the model (at those of one block) to `histograms`, {"tower
-    block": int64 tensor}.
-    """
-    for (tower, b), spikes in model.gate_inputs.items():
-        if block in (None, b):
-            c = pruning.counts(spikes, model.n_tokens)
-            whole = histograms.setdefault(
-                f"{tower} {b}", torch.zeros(spikes.shape[1] * model.n_frames + 1, dtype=torch.int64)
-            )
-            part = pruning.histogram(c).cpu()
-            whole[: len(part)] += part
-
-
-def _add_histograms(histograms, ranks):
-    for name in sorted(histograms):
-        ranks.add(histograms[name])
-
-
-def _calibrate(model, histograms, cfg):
-    for name, histogram in histograms.items():
-        tower, block = name.split()
-        model.set_threshold(tower, int(block), pruning.calibrate(histogram, cfg.keep[int(block)]))
 
 
 def _open(run_dir, last, cfg, resume, console):
@@ -423,41 +378,24 @@ def reestimate_norms(model, x, sizes, device, every=1):
         norm.momentum = None
     starts = np.cumsum([0, *sizes])
     for i in range(0, len(sizes), every):
-        model(to_stream(x[starts[i] : starts[i + 1]], device))
+        model(*to_device(x[starts[i] : starts[i + 1]], device))
     for norm in norms:
         norm.momentum = 0.1
     model.eval()
 
 
-@torch.no_grad()
-def to_integers(model, x, cfg, device, ranks=ALONE):
-    """Folds the norms, then sets the gates' thresholds on the training set, block after block: a gate sees what the
-    earlier gates leave.
-
-    x: token spikes uint8 [n, K, C], this process's share of the set.
-    """
+def to_integers(model):
+    """Folds the norms."""
     model.eval()
     model.fold()
-    for block in range(cfg.blocks if pruning.has_gate(cfg) else 0):
-        histograms = {}
-        for i in range(0, len(x), cfg.batch):
-            model(to_stream(x[i : i + cfg.batch], device), exact=True)
-            _count(model, histograms, block)
-        _add_histograms(histograms, ranks)
-        _calibrate(model, histograms, cfg)
 
 
 def to_chip(model, data_root=None):
-    """Folds a float model and sets its gates on the training set.
+    """Folds a float model.
 
     A model of the integer phase stays as it is: whether it was one is returned.
     """
-    ready = model.folded and (not pruning.has_gate(model.cfg) or bool((model.thresholds > 0).all()))
+    ready = model.folded
     if not ready:
-        to_integers(
-            model,
-            token_streams(events.load(model.cfg.dataset, "train", data_root), model.encoder, progress=False),
-            model.cfg,
-            "cpu",
-        )
+        to_integers(model)
     return ready

@@ -11,9 +11,11 @@ import torch
 
 
 def forward(model, x, exact, amp):
-    """Class scores, float32. With `amp` and not `exact` the matrix products are bfloat16's."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=amp and not exact):
-        logits = model(x, exact=exact)
+    """Class scores, float32, of x as `train.data.to_device` gives it. With `amp` and not `exact` the matrix products
+    are bfloat16's.
+    """
+    with torch.autocast(x[0].device.type, torch.bfloat16, enabled=amp and not exact):
+        logits = model(*x, exact=exact)
     return logits.float()
 
 
