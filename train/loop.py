@@ -314,7 +314,12 @@ def backward(model, x, y, n, cfg, exact, device, recorded=None):
             else passes(model, xs, ys, exact, cfg, weight)
         )
         rate = torch.stack([layer.rate for layer in model.layers()]).mean()
-        sums += [float(loss), int(hits), float((xs[1] >= 0).float().mean()) * model.n_places / model.n_tokens * weight, float(rate) * weight]
+        sums += [
+            float(loss),
+            int(hits),
+            float((xs[1] >= 0).float().mean()) * model.n_places / model.n_tokens * weight,
+            float(rate) * weight,
+        ]
     return sums
 
 
