@@ -24,8 +24,8 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
 
     Returns:
         dict of JSON values: model, device (cpu or cuda), dataset, split, samples, layers (compared), compared
-            (neuron-steps and read-outs), differences, first_difference (None, or dict(layer, sample, step, neuron, slayer,
-            engine, history)), seconds.
+            (neuron-steps and read-outs), differences, first_difference (None, or dict(layer, sample, step, neuron,
+            slayer, engine, history)), seconds.
 
     Raises:
         UserError: the checkpoint or the data.
