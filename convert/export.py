@@ -11,7 +11,7 @@ from sim.base.errors import UserError
 from sim.base.statistics import paired_interval, wilson
 from sim.tokens import join
 from train import checkpoint
-from train.loop import to_chip
+from train.fold import to_chip
 
 from . import parity, report
 from .to_net import to_net

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from events import Encoder
 from events.encoder import PRUNERS
+from sim import prices
 from sim.base.errors import UserError
 
 VERSION = 2  # of the checkpoint's layout
+REMOVABLE = ("input", "stem", "bank", "gate", "out", "readout")  # kinds of synapses, see `train.sparsity`
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,14 @@ class Config:
             same.
         amp: 16-bit matrix products in the float phase; on CUDA TF32 ones in the integer phase, whose forward pass stays
             exact.
-        patience: integer epochs without a better validation accuracy after which training ends; 0: never.
+        patience: integer epochs without a better net (`train.cost.rank`) after which training ends; 0: never.
+        energy_uj: microjoules that a sample may cost the integer net, which training steers to (`train.cost`); 0: no
+            target. energy_factor: what a microjoule adds to the loss, for good without a target, else to begin with; 0:
+            nothing, and with a target a start that follows from it. prices: the table of prices (`sim.prices`).
+        sparsity: share of each neuron's synapses that are removed when the norms are folded (`train.sparsity`): one for
+            all kinds but the read-out, or a table such as {"input": 0.8, "bank": 0.5}.
+        carry: share of the batches that begin with the state that the batch before has left, so that nets learn to run
+            on without reset.
         tau, scale: of the surrogate derivative, in thresholds.
         shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
         jitter_us: all times of a recording move by up to so many microseconds. stretch: times are multiplied by a
@@ -71,6 +80,11 @@ class Config:
     accumulate: int = 1
     amp: bool = False
     patience: int = 0
+    energy_uj: float = 0.0
+    energy_factor: float = 0.0
+    prices: str = prices.USUAL
+    sparsity: float | dict = 0.0
+    carry: float = 0.0
     tau: float = 0.5
     scale: float = 1.0
     shift: float = 1.0
@@ -144,6 +158,27 @@ class Config:
         _require(0 <= self.stretch < 1, f"stretch is {self.stretch!r}, expected a share in 0..1")
         _require(0 <= self.flip_polarity <= 1, f"flip_polarity is {self.flip_polarity!r}, expected a share in 0..1")
         _require(self.float_epochs >= 0 and self.exact_epochs >= 0, "epochs must not be negative")
+        self._check_energy()
+
+    def _check_energy(self):
+        for name in ("energy_uj", "energy_factor"):
+            _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)!r}, expected a number of at least 0")
+        _require(0 <= self.carry <= 1, f"carry is {self.carry!r}, expected a share in 0..1")
+        shares = self.sparsity if isinstance(self.sparsity, dict) else {"": self.sparsity}
+        unknown = sorted(set(shares) - {"", *REMOVABLE})
+        _require(not unknown, f"sparsity names {', '.join(unknown)}, expected of {', '.join(REMOVABLE)}")
+        for kind, share in shares.items():
+            at = f"sparsity{f' of {kind}' if kind else ''}"
+            _require(
+                type(share) in (int, float) and 0 <= share < 1,
+                f"{at} is {share!r}, expected the share of synapses that are removed, from 0 to below 1",
+            )
+
+    def removed(self) -> dict:
+        """Kind of synapses -> share of them that folding removes; empty for none."""
+        if isinstance(self.sparsity, dict):
+            return {kind: share for kind, share in self.sparsity.items() if share}
+        return {kind: self.sparsity for kind in REMOVABLE if kind != "readout"} if self.sparsity else {}
 
     def make_encoder(self) -> Encoder:
         """The whole encoder.
@@ -170,7 +205,7 @@ class Config:
         _require(set(values) <= known, f"has unknown entries: {', '.join(sorted(set(values) - known))}")
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         for name, default in Config().to_dict().items():
-            if name in values:
+            if name in values and not (name == "sparsity" and isinstance(values[name], dict)):
                 _require(_fits(values[name], default), f"{name} is {values[name]!r}, expected {_KINDS[type(default)]}")
         return Config(**values)
 

@@ -10,12 +10,12 @@ up in and returns float32. That a given GPU does so is tried before the run, on 
 import torch
 
 
-def forward(model, x, exact, amp):
+def forward(model, x, exact, amp, state=None):
     """Class scores, float32, of x as `train.data.to_device` gives it. With `amp` and not `exact` the matrix products
-    are bfloat16's.
+    are bfloat16's. state: of `SmolMamba.forward`.
     """
     with torch.autocast(x[0].device.type, torch.bfloat16, enabled=amp and not exact):
-        logits = model(*x, exact=exact)
+        logits = model(*x, exact=exact, state=state)
     return logits.float()
 
 
