@@ -44,8 +44,8 @@ class Config:
             nothing, and with a target a start that follows from it. prices: the table of prices (`sim.prices`).
         sparsity: share of each neuron's synapses that are removed when the norms are folded (`train.sparsity`): one for
             all kinds but the read-out, or a table such as {"input": 0.8, "bank": 0.5}.
-        carry: share of the batches that begin with the state that the batch before has left, so that nets learn to run
-            on without reset.
+        chain: recordings that are laid one after the other in a stream, with no reset between them, from half of the
+            float phase on: nets learn to run on. 1: none.
         tau, scale: of the surrogate derivative, in thresholds.
         shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
         jitter_us: all times of a recording move by up to so many microseconds. stretch: times are multiplied by a
@@ -84,7 +84,7 @@ class Config:
     energy_factor: float = 0.0
     prices: str = prices.USUAL
     sparsity: float | dict = 0.0
-    carry: float = 0.0
+    chain: int = 1
     tau: float = 0.5
     scale: float = 1.0
     shift: float = 1.0
@@ -163,7 +163,10 @@ class Config:
     def _check_energy(self):
         for name in ("energy_uj", "energy_factor"):
             _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)!r}, expected a number of at least 0")
-        _require(0 <= self.carry <= 1, f"carry is {self.carry!r}, expected a share in 0..1")
+        _require(
+            type(self.chain) is int and 1 <= self.chain <= self.batch // self.accumulate,
+            f"chain is {self.chain!r}, expected an integer of at least 1, and no more than a batch",
+        )
         shares = self.sparsity if isinstance(self.sparsity, dict) else {"": self.sparsity}
         unknown = sorted(set(shares) - {"", *REMOVABLE})
         _require(not unknown, f"sparsity names {', '.join(unknown)}, expected of {', '.join(REMOVABLE)}")

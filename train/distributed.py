@@ -63,14 +63,6 @@ class Ranks:
         dist.broadcast_object_list(box, 0)
         return box[0]
 
-    def gather(self, value):
-        """The list of what each process has, on the first; None on the others."""
-        if self.size == 1:
-            return [value]
-        box = [None] * self.size if self.first else None
-        dist.gather_object(value, box, 0)
-        return box
-
     @contextmanager
     def together(self):
         """Around work that all processes do: a `UserError` of any of them ends all, and the first alone reports it."""

@@ -15,8 +15,6 @@ from . import cost, precision
 from .data import to_device
 from .optimizer import set_lr
 
-CARRY = 7  # sets the draws of `carry` apart from those of the augmentation
-
 
 @dataclass
 class Tally:
@@ -63,8 +61,7 @@ def train_epoch(run, epoch, data, show):
         set_lr(run.optimizer, cfg, epoch + step / data.steps)
         run.optimizer.zero_grad(set_to_none=True)
         due = run.save_is_due()
-        states = run.states_for(epoch, step)
-        sums = backward(run.model, x, y, n, cfg, exact, run.device, run.energy, run.recorded, states)
+        sums = backward(run.model, x, y, n, cfg, exact, run.device, run.energy, run.recorded, chain_in(cfg, epoch))
         loss, due = _add(run, sums, due)
         if not math.isfinite(loss):
             with run.ranks.together():
@@ -93,18 +90,18 @@ def _add(run, sums, due):
     return loss, bool(due)
 
 
-def carries(cfg, epoch, step) -> bool:
-    """Whether a batch begins with the state that the one before has left, which is drawn for a share `cfg.carry`."""
-    return bool(cfg.carry) and np.random.default_rng((cfg.seed, epoch, step, CARRY)).random() < cfg.carry
+def chain_in(cfg, epoch) -> int:
+    """Recordings that stand one after the other in a stream in an epoch: `cfg.chain` after half of the float phase."""
+    return cfg.chain if epoch >= cfg.float_epochs / 2 else 1
 
 
-def passes(model, x, y, exact, cfg, weight=1.0, energy=None, state=None):
+def passes(model, x, y, exact, cfg, weight=1.0, energy=None):
     """Forward and backward pass on the device: adds the gradients of the samples' mean loss times `weight`, the energy
-    term included.
+    term included. The streams of x may hold several samples each.
 
-    state: as `SmolMamba.forward` takes it. Returns tensors (that loss without the energy term, right predictions).
+    Returns tensors (that loss without the energy term, right predictions).
     """
-    logits = precision.forward(model, x, exact, cfg.amp, state)
+    logits = precision.forward(model, x, exact, cfg.amp, len(y) // len(x[1]))
     loss = F.cross_entropy(logits, y, label_smoothing=cfg.label_smoothing) * weight
     whole = loss + energy.term(model, len(y)) * weight if energy else loss
     whole.backward()
@@ -112,32 +109,35 @@ def passes(model, x, y, exact, cfg, weight=1.0, energy=None, state=None):
     return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
 
-def backward(model, x, y, n, cfg, exact, device, energy=None, recorded=None, states=None):
+def backward(model, x, y, n, cfg, exact, device, energy=None, recorded=None, chain=1):
     """Adds to the gradients those of samples (x a `Stream`, y [b]) of a batch of `n`, whose loss is the batch's mean,
     in `cfg.accumulate` parts.
 
     Args:
         energy: `Energy` or None. recorded: `train.graphs.Recorded`, for batches of the usual size, in one piece.
-        states: a state (see `SmolMamba.forward`) for each part, filled with what it ends with; None: begin at zero.
+        chain: samples to lay one after the other in a stream, where that goes into the number of samples.
 
-    Returns these samples' share of the batch's [loss, hits, share of filled places, spike rate]."""
+    Returns these samples' share of the batch's [loss, hits, share of tokens sent, spike rate]."""
     sums = np.zeros(4)
-    for i, rows in enumerate(np.array_split(np.arange(len(y)), cfg.accumulate)):
+    for rows in np.array_split(np.arange(len(y)), cfg.accumulate):
         part = slice(rows[0], rows[-1] + 1)
-        xs, ys, weight = to_device(x[part], device), y[part].to(device), len(rows) / n
-        state = None if states is None else begin(states[i], model, len(rows), device)
+        xs, ys, weight = chained(to_device(x[part], device), chain), y[part].to(device), len(rows) / n
         if recorded and len(rows) == n == cfg.batch:
-            loss, hits = recorded(xs, ys, exact, state)
+            loss, hits = recorded(xs, ys, exact)
         else:
-            loss, hits = passes(model, xs, ys, exact, cfg, weight, energy, state)
+            loss, hits = passes(model, xs, ys, exact, cfg, weight, energy)
         rate = torch.stack([layer.rate for layer in model.layers()]).mean()
-        sums += [float(loss), int(hits), float((xs[1] >= 0).float().mean()) * weight, float(rate) * weight]
+        kept = (xs[1] >= 0).float().mean() * model.n_places / model.n_tokens
+        sums += [float(loss), int(hits), float(kept) * weight, float(rate) * weight]
     return sums
 
 
-def begin(state, model, n, device):
-    """`state`, made zero where it holds none of `n` samples (the last batch of an epoch may be smaller)."""
-    if not state or len(next(iter(state.values()))[0]) != n:
-        zeros = lambda layer: torch.zeros(n, layer.n, device=device)  # noqa: E731
-        state.update({name: (zeros(layer), zeros(layer)) for name, layer in model.named().items()})
-    return state
+def chained(x, chain):
+    """`chain` samples after one another in a stream, (tokens [B, C, K], which [B, K]) -> ([B/chain, C, chain*K], ..);
+    as they are where `chain` does not divide their number.
+    """
+    tokens, which = x
+    if chain == 1 or len(which) % chain:
+        return x
+    rows = tokens.transpose(1, 2)  # as they lie in memory
+    return rows.reshape(len(rows) // chain, -1, rows.shape[2]).transpose(1, 2), which.reshape(len(which) // chain, -1)

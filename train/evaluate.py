@@ -42,8 +42,8 @@ def accuracy_and_energy(model, x, y, exact, table, batch=64, device="cpu", ranks
         logits = model(*to_device(x[i : i + batch], device), exact=exact)
         sums["hits"] += int((logits.argmax(1).cpu() == labels).sum())
         sums["samples"] += len(labels)
-        for name, value in cost.counts(model, 1, exact).items():
-            sums[name] += value
+        for name, value in cost.counts(model, len(labels), exact).items():
+            sums[name] += value * len(labels)
     hits, n, *counted = ranks.add(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
     return hits / n, cost.microjoules(table, {name: value / n for name, value in zip(COUNTS, counted)})
 

@@ -28,27 +28,21 @@ class Recorded:
     def __init__(self, model, passes):
         self.model, self.passes, self.key = model, passes, None
 
-    def __call__(self, x, y, exact, state=None):
+    def __call__(self, x, y, exact):
         """Leaves in the model's parameters, `activity` and `rate`s what `passes` leaves there, until the next call.
-        Returns what it returns. state: name -> tensors, all that there are, which is filled with what `passes` ends
-        with; or None.
+        Returns what it returns.
 
         Raises:
             UserError: CUDA refuses to record the passes.
         """
-        key = exact, x[0].shape, self.model.folded, state is None
+        key = exact, x[0].shape, self.model.folded
         if key != self.key:
-            self._record(x, y, exact, state)
+            self._record(x, y, exact)
             self.key = key
         for own, given in zip(self.x, x):
             own.copy_(given)
         self.y.copy_(y)
-        for name in state or ():
-            for own, given in zip(self.state[name], state[name]):
-                own.copy_(given)
         self.graph.replay()
-        for name in state or ():
-            state[name] = tuple(t.clone() for t in self.ends[name])
         for parameter, grad in self.grads:
             parameter.grad = grad
         self.model.activity = dict(self.activity)
@@ -56,10 +50,9 @@ class Recorded:
             layer.rate = rate
         return self.out
 
-    def _record(self, x, y, exact, state):
+    def _record(self, x, y, exact):
         model, self.graph = self.model, None
         self.x, self.y = tuple(t.clone() for t in x), y.clone()
-        self.state = None if state is None else {name: tuple(t.clone() for t in s) for name, s in state.items()}
         # what is left of a pass on another stream would draw that stream into the recording, which CUDA refuses
         gc.collect()
         before = [
@@ -91,5 +84,4 @@ class Recorded:
 
     def _passes(self, exact):
         self.model.zero_grad(set_to_none=True)
-        self.ends = None if self.state is None else dict(self.state)
-        return self.passes(self.model, self.x, self.y, exact, state=self.ends)
+        return self.passes(self.model, self.x, self.y, exact)

@@ -22,7 +22,7 @@ from sim.base.errors import UserError
 from . import distributed
 from .data import batches, chunks
 from .dynamics import set_threads
-from .epoch import train_epoch
+from .epoch import chain_in, train_epoch
 from .evaluate import accuracy_and_energy
 from .fold import reestimate_norms
 from .run import open_run
@@ -146,7 +146,9 @@ def prepare(cfg, train_set, val_set, ranks, loaders, skip_bad) -> Data:
         [len(part) for part in parts],
         x_val.only(mine),
         torch.from_numpy(val_set.labels[mine]),
-        lambda epoch, first: batches(train_set, encoder, cfg, epoch, ranks, first, loaders, x_all),
+        lambda epoch, first: batches(
+            train_set, encoder, cfg, epoch, ranks, first, loaders, x_all, chain_in(cfg, epoch)
+        ),
     )
 
 

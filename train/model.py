@@ -180,7 +180,7 @@ class SmolMamba(nn.Module):
             inputs = {layer.name: x}
         return x
 
-    def forward(self, tokens, which, exact=False, trace=None, state=None):
+    def forward(self, tokens, which, exact=False, trace=None, state=None, chain=1):
         """Class scores [B, classes].
 
         Args:
@@ -190,6 +190,8 @@ class SmolMamba(nn.Module):
             state: a dict, name of a layer -> (u, v) [B, n] that it begins with (zeros for one that is not in it), which
                 is filled with what it ends with, without history; None: begin at zero. Streams of other whole numbers
                 of frames than T may be run so.
+            chain: samples that stand one after the other in a stream, with no reset between them: the scores of each
+                are given, [B * chain, classes].
         """
         now = _Pass(exact, trace, state)
         filled = (which >= 0).to(tokens.dtype)[:, None] if self.encoder.places else None
@@ -209,13 +211,16 @@ class SmolMamba(nn.Module):
             else:
                 x = shared = self.run_stem(t, tokens, line, filled, now)
             x = self.run_tower(t, x, filled, now)
-            counts_of, w = x.sum(2), self.readout_weight(t, exact)
+            counts_of, w = (
+                x.unflatten(2, (chain, -1)).sum(3).transpose(1, 2).flatten(0, 1),
+                self.readout_weight(t, exact),
+            )
             if exact and not self.training:  # float32 holds the integer sums of long streams no longer
                 counts_of, w = counts_of.double(), w.double()
             logits = logits + counts_of @ w.T
         self.activity = now.activity
         # One spike in eight is the usual rate: brings the scores to the order of 1 for the loss.
-        return logits * (8 / tokens.shape[2])
+        return logits * (8 * chain / tokens.shape[2])
 
     def sizes(self) -> dict:
         """Name in the net -> number of neurons, of all layers."""

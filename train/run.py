@@ -12,7 +12,7 @@ from sim.base.errors import UserError
 
 from . import checkpoint, cost, distributed, precision, sparsity
 from .distributed import Ranks
-from .epoch import Energy, Tally, carries, passes
+from .epoch import Energy, Tally, passes
 from .fold import to_integers
 from .graphs import Recorded
 from .logs import Log
@@ -27,7 +27,7 @@ class Run:
     Attributes:
         facts: of the model, stored with it. classes: names.
         state: `epoch`s and `step`s of the next one done, `stale` integer epochs since the best, `factor` of the energy.
-        energy: the term of the loss, None without one. states: what the last batch has left, for each of its parts.
+        energy: the term of the loss, None without one.
         recorded: steps as a CUDA graph, or None. log: None of all processes but the first.
     """
 
@@ -45,7 +45,6 @@ class Run:
     recorded: Recorded = None
     log: Log = None
     tally: Tally = field(default_factory=Tally)
-    states: list = field(default_factory=list)
     saved: float = field(default_factory=time.monotonic)
 
     @property
@@ -64,7 +63,7 @@ class Run:
         cfg, exact = self.cfg, epoch >= self.cfg.float_epochs
         if exact and not self.model.folded:
             to_integers(self.model, x_train, self.device, self.ranks)
-            self.optimizer, self.states = None, []
+            self.optimizer = None
             if cfg.removed():
                 self.facts["removed"] = sparsity.removed(self.model)
         if self.optimizer is None:
@@ -76,14 +75,6 @@ class Run:
         self.ranks.add_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         self.optimizer.step()
-
-    def states_for(self, epoch, step):
-        """The states that a batch begins with (see `train.epoch.backward`), None where they are not handed on."""
-        if not self.cfg.carry:
-            return None
-        if not (self.states and carries(self.cfg, epoch, step)):
-            self.states = [{} for _ in range(self.cfg.accumulate)]
-        return self.states
 
     def save(self, name, loop=None):
         if self.ranks.first:
@@ -97,8 +88,7 @@ class Run:
         self._save_last(step=step, tally=asdict(self.tally))
 
     def _save_last(self, **more):
-        states = self.ranks.gather([{k: tuple(t.cpu() for t in s) for k, s in part.items()} for part in self.states])
-        self.save("last.pt", loop=self.state | {"optimizer": self.optimizer.state_dict(), "states": states} | more)
+        self.save("last.pt", loop=self.state | {"optimizer": self.optimizer.state_dict()} | more)
         self.saved = time.monotonic()
 
     def end(self, epoch, row):
@@ -198,12 +188,6 @@ def _take_up(run, content):
     run.facts = content["facts"] | {key: run.facts[key] for key in ("device", "processes")}
     run.state |= content["loop"]
     run.tally = Tally(**run.state.pop("tally", {}))
-    states = run.state.pop("states", [])
-    if len(states) == run.ranks.size:  # of another number of processes they are of other samples: begin at zero
-        run.states = [
-            {name: tuple(t.to(run.device) for t in state) for name, state in part.items()}
-            for part in states[run.ranks.rank]
-        ]
     run.model.load_state_dict(content["model"])
     for layer in run.model.layers():
         layer.train_what_counts()
