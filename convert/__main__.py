@@ -36,9 +36,7 @@ def main():
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many samples of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def export(model, out, data_root, split, limit, as_json):
-    """Quantize MODEL to the chip's integers, calibrate its gates where training has not, check it against SLAYER, and
-    write the artifact.
-    """
+    """Quantize MODEL to the chip's integers, check it against SLAYER, and write the artifact."""
     from .export import export as run
 
     out = out or str(Path(model).with_suffix(".net"))
@@ -58,7 +56,7 @@ def export(model, out, data_root, split, limit, as_json):
         "u seen",
         "u bound",
         "wraps",
-        "rate / kept",
+        "rate",
     ):
         table.add_column(column, justify="left" if column == "layer" else "right")
     for row in report["layers"]:
@@ -73,23 +71,18 @@ def export(model, out, data_root, split, limit, as_json):
             show("u_seen", "{:.3f}"),
             show("u_bound", "{:.2f}"),
             show("wraps", "{}"),
-            show("rate", "{:.3f}") or show("kept", "{:.3f}"),
+            show("rate", "{:.3f}"),
         )
     console.print(table)
-    for gate, row in report["gates"].items():
+    for row in report["stages"]:
         console.print(
-            f"gate {gate}: kept share as trained {row['kept_trained']:.3f}, gated {row['kept_gated']:.3f}, masks agree"
-            f" on {row['agreement']:.3f}"
+            f"stage {row['stage']}: {row['kept']:.3f} of the tokens sent, at most {row['cap']:.3f} of a frame's, which"
+            f" {row['full']:.3f} of the frames need; the same in training, by the same code"
         )
-    names = {
-        "float": "float, top-k",
-        "quantized": "integer, top-k",
-        "float_gated": "float, fixed gates",
-        "gated": "integer, fixed gates (what runs)",
-    }
+    names = {"float": "float, rounding off", "integer": "integer (what runs)"}
     for key, row in report["accuracy"].items():
         console.print(
-            f"accuracy {names[key]:34s} {row['value']:.4f}  [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]  n ="
+            f"accuracy {names[key]:20s} {row['value']:.4f}  [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]  n ="
             f" {report['n']} ({report['split']})"
         )
     p, d = report["parity"], report["float_to_integer"]

@@ -18,15 +18,14 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
     compares every layer, step and neuron.
 
     Args:
-        model_path: checkpoint of a model that training or export has folded and calibrated.
+        model_path: checkpoint of a model that training has folded.
         dataset: default: what the model was trained on. split, data_root, limit: which recordings.
         progress: called with (samples done, samples in all).
 
     Returns:
-        dict of JSON values: model, device (cpu or cuda), dataset, split, samples, layers (compared), layers_left_out
-            (of which SLAYER's side has no spikes of its own), compared
-        (neuron-steps and read-outs), differences, first_difference (None, or dict(layer, sample, step, neuron, slayer,
-            engine, history)), seconds.
+        dict of JSON values: model, device (cpu or cuda), dataset, split, samples, layers (compared), compared
+            (neuron-steps and read-outs), differences, first_difference (None, or dict(layer, sample, step, neuron,
+            slayer, engine, history)), seconds.
 
     Raises:
         UserError: the checkpoint or the data.
@@ -53,13 +52,11 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
             f" {model.encoder.width} x {model.encoder.height}"
         )
     clips = recordings.events[:limit]
-    compared, differences, first, layers, start = 0, 0, None, set(), time.monotonic()
+    compared, differences, first, start = 0, 0, None, time.monotonic()
     for begin in range(0, len(clips), BATCH):
         tokens = model.encoder.encode_all(clips[begin : begin + BATCH])
         found = parity.compare(model, net, tokens)
         compared, differences = compared + found["compared"], differences + found["differences"]
-        if not layers:
-            layers = {n.name for n in net.nodes} & set(parity.slayer_traces(model, tokens[:1])[0])
         if found["first_difference"] and first is None:
             first = found["first_difference"]
             one = tokens[first["sample"] : first["sample"] + 1]
@@ -80,8 +77,7 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
         dataset=name,
         split=split,
         samples=len(clips),
-        layers=[n.name for n in net.nodes if n.name in layers],
-        layers_left_out=[n.name for n in net.nodes[:-1] if n.name not in layers],
+        layers=[n.name for n in net.nodes],
         compared=compared,
         differences=differences,
         first_difference=first,
@@ -118,8 +114,6 @@ def compare(model, dataset, data_root, split, limit, as_json):
             f" {len(result['layers'])} layers: {result['compared']:,} values compared, {result['differences']:,}"
             f" differ; {result['seconds']:.1f} s, {result['compared'] / result['seconds']:,.0f} per second"
         )
-        if result["layers_left_out"]:
-            print(f"not compared one by one: {', '.join(result['layers_left_out'])}")
         first = result["first_difference"]
         if first:
             print(

@@ -1,4 +1,4 @@
-"""Export: fold, calibrate, integers, parity, report, file."""
+"""Export: fold, integers, parity, report, file."""
 
 from dataclasses import replace
 
@@ -9,11 +9,12 @@ from events import token_streams
 from sim import engine, netx
 from sim.base.errors import UserError
 from sim.base.statistics import paired_interval, wilson
+from sim.tokens import join
 from train import checkpoint
-from train.loop import to_chip
+from train.fold import to_chip
 
 from . import parity, report
-from .to_net import refuse_pruner, to_net
+from .to_net import to_net
 
 PARITY_SAMPLES = 16
 GOLDEN_SAMPLES = 1
@@ -29,16 +30,14 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
         UserError: the checkpoint, the data, or a layer that the chip cannot express; nothing is written then.
     """
     model, content = checkpoint.load(model_path)
-    cfg = model.cfg
-    refuse_pruner(cfg)
-    name = dataset or cfg.dataset
+    name = dataset or model.cfg.dataset
     recordings = events.load(name, split, data_root)
     if list(recordings.classes) != list(content["classes"]):
         raise UserError(
             f"data set {name!r} has classes {', '.join(recordings.classes)}; the model was trained on"
             f" {', '.join(content['classes'])}"
         )
-    calibrated = to_chip(model, data_root)
+    folded = to_chip(model, data_root)
     labels = recordings.labels[:limit]
     x = token_streams(
         replace(recordings, events=recordings.events[:limit], labels=labels, names=recordings.names[:limit]),
@@ -46,7 +45,7 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
     )
     net = to_net(model, content["classes"], content["facts"])
 
-    same = parity.compare(model, net, np.concatenate([x[:PARITY_SAMPLES], _edge_inputs(x[:1])]))
+    same = parity.compare(model, net, join([x[:PARITY_SAMPLES], _edge_inputs(model.encoder)]))
     if same["differences"]:
         raise RuntimeError(
             f"SLAYER and the integer engine differ, which is a defect of this program: {same['first_difference']}"
@@ -61,12 +60,12 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
         "n": len(labels),
         "accuracy": {k: {"value": float(v.mean()), "interval": wilson(int(v.sum()), len(v))} for k, v in right.items()},
         "float_to_integer": {
-            "difference": float(right["gated"].mean() - right["float_gated"].mean()),
-            "interval": paired_interval(right["float_gated"], right["gated"]),
+            "difference": float(right["integer"].mean() - right["float"].mean()),
+            "interval": paired_interval(right["float"], right["integer"]),
         },
-        "calibrated": "in training" if calibrated else "at export",
-        "kept": float(np.mean(list(result.kept.values()))) if result.kept else 1.0,
-        "gates": report.mask_agreement(model, x) if cfg.keep else {},
+        "folded": "in training" if folded else "at export",
+        "kept": result.sent / max(len(x) * net.frames * net.tokens, 1),
+        "stages": report.stage_rows(model, x),
         "layers": report.layer_rows(model, net, result, len(x)),
         "synops_per_sample": sum(result.synops.values()) / max(len(x), 1),
         "parity": same,
@@ -75,6 +74,8 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
     return out
 
 
-def _edge_inputs(x):
-    """An empty and an all-ones sample of the same shape."""
-    return np.concatenate([np.zeros_like(x), np.ones_like(x)])
+def _edge_inputs(encoder):
+    """Frames in which nothing happens, in which everything does, and one after the other."""
+    frames = np.zeros((4, encoder.frames, 2, *encoder.frame_shape), np.uint8)
+    frames[1] = frames[2, ::2] = frames[3, 1::2] = 1
+    return encoder.streams(frames)

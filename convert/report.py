@@ -1,28 +1,26 @@
-"""What quantization and gating did to a model, in numbers."""
+"""What quantization did to a model, and what is sent to it, in numbers."""
 
 import numpy as np
 import torch
 
 from sim.integer import DECAY_ONE, STATE_LIMIT, STATE_SHIFT
-from sim.net import Cuba, TokenGate
-from train import pruning
-from train.data import to_stream
+from sim.net import Cuba
 from train.evaluate import predict
+
+from .to_net import UNIT, nodes_of
 
 
 def layer_rows(model, net, result, n):
-    """One dict per layer of the net: sizes, quantization, state range seen (over the `n` samples of `result`) and
-    provable, gates.
+    """One dict per layer of the net: sizes, quantization, synapses, state range seen (over the `n` samples of `result`)
+    and provable.
 
     `weight_error` is the RMS difference of the quantized from the float weights, relative to their RMS; `saturated` the
     share of weights at the end of the range; `u_seen`, `v_seen` the largest state of the run as a share of 24 bits (a
     current wraps above 1); `u_bound` the same if every input spiked at every step."""
-    errors = weight_errors(model)
-    rows = []
+    owners, errors, rows = nodes_of(model), weight_errors(model), []
     for node in net.nodes:
         row = {"layer": node.name, "type": type(node).__name__, "neurons": node.size}
-        if isinstance(node, TokenGate):
-            row |= {"threshold": node.threshold, "kept": result.kept[node.name]}
+        row["synapses"] = sum(int(np.count_nonzero(s.weight)) for s in node.synapses)
         if isinstance(node, Cuba):
             r = result.ranges[node.name]
             fan_in = sum(np.abs(s.weight.astype(np.int64)).sum(1) for s in node.synapses)
@@ -37,71 +35,53 @@ def layer_rows(model, net, result, n):
                 "clips": r["clips"],
                 "rate": result.spikes[node.name] / (n * net.steps * node.size),
             }
-        row |= errors.get(node.name.rstrip("0123456789") if node.name not in errors else node.name, {})
+        if node.name in owners:
+            row |= errors[owners[node.name][0]]
         rows.append(row)
     return rows
 
 
 def weight_errors(model):
-    """Layer name as in `convert.to_net.to_net` (without the number of a bank's part) -> dict(weight_error, saturated)."""  # noqa: E501
-    named = {f"{t}.{layer.name}": layer for t in model.towers for layer in model.stem}
-    named |= {
-        f"{t}{i}.{k}": layer
-        for t in model.towers
-        for i, block in enumerate(model.blocks[t])
-        for k, layer in block.items()
-    }
+    """Name of each layer -> dict(weight_error, saturated), over its dense synapses."""
     out = {}
-    for name, layer in named.items():
-        pairs = [
-            (s.weight.detach().flatten(1), layer.quantized(s.weight.detach().flatten(1), True))
-            for s in layer.synapses.values()
-        ]
+    for name, layer in model.named().items():
+        pairs = [(layer.weight(s).detach(), layer.weight(s, exact=True).detach()) for s in layer.synapses]
         error = sum(float(((q - w) ** 2).sum()) for w, q in pairs) / max(
             sum(float((w**2).sum()) for w, _ in pairs), 1e-12
         )
-        mantissas = [(q * layer.gain[:, None] * 64).round() for _, q in pairs]
+        mantissas = [(q * layer.gain[:, None] * UNIT).round() for _, q in pairs]
         ends = sum(int(((m == -256) | (m == 254)).sum()) for m in mantissas) / sum(m.numel() for m in mantissas)
         out[name] = {"weight_error": error**0.5, "saturated": ends}
     return out
 
 
 def right_predictions(model, x, labels):
-    """Which samples are right: name -> bool [n], for the float model (rounding off) and the integer model, each with
-    SST-TP as trained
-    (top-k: `float`, `quantized`) and with the fixed gates (`float_gated`, `gated`)."""
-    labels = torch.as_tensor(labels)
-    fixed = model.thresholds.clone()
-    right = {}
-    try:
-        for name, exact, thresholds in (
-            ("float", False, fixed * 0),
-            ("quantized", True, fixed * 0),
-            ("float_gated", False, fixed),
-            ("gated", True, fixed),
-        ):
-            model.thresholds.copy_(thresholds)
-            right[name] = (predict(model, x, exact).argmax(1) == labels).numpy()
-    finally:
-        model.thresholds.copy_(fixed)
-    return right
-
-
-@torch.no_grad()
-def mask_agreement(model, x, batch=64):
-    """Gate -> dict(kept_trained, kept_gated, agreement), over the spikes that reach it in the integer model with fixed
-    gates.
+    """Which samples are right: name -> bool [n], for the model with rounding switched off (`float`) and in the chip's
+    integers (`integer`).
     """
-    cfg, sums, n = model.cfg, {}, 0
+    labels = torch.as_tensor(labels)
+    modes = {"float": False, "integer": True}
+    return {name: (predict(model, x, exact).argmax(1) == labels).numpy() for name, exact in modes.items()}
+
+
+def stage_rows(model, x, batch=64):
+    """What each stage of the token pruning lets pass: a list of dicts.
+
+    Stage 0 is the encoder's, in training and on the chip's host the same function of the same events, so that there is
+    no second mask to agree with: `kept` is the share of all tokens that are sent, `cap` the largest that K allows,
+    `kept_by_frame` the first share frame by frame, `full` the share of frames in which the cap was reached.
+    """
+    e, filled = model.encoder, []
     for i in range(0, len(x), batch):
-        model(to_stream(x[i : i + batch], "cpu"), exact=True)
-        n += len(x[i : i + batch])
-        for (t, b), spikes in model.gate_inputs.items():
-            top = pruning.top_k(spikes, cfg.keep[b], model.n_tokens, cfg.latency_bonus, cfg.pruner, cfg.seed)
-            gate = pruning.fixed_gate(spikes, model.threshold(t, b), model.n_tokens)
-            sums.setdefault(f"{t}{b}.sst", []).append(
-                [float(top.mean(1).sum()), float(gate.mean(1).sum()), float((top == gate).float().mean(1).sum())]
-            )
-    return {
-        k: dict(zip(("kept_trained", "kept_gated", "agreement"), (np.sum(v, 0) / n).tolist())) for k, v in sums.items()
-    }
+        which = x[i : i + batch].which
+        filled.append((which >= 0).reshape(len(which), e.frames, e.per_frame).sum(2))
+    filled = np.concatenate(filled)
+    return [
+        {
+            "stage": "sensor",
+            "kept": float(filled.mean() / e.tokens),
+            "cap": e.per_frame / e.tokens,
+            "full": float((filled == e.per_frame).mean()),
+            "kept_by_frame": (filled.mean(0) / e.tokens).tolist(),
+        }
+    ]

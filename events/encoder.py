@@ -4,7 +4,10 @@ This is also stage 0 of the token pruning: which tokens are sent at all, and in 
 training and running alike (`events.kernels.cut` is the one definition of the rule).
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from sim.base.errors import UserError
 from sim.tokens import Stream
 
 from .recordings import EVENT
+
+if TYPE_CHECKING:
+    from .selector import Selector
 
 # An encoder may come from a file: nothing is allocated for numbers beyond these.
 _LIMITS = {
@@ -241,7 +247,7 @@ class Encoder:
             place[np.argsort(t, kind="stable")] = np.arange(len(t))
         return place
 
-    def selector(self):
+    def selector(self) -> Selector:
         """What turns frames into a stream, frame after frame, without end."""
         from .selector import Selector
 

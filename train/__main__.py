@@ -180,9 +180,18 @@ def _config(base, changes, values, epochs, dataset, data_root):
         raise UserError(f"--set {twice[0]}: given by another option, too; leave one of them out")
     if epochs is not None:
         values |= dict(zip(("float_epochs", "exact_epochs"), _share_epochs(epochs, base)))
+    parts = {key: changes.pop(key) for key in list(changes) if key.startswith("encoder.")}
     if "encoder" not in changes and epochs != 0:
         values["encoder"] = events.default_encoder(dataset, data_root).settings()
-    return Config.from_dict(base.to_dict() | changes | values)
+        values["encoder"] |= {key.removeprefix("encoder."): value for key, value in parts.items()}
+    elif parts:
+        raise UserError(f"--set {next(iter(parts))}: given together with encoder or --epochs 0; leave it out")
+    cfg = Config.from_dict(base.to_dict() | changes | values)
+    try:
+        cfg.make_encoder()
+    except TypeError as e:
+        raise UserError(f"--set encoder: {e}") from None
+    return cfg
 
 
 def _share_epochs(epochs, base):

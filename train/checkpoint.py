@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from events import Encoder
 from sim.base.errors import UserError
 
 from .config import VERSION, Config
@@ -60,15 +59,15 @@ def load(path):
         raise UserError(f"{path}: not a checkpoint of this project (no version entry)")
     if content["version"] != VERSION:
         raise UserError(
-            f"{path}: checkpoint version {content['version']}, this program reads version {VERSION}; train again or use"
-            " the release that wrote it"
+            f"{path}: checkpoint version {content['version']}, this program reads version {VERSION}; train again"
+            " (python -m train), or export it with the release that wrote it"
         )
     missing = {"config", "classes", "facts", "model"} - set(content)
     if missing:
         raise UserError(f"{path}: checkpoint lacks {', '.join(sorted(missing))}")
     try:
         cfg = Config.from_dict(content["config"])
-        model = SmolMamba(cfg, Encoder(**cfg.encoder), len(content["classes"]))
+        model = SmolMamba(cfg, cfg.make_encoder(), len(content["classes"]))
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
     except TypeError as e:

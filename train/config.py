@@ -3,9 +3,13 @@
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 
+from events import Encoder
+from events.encoder import PRUNERS
+from sim import prices
 from sim.base.errors import UserError
 
-VERSION = 1  # of the checkpoint's layout
+VERSION = 2  # of the checkpoint's layout
+REMOVABLE = ("input", "stem", "bank", "gate", "out", "readout")  # kinds of synapses, see `train.sparsity`
 
 
 @dataclass(frozen=True)
@@ -13,20 +17,18 @@ class Config:
     """Everything that decides what is trained; stored in the checkpoint.
 
     Attributes:
-        dataset: name in the data registry. encoder: dict for `events.Encoder`; empty takes the data set's own.
+        dataset: name in the data registry. encoder: geometry and frames, a dict for `events.Encoder`; empty takes its
+            defaults. What is sent of them, the next two lines say.
+        scan: "alternate" (frames are read forward and backward by turns), "cross" (and by rows and columns, both ways),
+            "forward", "twin" (one tower in reading order, one in reverse, joined at the read-out).
+        share: of a frame's tokens that are sent, K = round(share * N); 1 sends every token.
+        pruner, early, leak, least: which those are (`events.Encoder`): "count", "latency" or "random"; what each frame
+            since its first event adds to a token's count; what the count loses a frame, in 256ths; and the count that
+            opens the gate.
         stem: widths of the hidden layers of the patch embedding. width: channels C of the stream.
         blocks: number of Vision SmolMamba blocks. bank: neurons of a block's state bank, a multiple of len(decays).
         decays: time constants of the bank's modes in stream steps; `i_decay = 4096 / tau`.
-        scan: "twin" (one tower in reading order, one reversed, joined at the read-out), "reversal" (the stream is
-            reversed between blocks), "forward".
         gate: "read" (state spikes pass where a memoryless gate spikes too) or "none".
-        keep: SST-TP's target share of open tokens before each block; empty for no pruning.
-        pruner: what a token is kept for: "count+latency", "count", "latency" or "random" (`train.pruning`). Only the
-            first two have a gate on the chip.
-        gate_from: share of the float epochs after which the fixed gates take the place of top-k, their thresholds
-            following the weights.
-        latency_bonus: what a first spike in the first frame adds to a token's score, in spikes per frame seen; falls
-            linearly to 0 at the last frame.
         state: "sample" (the bank's state runs on across frames) or "frame".
         mix_decay: membrane decay of a block's output, 4095 for memoryless; smaller leaks into the next tokens.
         float_epochs, exact_epochs: epochs with float dynamics, then with the chip's integers.
@@ -36,7 +38,14 @@ class Config:
             same.
         amp: 16-bit matrix products in the float phase; on CUDA TF32 ones in the integer phase, whose forward pass stays
             exact.
-        patience: integer epochs without a better validation accuracy after which training ends; 0: never.
+        patience: integer epochs without a better net (`train.cost.rank`) after which training ends; 0: never.
+        energy_uj: microjoules that a sample may cost the integer net, which training steers to (`train.cost`); 0: no
+            target. energy_factor: what a microjoule adds to the loss, for good without a target, else to begin with; 0:
+            nothing, and with a target a start that follows from it. prices: the table of prices (`sim.prices`).
+        sparsity: share of each neuron's synapses that are removed when the norms are folded (`train.sparsity`): one for
+            all kinds but the read-out, or a table such as {"input": 0.8, "bank": 0.5}.
+        chain: recordings that are laid one after the other in a stream, with no reset between them, from half of the
+            float phase on: nets learn to run on. 1: none.
         tau, scale: of the surrogate derivative, in thresholds.
         shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
         jitter_us: all times of a recording move by up to so many microseconds. stretch: times are multiplied by a
@@ -51,12 +60,13 @@ class Config:
     blocks: int = 2
     bank: int = 64
     decays: tuple = (2, 8, 40, 200)
-    scan: str = "twin"
+    scan: str = "alternate"
+    share: float = 0.6
+    pruner: str = "count"
+    early: int = 4
+    leak: int = 0
+    least: int = 0
     gate: str = "read"
-    keep: tuple = (0.65, 0.45)
-    pruner: str = "count+latency"
-    gate_from: float = 0.5
-    latency_bonus: float = 4.0
     state: str = "sample"
     mix_decay: int = 4095
     float_epochs: int = 30
@@ -70,6 +80,11 @@ class Config:
     accumulate: int = 1
     amp: bool = False
     patience: int = 0
+    energy_uj: float = 0.0
+    energy_factor: float = 0.0
+    prices: str = prices.USUAL
+    sparsity: float | dict = 0.0
+    chain: int = 1
     tau: float = 0.5
     scale: float = 1.0
     shift: float = 1.0
@@ -83,10 +98,10 @@ class Config:
 
     def __post_init__(self):
         choices = {
-            "scan": ("twin", "reversal", "forward"),
+            "scan": ("alternate", "cross", "forward", "twin"),
             "gate": ("read", "none"),
             "state": ("sample", "frame"),
-            "pruner": ("count+latency", "count", "latency", "random"),
+            "pruner": PRUNERS,
         }
         for name, allowed in choices.items():
             _require(
@@ -108,10 +123,14 @@ class Config:
             f"bank is {self.bank}, expected a multiple of the {len(self.decays)} decays",
         )
         _require(
-            len(self.keep) in (0, self.blocks),
-            f"keep has {len(self.keep)} shares, expected none or one for each of the {self.blocks} blocks",
+            0 < self.share <= 1, f"share is {self.share!r}, expected the share of tokens that are sent, above 0 up to 1"
         )
-        _require(all(0 < k <= 1 for k in self.keep), f"keep is {self.keep!r}, expected shares in (0, 1]")
+        _require(
+            self.share < 1 or (self.leak, self.least, self.pruner) == (0, 0, "count"),
+            "pruner, leak and least choose among tokens, but share is 1, which sends all of them; set a smaller share",
+        )
+        for name in sorted({"scan", "places", "pruner", "early", "leak", "least"} & set(self.encoder)):
+            _require(False, f"encoder holds {name!r}, which has a place of its own (--set {_OWN.get(name, name)}=...)")
         _require(
             type(self.mix_decay) is int and 0 <= self.mix_decay <= 4095,
             f"mix_decay is {self.mix_decay!r}, expected 0..4095",
@@ -139,6 +158,44 @@ class Config:
         _require(0 <= self.stretch < 1, f"stretch is {self.stretch!r}, expected a share in 0..1")
         _require(0 <= self.flip_polarity <= 1, f"flip_polarity is {self.flip_polarity!r}, expected a share in 0..1")
         _require(self.float_epochs >= 0 and self.exact_epochs >= 0, "epochs must not be negative")
+        self._check_energy()
+
+    def _check_energy(self):
+        for name in ("energy_uj", "energy_factor"):
+            _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)!r}, expected a number of at least 0")
+        _require(
+            type(self.chain) is int and 1 <= self.chain <= self.batch // self.accumulate,
+            f"chain is {self.chain!r}, expected an integer of at least 1, and no more than a batch",
+        )
+        shares = self.sparsity if isinstance(self.sparsity, dict) else {"": self.sparsity}
+        unknown = sorted(set(shares) - {"", *REMOVABLE})
+        _require(not unknown, f"sparsity names {', '.join(unknown)}, expected of {', '.join(REMOVABLE)}")
+        for kind, share in shares.items():
+            at = f"sparsity{f' of {kind}' if kind else ''}"
+            _require(
+                type(share) in (int, float) and 0 <= share < 1,
+                f"{at} is {share!r}, expected the share of synapses that are removed, from 0 to below 1",
+            )
+
+    def removed(self) -> dict:
+        """Kind of synapses -> share of them that folding removes; empty for none."""
+        if isinstance(self.sparsity, dict):
+            return {kind: share for kind, share in self.sparsity.items() if share}
+        return {kind: self.sparsity for kind in REMOVABLE if kind != "readout"} if self.sparsity else {}
+
+    def make_encoder(self) -> Encoder:
+        """The whole encoder.
+
+        Raises:
+            UserError: an entry out of range. TypeError: one that there is not.
+        """
+        drawing = Encoder(**self.encoder)
+        scan = "forward" if self.scan == "twin" else self.scan
+        if self.share == 1:
+            return replace(drawing, scan=scan)
+        places = max(1, round(self.share * drawing.tokens))
+        rule = dict(pruner=self.pruner, early=self.early, leak=self.leak, least=self.least)
+        return replace(drawing, scan=scan, places=places, **rule)
 
     def to_dict(self):
         return asdict(self)
@@ -151,11 +208,12 @@ class Config:
         _require(set(values) <= known, f"has unknown entries: {', '.join(sorted(set(values) - known))}")
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         for name, default in Config().to_dict().items():
-            if name in values:
+            if name in values and not (name == "sparsity" and isinstance(values[name], dict)):
                 _require(_fits(values[name], default), f"{name} is {values[name]!r}, expected {_KINDS[type(default)]}")
         return Config(**values)
 
 
+_OWN = {"places": "share"}  # entries of `events.Encoder` with another name here
 _LARGEST = sys.float_info.max
 _KINDS = {
     str: "a word",
@@ -215,7 +273,6 @@ PRESETS = {
         width=96,
         bank=256,
         blocks=3,
-        keep=(0.65, 0.5, 0.45),
         float_epochs=100,
         exact_epochs=30,
         shift=2.0,

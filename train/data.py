@@ -8,6 +8,8 @@ from itertools import islice
 import numpy as np
 import torch
 
+from sim.tokens import Stream
+
 from .augment import augment, is_off
 from .distributed import ALONE
 
@@ -20,15 +22,16 @@ def chunks(items, size, least=1):
     return [items[a:b] for a, b in zip(starts, [*starts[1:], len(items)])]
 
 
-def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, streams=None):
+def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, streams=None, chain=1):
     """This process's share of the epoch's shuffled, augmented batches from number `first` on, prepared ahead by
     `loaders` threads.
 
     streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, so that no file
-    is read again.
+    is read again. chain: augmented recordings that the encoder's choice of tokens runs on over, as their streams do
+    (`train.epoch.chained`).
 
-    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (token spikes uint8 [b, T*N,
-    C], labels [b], samples of the whole batch, seconds waited for it)."""
+    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (`sim.tokens.Stream`, labels
+    [b], samples of the whole batch, seconds waited for it)."""
     order = np.random.default_rng((cfg.seed, epoch)).permutation(len(recordings))
     parts = chunks(order, cfg.batch, ranks.size * cfg.accumulate)
     unchanged = streams if is_off(cfg) else None
@@ -40,7 +43,7 @@ def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, st
         if unchanged is not None:
             return unchanged[mine], labels, len(parts[i])
         changed = [augment(recordings.events[j], recordings.height, recordings.width, cfg, rng) for j in mine]
-        return encoder.encode_all(changed), labels, len(parts[i])
+        return encode(encoder, changed, chain), labels, len(parts[i])
 
     with ThreadPoolExecutor(loaders) as pool:
         todo = iter(range(first, len(parts)))
@@ -53,6 +56,19 @@ def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, st
             yield *ready, waited
 
 
-def to_stream(x, device):
-    """uint8 [B, K, C] -> float [B, C, K], channels-last."""
-    return torch.from_numpy(x).to(device).float().transpose(1, 2)
+def encode(encoder, recordings, chain=1) -> Stream:
+    """A stream for each recording. The choice of tokens goes on from the one before, but for every `chain`-th, if
+    `chain` divides their number.
+    """
+    if chain == 1 or len(recordings) % chain:
+        return encoder.encode_all(recordings)
+    frames = encoder.frames_of_all(recordings)
+    whole = encoder.streams(frames.reshape(-1, chain * encoder.frames, *frames.shape[2:]))
+    return Stream(whole.tokens.reshape(len(recordings), -1, encoder.channels), whole.which.reshape(len(recordings), -1))
+
+
+def to_device(stream, device):
+    """What a model is called with: (tokens float [B, C, K], channels-last, which int64 [B, K]) of a `Stream`."""
+    return torch.from_numpy(stream.tokens).to(device).float().transpose(1, 2), torch.from_numpy(stream.which).to(
+        device
+    ).long()

@@ -2,9 +2,8 @@
 step.
 
 What is added up between the processes: the gradients (one sum of one flat vector a step), the statistics of the norms,
-the counts that gates are
-calibrated with, and the numbers that are shown. The first process alone reads checkpoints and writes files. Without
-torchrun all of this does nothing.
+the rates by which synapses are removed, and the numbers that are shown. The first process alone reads checkpoints and
+writes files. Without torchrun all of this does nothing.
 
 The gradient is added up here rather than by torch's `DistributedDataParallel`, because which parameters train changes
 with the phase (norms, then biases), which that wrapper does not take, and for a net of some hundred thousand weights

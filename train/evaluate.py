@@ -8,17 +8,19 @@ import events
 from events import token_streams
 from sim.base.errors import UserError
 from sim.base.statistics import wilson
+from sim.prices import COUNTS
 
-from . import checkpoint
-from .data import to_stream
+from . import checkpoint, cost
+from .data import to_device
 from .distributed import ALONE
 
 
 @torch.no_grad()
 def predict(model, x, exact, batch=64, device="cpu"):
-    """Class scores for token spikes uint8 [n, K, C]."""
+    """Class scores for streams: a `sim.tokens.Stream`, or `events.TokenStreams`."""
     model.eval()
-    return torch.cat([model(to_stream(x[i : i + batch], device), exact=exact).cpu() for i in range(0, len(x), batch)])
+    parts = (to_device(x[i : i + batch], device) for i in range(0, len(x), batch))
+    return torch.cat([model(*part, exact=exact).cpu() for part in parts])
 
 
 def accuracy(model, x, y, exact, batch=64, device="cpu", ranks=ALONE):
@@ -26,6 +28,24 @@ def accuracy(model, x, y, exact, batch=64, device="cpu", ranks=ALONE):
     hits = int((predict(model, x, exact, batch, device).argmax(1) == y).sum()) if len(y) else 0
     hits, n = ranks.add(torch.tensor([hits, len(y)])).tolist()
     return hits / n
+
+
+@torch.no_grad()
+def accuracy_and_energy(model, x, y, exact, table, batch=64, device="cpu", ranks=ALONE):
+    """(share of right predictions, microjoules of a sample by `table` as `train.cost` counts them), of the samples of
+    all processes; one may have none.
+    """
+    model.eval()
+    sums = dict.fromkeys(("hits", "samples", *COUNTS), 0.0)
+    for i in range(0, len(y), batch):
+        labels = y[i : i + batch]
+        logits = model(*to_device(x[i : i + batch], device), exact=exact)
+        sums["hits"] += int((logits.argmax(1).cpu() == labels).sum())
+        sums["samples"] += len(labels)
+        for name, value in cost.counts(model, len(labels), exact).items():
+            sums[name] += value * len(labels)
+    hits, n, *counted = ranks.add(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
+    return hits / n, cost.microjoules(table, {name: value / n for name, value in zip(COUNTS, counted)})
 
 
 def evaluate(run_dir, dataset, split, data_root=None, skip_bad=False):

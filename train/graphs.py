@@ -2,8 +2,8 @@
 
 A step of these nets is hundreds of kernels, each so short that a GPU does it sooner than Python asks for the next. A
 graph is recorded once, and its replay asks for all of them at once, on new numbers in the same memory. What Python
-decides on the way is part of the recording: when one of these things changes (the phase, the thresholds of the gates,
-the size of the batch), it is made anew."""
+decides on the way is part of the recording: when one of these things changes (the phase, the size of the batch), it is
+made anew."""
 
 import gc
 
@@ -17,7 +17,7 @@ WARM_UP = 3
 
 
 class Recorded:
-    """`passes(model, x, y, exact)` by replay.
+    """`passes(model, x, y, exact)` by replay; x is the tuple of tensors that `train.data.to_device` gives.
 
     Args:
         model: a `SmolMamba` on a GPU, in training mode whenever this is called, and of no earlier pass of which a
@@ -29,29 +29,30 @@ class Recorded:
         self.model, self.passes, self.key = model, passes, None
 
     def __call__(self, x, y, exact):
-        """Leaves in the model's parameters, `kept`, `gate_inputs` and `rate`s what `passes` leaves there, until the
-        next call. Returns what it returns.
+        """Leaves in the model's parameters, `activity` and `rate`s what `passes` leaves there, until the next call.
+        Returns what it returns.
 
         Raises:
             UserError: CUDA refuses to record the passes.
         """
-        key = exact, x.shape, self.model.folded, self.model.thresholds.tolist()
+        key = exact, x[0].shape, self.model.folded
         if key != self.key:
             self._record(x, y, exact)
             self.key = key
-        self.x.copy_(x)
+        for own, given in zip(self.x, x):
+            own.copy_(given)
         self.y.copy_(y)
         self.graph.replay()
         for parameter, grad in self.grads:
             parameter.grad = grad
-        self.model.kept, self.model.gate_inputs = dict(self.kept), dict(self.gate_inputs)
+        self.model.activity = dict(self.activity)
         for layer, rate in self.rates:
             layer.rate = rate
         return self.out
 
     def _record(self, x, y, exact):
         model, self.graph = self.model, None
-        self.x, self.y = x.clone(), y.clone()
+        self.x, self.y = tuple(t.clone() for t in x), y.clone()
         # what is left of a pass on another stream would draw that stream into the recording, which CUDA refuses
         gc.collect()
         before = [
@@ -63,7 +64,7 @@ class Recorded:
             for _ in range(WARM_UP):
                 self._passes(exact)
         torch.cuda.current_stream().wait_stream(side)
-        model.kept, model.gate_inputs, graph = {}, {}, torch.cuda.CUDAGraph()
+        model.activity, graph = {}, torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # threads that load data may go on
                 self.out = self._passes(exact)
@@ -78,7 +79,7 @@ class Recorded:
             buffer.copy_(was)
         self.graph = graph
         self.grads = [(p, p.grad) for p in model.parameters() if p.grad is not None]
-        self.kept, self.gate_inputs = dict(model.kept), dict(model.gate_inputs)
+        self.activity = dict(model.activity)
         self.rates = [(layer, layer.rate) for layer in model.layers()]
 
     def _passes(self, exact):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sim.base.errors import UserError
 
-COLUMNS = ("epoch", "phase", "loss", "train", "val", "kept", "rate", "wait", "seconds")
+COLUMNS = ("epoch", "phase", "loss", "train", "val", "uj", "factor", "kept", "rate", "wait", "seconds")
 
 
 class Log:

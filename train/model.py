@@ -1,324 +1,293 @@
 """Vision SmolMamba as a SLAYER net over a token stream (our reconstruction; only the paper's abstract is public here).
 
-Tensors are `[batch, channels, steps]`, step `k = t*N + n` is token `n` of frame `t`. One tower:
+Tensors are `[batch, channels, steps]`, step `k = t*K + i` is what stands at place `i` of frame `t`: a token, or nothing
+(`sim.tokens`; which tokens are sent, and in which order, the encoder has decided). One tower:
 
     tokens, phase -> stem -> x
-    per block:  x  = SST-TP(x)                      tokens are dropped by spike count and first-spike latency
-                h  = bank(x)                        diagonal recurrence in the dendritic current, one decay per mode
+    per block:  h  = bank(x)                        diagonal recurrence in the dendritic current, one decay per mode
                 h  = h AND gate(x)                  spiking read gate
                 x  = out(h, x)                      projection plus skip, memoryless
     read-out: W @ (number of spikes of each channel)
 
-Every layer is one `CubaLayer`: SLAYER synapses and neurons, run by `train.dynamics`. A model is first trained in float
-with a norm on each current; `fold` takes the norms into weights and biases, and from then on the forward pass is the
-chip's."""
+Frames that are read forward and backward by turns show one tower both directions over a sample; with `scan` "twin" a
+second tower reads each frame backward, and the read-out joins the two.
+
+Every layer is one `CubaLayer`. A model is first trained in float with a norm on each current; `fold` takes the norms
+into weights and biases, and from then on the forward pass is the chip's.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from sim.integer import BIAS_MAX, DECAY_ONE, STATE_SHIFT, WEIGHT_MAX
+from sim.integer import STATE_SHIFT, WEIGHT_MAX
+from sim.net import PHASE, TOKENS
 
-from . import dynamics, pruning
+from . import names
 from .config import Config
+from .layer import UNIT, CubaLayer, quantized_weight
 from .slayer import slayer
 
-MEMORYLESS = 4095  # the chip's membrane decay has 12 bits; the 1/4096 that stays is part of the semantics
-GAIN_MAX = 64.0  # keeps 64 * gain * threshold far below the 24-bit edge
 
+@dataclass(frozen=True)
+class Edge:
+    """The synapses from one source (an input or a layer) to one layer, by their names in the net.
 
-class CubaLayer(nn.Module):
-    """CUBA neurons with synapses from one or more sources.
-
-    Args:
-        sources: name -> number of channels. diagonal: names among them whose synapse is one weight per channel.
-        taus: time constant of the current per group of neurons, in steps (1: none); the n neurons are split evenly.
-        v_decay: membrane decay, 0..4095. frame_steps: reset the states every so many steps, 0 for once a sample.
+    Attributes:
+        size: neurons of the source.
+        synapses: called with `exact`, gives bool [neurons of the target, size], where there is a synapse; None if each
+            neuron has the one of its own number.
     """
 
-    def __init__(self, name, sources, n, cfg: Config, taus=(1,), v_decay=MEMORYLESS, diagonal=(), frame_steps=0):
-        super().__init__()
-        self.name, self.n, self.v_decay, self.frame_steps = name, n, v_decay, frame_steps
-        self.sources, self.diagonal = tuple(sources), tuple(diagonal)
-        self.tau, self.scale = cfg.tau, cfg.scale
-        self.synapses = nn.ModuleDict({s: slayer.synapse.Dense(m, n) for s, m in sources.items() if s not in diagonal})
-        self.skips = nn.ParameterDict({s: nn.Parameter(torch.ones(n)) for s in diagonal})
-        for s in self.synapses.values():
-            nn.init.normal_(s.weight, std=1 / math.sqrt(s.weight.shape[1]))
-        self.group = n // len(taus)
-        i_decay = [max(1, round(DECAY_ONE / t)) for t in taus]
-        self.memoryless = min(i_decay) == DECAY_ONE
-        self.register_buffer("i_decay", torch.tensor(i_decay).repeat_interleave(self.group))
-        self.register_buffer("gain", torch.ones(n))
-        self.register_buffer("folded", torch.tensor(False))
-        self.bias = nn.Parameter(torch.zeros(n), requires_grad=False)
-        self.norm = nn.BatchNorm1d(n)
-        self.rate = torch.zeros(())
+    source: str
+    target: str
+    size: int
+    synapses: Callable
 
-    def _apply(self, fn, recurse=True):
-        """Moves to a device all but `folded`: Python branches on it, and to ask a GPU for it would mean to wait
-        until it has done all it was given.
-        """
-        folded = self.folded
-        super()._apply(fn, recurse)
-        self.folded = folded
-        return self
+    def nonzero(self, exact: bool = False) -> torch.Tensor | None:
+        """Synapses that the masks leave, or, exact, whose integer weight is not 0; None: one each."""
+        return self.synapses(exact)
 
-    def neurons(self):
-        """SLAYER's own neurons for this layer, one per decay: what the forward pass stands for, and is tested
-        against.
-        """
-        out = []
-        for g in range(0, self.n, self.group):
-            neuron = slayer.neuron.cuba.Neuron(
-                threshold=float(self.gain[g]),
-                current_decay=int(self.i_decay[g]) / DECAY_ONE,
-                voltage_decay=self.v_decay / DECAY_ONE,
-                tau_grad=self.tau / 100,
-                scale_grad=self.scale * 10,
-            )
-            out.append(neuron)
-        return out
+    def fan_out(self, exact: bool = False) -> torch.Tensor:
+        """float [size]: how many synapses a spike of each neuron meets."""
+        there = self.synapses(exact)
+        return torch.ones(self.size) if there is None else there.sum(0).float()
 
-    def quantized(self, weight, exact):
-        """SLAYER's 8-bit quantizer (straight-through), at the layer's gain: even mantissas in [-256, 254]."""
-        if not exact:
-            return weight
-        gain = self.gain[:, None] if weight.dim() == 2 else self.gain
-        return slayer.utils.quantize(weight * gain, step=2 / 64).clamp(-256 / 64, 254 / 64) / gain
 
-    def quantized_bias(self, exact):
-        if not exact:
-            return self.bias
-        return slayer.utils.quantize(self.bias * self.gain, step=1 / 64).clamp(-4096 / 64, 4095 / 64) / self.gain
+@dataclass
+class _Pass:
+    """What one call of the model goes along with."""
 
-    def dendrite(self, inputs, exact):
-        """Sum of weight @ spikes over the sources, [B, n, K]."""
-        total = 0
-        for s, synapse in self.synapses.items():
-            w = self.quantized(synapse.weight.flatten(1), exact)
-            total = total + F.linear(inputs[s].transpose(1, 2), w).transpose(1, 2)
-        for s, weight in self.skips.items():
-            total = total + inputs[s] * self.quantized(weight, exact)[:, None]
-        return total
+    exact: bool
+    trace: dict | None
+    state: dict | None
+    activity: dict = field(default_factory=dict)
 
-    def forward(self, inputs, exact=False):
-        """inputs: source -> spikes [B, C, K]. Returns spikes [B, n, K]; exact: in the chip's integers (folded layers
-        only).
-        """
-        x = self.dendrite(inputs, exact)
-        i_decay = self.i_decay
-        if not self.folded:
-            if not self.memoryless:
-                x = dynamics.leak(x, i_decay, self.frame_steps)
-                i_decay = torch.full_like(i_decay, DECAY_ONE)
-            rows = x.transpose(1, 2).reshape(-1, self.n)
-            x = self.norm(rows).view(x.shape[0], -1, self.n).transpose(1, 2)
-        s = dynamics.cuba(
-            x,
-            self.quantized_bias(exact),
-            i_decay,
-            self.v_decay,
-            self.gain,
-            self.tau,
-            self.scale,
-            self.frame_steps,
-            exact,
-        )
-        self.rate = s.detach().mean()
+    def run(self, name, layer, inputs, filled):
+        state = None
+        if self.state is not None:
+            b = next(iter(inputs.values()))
+            zeros = lambda: torch.zeros(len(b), layer.n, device=b.device)  # noqa: E731
+            state = tuple(x.clone() for x in self.state[name]) if name in self.state else (zeros(), zeros())
+            self.state[name] = state
+        s = layer(inputs, self.exact, filled, state)
+        self.note(name, s)
         return s
 
-    def fold(self):
-        """Takes the norm into weights and bias, and chooses gains: `gamma (u - mu) / sigma + beta = (gamma / sigma)
-        u + (beta - gamma mu / sigma)`.
-        """
-        if self.folded:
-            return
-        with torch.no_grad():
-            factor = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
-            self.bias.copy_(self.norm.bias - factor * self.norm.running_mean)
-            for s in self.synapses.values():
-                s.weight.mul_(factor.view(-1, 1, 1, 1, 1))
-            for w in self.skips.values():
-                w.mul_(factor)
-            weights = torch.cat(
-                [s.weight.flatten(1) for s in self.synapses.values()] + [w[:, None] for w in self.skips.values()], 1
-            ).abs()
-            for g in range(0, self.n, self.group):
-                rows = slice(g, g + self.group)
-                top = torch.quantile(weights[rows].flatten()[:: max(1, weights[rows].numel() // 100_000)], 0.999)
-                room = min(
-                    WEIGHT_MAX / 64 / float(top),
-                    BIAS_MAX / 64 / float(self.bias[rows].abs().max().clamp(min=1e-6)),
-                    GAIN_MAX,
-                )
-                self.gain[rows] = 2.0 ** math.floor(math.log2(room))
-            self.folded.fill_(True)
-            self.train_what_counts()
-
-    def train_what_counts(self):
-        """A folded layer trains its bias, one that is not its norm. To be called after a state has been loaded."""
-        self.bias.requires_grad_(bool(self.folded))
-        self.norm.requires_grad_(not self.folded)
+    def note(self, name, s):
+        self.activity[name] = s.sum((0, 2))
+        if self.trace is not None:
+            self.trace[name] = s
 
 
 class SmolMamba(nn.Module):
     """The whole net.
 
-    `forward` returns class scores [B, classes]; `self.kept` is the open share of each gate of the last call, tensors of
-    one element.
+    Attributes:
+        activity: name of each input and layer in the net -> float [n], its neurons' spikes in the last call, summed
+            over samples and steps; those of layers with their gradients' history, until someone lets go of it.
     """
 
     def __init__(self, cfg: Config, encoder, n_classes):
         super().__init__()
         self.cfg, self.encoder = cfg, encoder
-        self.n_tokens, self.n_frames = encoder.tokens, encoder.frames
-        frame_steps = self.n_tokens if cfg.state == "frame" else 0
+        self.n_tokens, self.n_frames, self.n_places = encoder.tokens, encoder.frames, encoder.per_frame
+        self.steps, empty = encoder.steps, encoder.places > 0
+        frame_steps = self.n_places if cfg.state == "frame" else 0
         self.towers = ("f", "b") if cfg.scan == "twin" else ("f",)
         widths = (*cfg.stem, cfg.width)
         self.stem = nn.ModuleList()
-        sources = {"tokens": encoder.channels, "phase": self.n_tokens}
+        sources = {TOKENS: encoder.channels, PHASE: self.n_tokens}
         for i, n in enumerate(widths):
-            self.stem.append(CubaLayer(f"stem{i}", sources, n, cfg))
+            self.stem.append(CubaLayer(f"stem{i}", sources, n, cfg, hears_silence=empty))
             sources = {f"stem{i}": n}
         self.blocks = nn.ModuleDict()
         for t in self.towers:
             self.blocks[t] = nn.ModuleList()
+            silent = empty  # whether x is silent at empty places
             for _ in range(cfg.blocks):
-                layers = {
-                    "bank": CubaLayer("bank", {"x": cfg.width}, cfg.bank, cfg, taus=cfg.decays, frame_steps=frame_steps)
-                }
-                if cfg.gate == "read":
-                    layers["gate"] = CubaLayer("gate", {"x": cfg.width}, cfg.bank, cfg)
-                layers["out"] = CubaLayer(
-                    "out", {"h": cfg.bank, "x": cfg.width}, cfg.width, cfg, v_decay=cfg.mix_decay, diagonal=("x",)
-                )
-                self.blocks[t].append(nn.ModuleDict(layers))
+                block = _block(cfg, frame_steps, silent)
+                self.blocks[t].append(block)
+                silent = block["out"].quiet
         self.readout = nn.ModuleDict({t: slayer.synapse.Dense(cfg.width, n_classes) for t in self.towers})
-        for s in self.readout.values():
+        for t, s in self.readout.items():
             nn.init.normal_(s.weight, std=1 / math.sqrt(cfg.width))
+            self.register_buffer(f"readout_mask_{t}", torch.ones(n_classes, cfg.width, dtype=torch.bool))
         self.register_buffer("readout_gain", torch.ones(()))
-        self.register_buffer(
-            "thresholds", torch.zeros(len(self.towers), cfg.blocks, dtype=torch.long)
-        )  # 0: not calibrated, top-k
-        self.kept, self.gate_inputs = {}, {}
-
-    def _apply(self, fn, recurse=True):
-        """All but the thresholds, as in `CubaLayer`."""
-        thresholds = self.thresholds
-        super()._apply(fn, recurse)
-        self.thresholds = thresholds
-        return self
+        self.activity = {}
 
     def layers(self):
         """Every `CubaLayer`."""
         return [m for m in self.modules() if isinstance(m, CubaLayer)]
 
+    def named(self) -> dict:
+        """Name in the net -> `CubaLayer`, in the order of the net; a stem that two towers share is there twice."""
+        out = {}
+        for t in self.towers:
+            out |= {names.stem(t, i): layer for i, layer in enumerate(self.stem)}
+            for b, block in enumerate(self.blocks[t]):
+                out |= {names.block(t, b, part): layer for part, layer in block.items()}
+        return out
+
     @property
     def folded(self):
         return all(bool(layer.folded) for layer in self.layers())
 
+    @property
+    def readout_masks(self) -> dict:
+        """Tower -> bool [classes, width]."""
+        return {t: getattr(self, f"readout_mask_{t}") for t in self.towers}
+
     def fold(self):
-        """Norms into weights. The model's float function stays the same (up to rounding of float32)."""
+        """Norms into weights. The model's float function stays the same (up to rounding of float32, and to biases above
+        the threshold in quiet layers).
+        """
         for layer in self.layers():
             layer.fold()
         with torch.no_grad():
             top = max(s.weight.abs().max() for s in self.readout.values())
-            self.readout_gain.fill_(2.0 ** math.floor(math.log2(WEIGHT_MAX / 64 / float(top))))
+            self.readout_gain.fill_(2.0 ** math.floor(math.log2(WEIGHT_MAX / UNIT / float(top))))
 
-    def threshold(self, tower, block):
-        """The gate's spike count, 0 while it is not calibrated."""
-        return int(self.thresholds[self.towers.index(tower), block])
-
-    def set_threshold(self, tower, block, value):
-        self.thresholds[self.towers.index(tower), block] = value
+    def readout_weight(self, tower, exact=False):
+        """[classes, width]"""
+        w = self.readout[tower].weight.flatten(1) * self.readout_masks[tower]
+        return quantized_weight(w, self.readout_gain) if exact else w
 
     def reverse(self, x):
-        """Tokens of each frame in reverse order, [B, C, K]."""
-        b, c, k = x.shape
-        rows = x.transpose(1, 2).reshape(b, self.n_frames, self.n_tokens, c).flip(2)
-        return rows.reshape(b, k, c).transpose(1, 2)
+        """The places of each frame in reverse order, [B, ..., T*K]."""
+        return x.unflatten(-1, (self.n_frames_of(x), self.n_places)).flip(-1).flatten(-2)
 
-    def phase(self, like):
-        """One-hot token phase [1, N, K], the same for every sample."""
-        return torch.eye(self.n_tokens, device=like.device).repeat(self.n_frames, 1).T[None]
+    def n_frames_of(self, x):
+        return x.shape[-1] // self.n_places
 
-    def run_stem(self, tokens, exact, backward=False, trace=None):
-        inputs = {"tokens": tokens, "phase": self.phase(tokens)}
-        if backward:  # the same weights, so the phase line of step m means token N-1-m
-            inputs = {"tokens": self.reverse(tokens), "phase": inputs["phase"].flip(1)}
-        x = None
-        for layer in self.stem:
-            x = layer(inputs, exact)
-            inputs = {layer.name: x}
-            if trace is not None:
-                trace[layer.name + ("b" if backward else "f")] = x
-        return x
-
-    def select(self, x, tower, block, exact):
-        """SST-TP before a block: top-k of the score while the gates are not calibrated, then the fixed thresholds.
-        Pruners without a gate stay top-k.
-        """
-        cfg = self.cfg
-        if not cfg.keep:
-            return x
-        if pruning.has_gate(cfg):
-            self.gate_inputs[tower, block] = x.detach()
-        threshold = self.threshold(tower, block)
-        if threshold:
-            mask = pruning.fixed_gate(x, threshold, self.n_tokens)
-        else:
-            mask = pruning.top_k(x, cfg.keep[block], self.n_tokens, cfg.latency_bonus, cfg.pruner, cfg.seed)
-        self.kept[tower, block] = mask.mean()
-        return x * mask[:, None]
-
-    def run_tower(self, x, tower, exact, trace=None):
-        for i, block in enumerate(self.blocks[tower]):
-            if self.cfg.scan == "reversal" and i > 0:
-                x = self.reverse(x)
-            x = self.select(x, tower, i, exact)
-            h = block["bank"]({"x": x}, exact)
+    def run_tower(self, tower, x, filled, now):
+        for b, block in enumerate(self.blocks[tower]):
+            at = lambda part: names.block(tower, b, part)  # noqa: B023, E731
+            h = now.run(at("bank"), block["bank"], {"x": x}, filled)
             if "gate" in block:
-                m = block["gate"]({"x": x}, exact)
-                h_read = h * m
-            else:
-                m, h_read = None, h
-            y = block["out"]({"h": h_read, "x": x}, exact)
-            if trace is not None:
-                trace |= {
-                    f"{tower}{i}.{k}": v
-                    for k, v in dict(sst=x, bank=h, gate=m, read=h_read, out=y).items()
-                    if v is not None
-                }
-            x = y
+                h = h * now.run(at("gate"), block["gate"], {"x": x}, filled)
+                now.note(at("read"), h)
+            x = now.run(at("out"), block["out"], {"h": h, "x": x}, filled)
         return x
 
-    def readout_weight(self, tower, exact):
-        w = self.readout[tower].weight.flatten(1)
-        if not exact:
-            return w
-        return slayer.utils.quantize(w * self.readout_gain, step=2 / 64).clamp(-256 / 64, 254 / 64) / self.readout_gain
+    def run_stem(self, tower, tokens, line, filled, now):
+        inputs, x = {TOKENS: tokens, PHASE: line}, None
+        for i, layer in enumerate(self.stem):
+            x = now.run(names.stem(tower, i), layer, inputs, filled)
+            inputs = {layer.name: x}
+        return x
 
-    def forward(self, tokens, exact=False, trace=None):
-        """tokens: float [B, C, T*N], 0 or 1. exact: in the chip's integers. trace: a dict to be filled with every
-        layer's spikes.
+    def forward(self, tokens, which, exact=False, trace=None, state=None, chain=1):
+        """Class scores [B, classes].
+
+        Args:
+            tokens: float [B, C, T*K], 0 or 1. which: int64 [B, T*K], the token on turn, -1 at an empty place.
+            exact: in the chip's integers.
+            trace: a dict to be filled with every layer's spikes, [B, n, T*K] by name.
+            state: a dict, name of a layer -> (u, v) [B, n] that it begins with (zeros for one that is not in it), which
+                is filled with what it ends with, without history; None: begin at zero. Streams of other whole numbers
+                of frames than T may be run so.
+            chain: samples that stand one after the other in a stream, with no reset between them: the scores of each
+                are given, [B * chain, classes].
         """
-        logits = 0
-        shared = None if exact else self.run_stem(tokens, False, trace=trace)
+        now = _Pass(exact, trace, state)
+        filled = (which >= 0).to(tokens.dtype)[:, None] if self.encoder.places else None
+        line, logits, shared = torch.where(which < 0, self.n_tokens, which), 0, None
+        counts = torch.zeros(self.n_tokens + 1, device=line.device).index_add_(
+            0, line.flatten(), torch.ones(line.numel(), device=line.device)
+        )
+        spikes = tokens.detach().sum((0, 2))
         for t in self.towers:
-            if exact:
-                x = self.run_stem(tokens, True, backward=t == "b", trace=trace)
+            now.activity |= dict(zip(names.inputs(t).values(), (spikes, counts[:-1])))
+            if t == "b":
+                tokens, line, filled = (None if x is None else self.reverse(x) for x in (tokens, line, filled))
+            if shared is not None and not exact and state is None:  # memoryless: the same spikes, the other way round
+                x = self.reverse(shared)
+                for i in range(len(self.stem)):
+                    now.activity[names.stem(t, i)] = now.activity[names.stem("f", i)]
             else:
-                x = shared if t == "f" else self.reverse(shared)
-            x = self.run_tower(x, t, exact, trace)
-            counts, w = x.sum(2), self.readout_weight(t, exact)
+                x = shared = self.run_stem(t, tokens, line, filled, now)
+            x = self.run_tower(t, x, filled, now)
+            counts_of, w = (
+                x.unflatten(2, (chain, -1)).sum(3).transpose(1, 2).flatten(0, 1),
+                self.readout_weight(t, exact),
+            )
             if exact and not self.training:  # float32 holds the integer sums of long streams no longer
-                counts, w = counts.double(), w.double()
-            logits = logits + counts @ w.T
+                counts_of, w = counts_of.double(), w.double()
+            logits = logits + counts_of @ w.T
+        self.activity = now.activity
         # One spike in eight is the usual rate: brings the scores to the order of 1 for the loss.
-        return logits * (8 / tokens.shape[2])
+        return logits * (8 * chain / tokens.shape[2])
+
+    def sizes(self) -> dict:
+        """Name in the net -> number of neurons, of all layers."""
+        out = {name: layer.n for name, layer in self.named().items()}
+        for t in self.towers:
+            out |= {names.block(t, b, "read"): self.cfg.bank for b in range(self.cfg.blocks) if self.cfg.gate == "read"}
+        return out | {names.READOUT: len(self.readout["f"].weight)}
+
+    def edges(self) -> list:
+        """Every `Edge` of the net."""
+        out = []
+        for t in self.towers:
+            x = names.inputs(t)
+            for i, layer in enumerate(self.stem):
+                out += [_dense(x[s], names.stem(t, i), layer, s) for s in layer.sources]
+                x = {f"stem{i}": names.stem(t, i)}
+            x = names.stem(t, len(self.stem) - 1)
+            for b, block in enumerate(self.blocks[t]):
+                at = lambda part: names.block(t, b, part)  # noqa: B023, E731
+                h = at("bank")
+                out.append(_dense(x, h, block["bank"], "x"))
+                if "gate" in block:
+                    out.append(_dense(x, at("gate"), block["gate"], "x"))
+                    out += [_one_each(at(part), at("read"), self.cfg.bank) for part in ("bank", "gate")]
+                    h = at("read")
+                out += [_dense(h, at("out"), block["out"], "h"), _one_each(x, at("out"), self.cfg.width)]
+                x = at("out")
+            synapses = lambda exact, t=t: (  # noqa: E731
+                self.readout_weight(t, True).detach() != 0 if exact else self.readout_masks[t]
+            )
+            out.append(Edge(x, names.READOUT, self.cfg.width, synapses))
+        return out
+
+
+def _block(cfg, frame_steps, silent):
+    """The layers of a block; silent: whether its input is silent at empty places."""
+    x = {"x": cfg.width}
+    layers = {"bank": CubaLayer("bank", x, cfg.bank, cfg, taus=cfg.decays, frame_steps=frame_steps)}
+    if cfg.gate == "read":
+        layers["gate"] = CubaLayer("gate", x, cfg.bank, cfg, hears_silence=silent)
+    layers["out"] = CubaLayer(
+        "out",
+        {"h": cfg.bank, "x": cfg.width},
+        cfg.width,
+        cfg,
+        v_decay=cfg.mix_decay,
+        diagonal=("x",),
+        hears_silence=silent and cfg.gate == "read",  # a bank may fire at an empty place
+    )
+    return nn.ModuleDict(layers)
+
+
+def _dense(source, target, layer, s):
+    """The edge of a layer's dense synapse `s`."""
+    weight = layer.synapses[s].weight
+
+    def synapses(exact):
+        if exact:
+            return layer.weight(s, True).detach() != 0
+        mask = layer.masks.get(s)
+        return torch.ones(weight.shape[:2], dtype=torch.bool, device=weight.device) if mask is None else mask
+
+    return Edge(source, target, weight.shape[1], synapses)
+
+
+def _one_each(source, target, n):
+    return Edge(source, target, n, lambda exact: None)
 
 
 def logit_integers(model, logits, steps):

@@ -10,10 +10,12 @@ up in and returns float32. That a given GPU does so is tried before the run, on 
 import torch
 
 
-def forward(model, x, exact, amp):
-    """Class scores, float32. With `amp` and not `exact` the matrix products are bfloat16's."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=amp and not exact):
-        logits = model(x, exact=exact)
+def forward(model, x, exact, amp, chain=1):
+    """Class scores, float32, of x as `train.data.to_device` gives it. With `amp` and not `exact` the matrix products
+    are bfloat16's. chain: of `SmolMamba.forward`.
+    """
+    with torch.autocast(x[0].device.type, torch.bfloat16, enabled=amp and not exact):
+        logits = model(*x, exact=exact, chain=chain)
     return logits.float()
 
 

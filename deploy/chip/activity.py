@@ -12,13 +12,12 @@ import numpy as np
 
 from sim import engine
 from sim.net import PHASE, Cuba, Net, Readout, Reverse, TokenGate
+from sim.prices import COUNTS, WORK
 from sim.sequential import dendrite
 
 from .synapses import Kernel
 
 BATCH = 4
-WORK = ("synops", "graded_synops", "active_updates", "inactive_updates")
-COUNTS = (*WORK, "zero_synops", "messages", "hops_ew", "hops_ns", "spikes")
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.base import tomlfile
 from sim.base.errors import UserError
-
-from . import tomlfile
 
 FOLDER = Path(__file__).parent / "chips"
 STATUSES = ("published", "conflicting", "inferred", "unknown")

@@ -1,97 +1,10 @@
-"""What the counted operations cost under a named table of prices per operation.
-
-A table is a TOML (or YAML) file::
-
-    title = "what it is"
-    source = "where the figures stand"
-    leaves_out = ["what it has no price for"]
-    assumes = ["how its figures are read"]
-
-    [energy_pj]                    # picojoules each; any of the counts of `deploy.chip.activity.COUNTS`
-    synops = 23.6
-
-    [time_ns]                      # nanoseconds each, one after the other on a core; without this section no time is
-    given synops = 3.5 barrier_one_tile = 113.0       # once a step, growing linearly with the tiles in use
-    barrier_32_tiles = 465.0
-
-`dense_macs` is the price of a multiply-accumulate of a net with the same matrices and real-valued activations: a
-comparison, not part of the sum."""
-
-from dataclasses import dataclass
-from pathlib import Path
+"""What the counted operations cost under a named table of prices per operation (`sim.prices`)."""
 
 import numpy as np
 
-from sim.base.errors import UserError
+from sim.prices import BARRIER, DENSE, WORK, Table, load, names, picojoules  # noqa: F401  (the tables, for callers)
 
-from . import tomlfile
-from .activity import COUNTS, WORK
-
-FOLDER = Path(__file__).parent / "tables"
-DENSE = "dense_macs"
-BARRIER = ("barrier_one_tile", "barrier_32_tiles")
 TILES = 32
-
-
-@dataclass(frozen=True)
-class Table:
-    """Prices. energy_pj, time_ns: count -> price; time_ns is empty if the table has no times."""
-
-    name: str
-    title: str
-    source: str
-    leaves_out: tuple
-    assumes: tuple
-    energy_pj: dict
-    time_ns: dict
-
-
-def names() -> list:
-    return sorted(p.stem for p in FOLDER.glob("*.toml"))
-
-
-def load(name) -> Table:
-    """A table by name, or a user's own by path.
-
-    Raises:
-        UserError: there is none; an entry is unknown, missing, or no number that is not negative.
-    """
-    path = Path(name) if Path(str(name)).suffix else FOLDER / f"{name}.toml"
-    if not Path(str(name)).suffix and not path.exists():
-        raise UserError(
-            f"no cost table {name!r}; there are {', '.join(names())}, or give the path of a .toml or .yaml file like"
-            " those in deploy/tables"
-        )
-    content = tomlfile.read(path)
-    allowed = {"title": str, "source": str, "leaves_out": list, "assumes": list, "energy_pj": dict, "time_ns": dict}
-    for key, value in content.items():
-        if key not in allowed:
-            raise UserError(f"{path}: unknown entry {key!r}, known are {', '.join(allowed)}")
-        if not isinstance(value, allowed[key]):
-            raise UserError(f"{path}: {key} is a {type(value).__name__}, expected a {allowed[key].__name__}")
-    missing = [key for key in ("title", "source", "leaves_out", "energy_pj") if not content.get(key)]
-    if missing:
-        raise UserError(f"{path}: lacks {missing[0]}")
-    _prices(path, "energy_pj", content["energy_pj"], {*COUNTS, DENSE})
-    time = content.get("time_ns", {})
-    _prices(path, "time_ns", time, {*WORK, *BARRIER})
-    return Table(
-        path.stem,
-        content["title"],
-        content["source"],
-        tuple(map(str, content["leaves_out"])),
-        tuple(map(str, content.get("assumes", ()))),
-        content["energy_pj"],
-        time,
-    )
-
-
-def _prices(path, section, prices, known):
-    for key, value in prices.items():
-        if key not in known:
-            raise UserError(f"{path}: {section} has the unknown entry {key!r}, known are {', '.join(sorted(known))}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
-            raise UserError(f"{path}: {section}.{key} is {value!r}, expected a number that is not negative")
 
 
 def cost(table: Table, activity, tiles, dense_macs=None) -> dict:
@@ -102,7 +15,7 @@ def cost(table: Table, activity, tiles, dense_macs=None) -> dict:
         tiles: tiles in use, for the barrier.
         dense_macs: multiply-accumulates a sample would take with real-valued activations.
     """
-    parts = {key: activity.counts[key] * price * 1e-12 for key, price in table.energy_pj.items() if key != DENSE}
+    parts = {key: pj * 1e-12 for key, pj in picojoules(table, activity.counts).items()}
     seconds = None
     if table.time_ns:
         prices = np.array([table.time_ns.get(key, 0.0) for key in WORK])

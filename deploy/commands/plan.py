@@ -31,7 +31,7 @@ from sim.base.errors import UserError
     multiple=True,
     default=("loihi1-davies2018", "cmos-45nm"),
     show_default=True,
-    help="Prices per operation: a name, or your own .toml or .yaml file like those in deploy/tables. Repeatable.",
+    help="Prices per operation: a name, or your own .toml or .yaml file like those in sim/prices. Repeatable.",
 )
 @click.option(
     "--dataset", default=None, help="Count operations on samples of this data set instead of the file's golden sample."

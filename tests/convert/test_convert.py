@@ -19,7 +19,7 @@ from sim import engine, netx
 from sim.base.errors import UserError
 from train import checkpoint
 from train.config import Config
-from train.loop import to_integers
+from train.fold import to_integers
 from train.model import SmolMamba
 
 ENCODER = events.Encoder(height=12, width=12, window=6, stride=4, frames=3, frame_us=100_000)

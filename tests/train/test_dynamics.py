@@ -142,3 +142,28 @@ def test_cuda_without_a_triton_that_will_do_is_one_clear_line(monkeypatch, trito
     dynamics.functions._cuda_kernels.cache_clear()
     with pytest.raises(UserError, match=message):
         dynamics.functions._kernels(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("reset", [0, 5])
+def test_a_stream_in_parts_is_the_stream(exact, reset):
+    """With the state handed on; parts are a whole number of resets long."""
+    r = np.random.default_rng(5)
+    gain = torch.from_numpy(2.0 ** r.integers(0, 6, 6)).float()
+    x = (torch.from_numpy(r.integers(-(2**16), 2**16, (2, 30, 6))).double() / (64 * gain)).float().transpose(1, 2)
+    i_decay, bias = torch.tensor([1, 20, 600, 2048, 4095, 4096]), torch.linspace(-0.5, 0.5, 6)
+    for forward in (dynamics.forward_reference, dynamics.cpu.forward):
+        g = gain if exact else None
+        v, s = forward(x, bias, i_decay, 300, g, reset)
+        state, parts = (torch.zeros(2, 6), torch.zeros(2, 6)), []
+        for begin, end in ((0, 10), (10, 15), (15, 30)):
+            parts.append(forward(x[..., begin:end], bias, i_decay, 300, g, reset, state))
+        assert torch.equal(torch.cat([p[0] for p in parts], 2), v) and torch.equal(
+            torch.cat([p[1] for p in parts], 2), s
+        )
+        assert state[0].abs().sum() > 0
+    for leak in (dynamics.leak_reference, dynamics.cpu.leak):
+        whole = leak(x, i_decay, reset, False)
+        first = leak(x[..., :10], i_decay, reset, False)
+        later = leak(x[..., 10:], i_decay, reset, False, first[..., -1].contiguous())
+        assert torch.equal(torch.cat([first, later], 2), whole)

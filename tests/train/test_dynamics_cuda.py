@@ -63,3 +63,23 @@ def test_float_forward_and_gradients(reset):
         torch.testing.assert_close(
             dynamics_cuda.leak(x, i_decay, reset, reverse), dynamics.leak_reference(x, i_decay, reset, reverse)
         )
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("reset", [0, 5])
+def test_the_state_is_handed_on(exact, reset):
+    x, bias, i_decay, gain = case(3, False)
+    gain = gain if exact else None
+    v, s = dynamics_cuda.forward(x, bias, i_decay, 300, gain, reset)
+    state, parts = [torch.zeros(2, 40, device=DEVICE) for _ in range(2)], []
+    for begin, end in ((0, 10), (10, 21)):
+        parts.append(dynamics_cuda.forward(x[..., begin:end], bias, i_decay, 300, gain, reset, state))
+    for whole, i in ((v, 0), (s, 1)):
+        assert torch.equal(torch.cat([p[i] for p in parts], 2), whole)
+    expected = [torch.zeros(2, 40, device=DEVICE) for _ in range(2)]
+    dynamics.forward_reference(x, bias, i_decay, 300, gain, reset, expected)
+    for a, b in zip(state, expected):
+        torch.testing.assert_close(a, b, rtol=0 if exact else 1e-4, atol=0 if exact else 1e-4)
+    first = dynamics_cuda.leak(x[..., :10], i_decay, reset, False)
+    later = dynamics_cuda.leak(x[..., 10:], i_decay, reset, False, first[..., -1].contiguous())
+    assert torch.equal(torch.cat([first, later], 2), dynamics_cuda.leak(x, i_decay, reset, False))

@@ -13,7 +13,7 @@ from sim import engine
 from train import checkpoint
 from train.config import Config
 from train.data import to_stream
-from train.loop import to_integers
+from train.fold import to_integers
 from train.model import SmolMamba
 from train.studies.energy import energy, main, per_sample
 from train.studies.literature import Part, operations

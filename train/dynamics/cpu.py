@@ -14,10 +14,10 @@ from .reference import STATE_SCALE
 
 
 @cached_njit(parallel=True)
-def _forward_exact(x, scale, keep_u, bias, keep_v, v_th, reset_every, v_out, s_out):
+def _forward_exact(x, scale, keep_u, bias, keep_v, v_th, reset_every, u_state, v_state, v_out, s_out):
     batch, steps, n = x.shape
     for b in numba.prange(batch):
-        u, v = np.zeros(n), np.zeros(n)
+        u, v = u_state[b] * scale, v_state[b] * scale
         for k in range(steps):
             if reset_every > 0 and k % reset_every == 0:
                 u[:] = 0
@@ -30,13 +30,16 @@ def _forward_exact(x, scale, keep_u, bias, keep_v, v_th, reset_every, v_out, s_o
                 vo[j] = z / scale[j]
                 so[j] = s
                 v[j] = 0.0 if s else z
+        for j in range(n):
+            u_state[b, j] = u[j] / scale[j]
+            v_state[b, j] = v[j] / scale[j]
 
 
 @cached_njit(parallel=True)
-def _forward_float(x, keep_u, bias, keep_v, v_th, reset_every, v_out, s_out):
+def _forward_float(x, keep_u, bias, keep_v, v_th, reset_every, u_state, v_state, v_out, s_out):
     batch, steps, n = x.shape
     for b in numba.prange(batch):
-        u, v = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        u, v = u_state[b], v_state[b]
         for k in range(steps):
             if reset_every > 0 and k % reset_every == 0:
                 u[:] = 0
@@ -90,13 +93,13 @@ def _backward(grad, v, slope, height, keep_u, keep_v, reset_every, gx_out, gb_ou
 
 
 @cached_njit(parallel=True)
-def _leak(x, keep, reset_every, reverse, out):
+def _leak(x, keep, reset_every, reverse, start, out):
     """`y[k] = keep * y[k-1] + x[k]` in float32, or the same from the end of the stream: the current without
-    rounding, and its adjoint.
+    rounding, and its adjoint. start [batch, n]: y before the first of these steps.
     """
     batch, steps, n = x.shape
     for b in numba.prange(batch):
-        y = np.zeros(n, np.float32)
+        y = start[b].copy()
         for i in range(steps):
             k = steps - 1 - i if reverse else i
             if reset_every > 0 and not reverse and k % reset_every == 0:
@@ -114,6 +117,11 @@ def _rows(x):
     return x.detach().transpose(1, 2).contiguous().float().numpy()
 
 
+def _numpy(state):
+    """The memory of a contiguous float32 tensor."""
+    return state.numpy()
+
+
 def _tensor(rows):
     """The inverse of `_rows`, without a copy."""
     return torch.from_numpy(rows).transpose(1, 2)
@@ -126,19 +134,29 @@ def _empty(rows):
     return torch.empty(rows.shape).numpy()
 
 
-def forward(x, bias, i_decay, v_decay, gain, reset_every):
+def forward(x, bias, i_decay, v_decay, gain, reset_every, state=None):
     rows = _rows(x)
     v, s = _empty(rows), _empty(rows)
+    u_state, v_state = np.zeros((2, len(rows), rows.shape[2]), np.float32) if state is None else map(_numpy, state)
     keep = (DECAY_ONE - i_decay.numpy().astype(np.float64)) / DECAY_ONE
     keep_v = (DECAY_ONE - v_decay) / DECAY_ONE
     b = bias.detach().numpy()
     if gain is None:
         _forward_float(
-            rows, keep.astype(np.float32), b.astype(np.float32), np.float32(keep_v), np.float32(1), reset_every, v, s
+            rows,
+            keep.astype(np.float32),
+            b.astype(np.float32),
+            np.float32(keep_v),
+            np.float32(1),
+            reset_every,
+            u_state,
+            v_state,
+            v,
+            s,
         )
     else:
         scale = gain.numpy().astype(np.float64) * STATE_SCALE
-        _forward_exact(rows, scale, keep, np.trunc(b * scale), keep_v, scale, reset_every, v, s)
+        _forward_exact(rows, scale, keep, np.trunc(b * scale), keep_v, scale, reset_every, u_state, v_state, v, s)
     return _tensor(v), _tensor(s)
 
 
@@ -160,8 +178,9 @@ def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
     return _tensor(gx), torch.from_numpy(gb.sum(0))
 
 
-def leak(x, i_decay, reset_every, reverse):
+def leak(x, i_decay, reset_every, reverse, start=None):
     rows = _rows(x)
     out = _empty(rows)
-    _leak(rows, ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32), reset_every, reverse, out)
+    start = np.zeros((len(rows), rows.shape[2]), np.float32) if start is None else _numpy(start)
+    _leak(rows, ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32), reset_every, reverse, start, out)
     return _tensor(out)

@@ -56,7 +56,22 @@ def _decay(x, keep):
 
 
 @triton.jit
-def _forward_exact(x, gain, bias, i_decay, v_decay, steps, n, v_out, s_out, EVERY: tl.constexpr, BLOCK: tl.constexpr):
+def _forward_exact(
+    x,
+    gain,
+    bias,
+    i_decay,
+    v_decay,
+    steps,
+    n,
+    u_state,
+    v_state,
+    v_out,
+    s_out,
+    EVERY: tl.constexpr,
+    STATE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = j < n
     unit = (
@@ -69,6 +84,10 @@ def _forward_exact(x, gain, bias, i_decay, v_decay, steps, n, v_out, s_out, EVER
     keep_v = (tl.zeros([BLOCK], tl.int32) + (_ONE - v_decay)) << 12
     u = tl.zeros([BLOCK], tl.int32)
     v = tl.zeros([BLOCK], tl.int32)
+    own = tl.program_id(0) * n + j
+    if STATE:
+        u = (tl.load(u_state + own, mask=inside, other=0.0) * unit).to(tl.int32)
+        v = (tl.load(v_state + own, mask=inside, other=0.0) * unit).to(tl.int32)
     at = tl.program_id(0).to(tl.int64) * steps * n + j
     xs = _chunk(x, at, n, steps, inside)
     for first in range(0, steps, _CHUNK):
@@ -84,18 +103,39 @@ def _forward_exact(x, gain, bias, i_decay, v_decay, steps, n, v_out, s_out, EVER
             tl.store(v_out + at + i * n, v.to(tl.float32) * back, mask=inside & (k < steps))
             tl.store(s_out + at + i * n, fires.to(tl.float32), mask=inside & (k < steps))
             v = tl.where(fires, 0, v)
+            if STATE:
+                tl.store(u_state + own, u.to(tl.float32) * back, mask=inside & (k == steps - 1))
+                tl.store(v_state + own, v.to(tl.float32) * back, mask=inside & (k == steps - 1))
         xs = later
         at += _CHUNK * n
 
 
 @triton.jit
-def _forward_float(x, bias, i_decay, keep_v, steps, n, v_out, s_out, EVERY: tl.constexpr, BLOCK: tl.constexpr):
+def _forward_float(
+    x,
+    bias,
+    i_decay,
+    keep_v,
+    steps,
+    n,
+    u_state,
+    v_state,
+    v_out,
+    s_out,
+    EVERY: tl.constexpr,
+    STATE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = j < n
     drive = tl.load(bias + j, mask=inside, other=0.0)
     keep_u = (_ONE - tl.load(i_decay + j, mask=inside, other=0).to(tl.float32)) / _ONE
     u = tl.zeros([BLOCK], tl.float32)
     v = tl.zeros([BLOCK], tl.float32)
+    own = tl.program_id(0) * n + j
+    if STATE:
+        u = tl.load(u_state + own, mask=inside, other=0.0)
+        v = tl.load(v_state + own, mask=inside, other=0.0)
     at = tl.program_id(0).to(tl.int64) * steps * n + j
     xs = _chunk(x, at, n, steps, inside)
     for first in range(0, steps, _CHUNK):
@@ -108,6 +148,9 @@ def _forward_float(x, bias, i_decay, keep_v, steps, n, v_out, s_out, EVERY: tl.c
             tl.store(v_out + at + i * n, v, mask=inside & (k < steps))
             tl.store(s_out + at + i * n, fires.to(tl.float32), mask=inside & (k < steps))
             v = tl.where(fires, 0.0, v)
+            if STATE:
+                tl.store(u_state + own, u, mask=inside & (k == steps - 1))
+                tl.store(v_state + own, v, mask=inside & (k == steps - 1))
         xs = later
         at += _CHUNK * n
 
@@ -140,11 +183,24 @@ def _backward(
 
 
 @triton.jit
-def _leak(x, i_decay, steps, n, out, REVERSE: tl.constexpr, EVERY: tl.constexpr, BLOCK: tl.constexpr):
+def _leak(
+    x,
+    i_decay,
+    steps,
+    n,
+    start,
+    out,
+    REVERSE: tl.constexpr,
+    EVERY: tl.constexpr,
+    STATE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = j < n
     keep = (_ONE - tl.load(i_decay + j, mask=inside, other=0).to(tl.float32)) / _ONE
     y = tl.zeros([BLOCK], tl.float32)
+    if STATE:
+        y = tl.load(start + tl.program_id(0) * n + j, mask=inside, other=0.0)
     at = tl.program_id(0).to(tl.int64) * steps * n + j
     by = n
     if REVERSE:
@@ -178,16 +234,19 @@ def _keep(decay):
     return (DECAY_ONE - decay) / DECAY_ONE
 
 
-def forward(x, bias, i_decay, v_decay, gain, reset_every):
+def forward(x, bias, i_decay, v_decay, gain, reset_every, state=None):
     """As `train.dynamics.forward_reference`: (v, s), [B, C, K]. No gain: no rounding."""
     rows = _rows(x)
     v, s = torch.empty_like(rows), torch.empty_like(rows)
     _, steps, n = rows.shape
-    options = dict(EVERY=reset_every, BLOCK=_BLOCK, num_warps=1)
+    options = dict(EVERY=reset_every, STATE=state is not None, BLOCK=_BLOCK, num_warps=1)
+    kept = (v, v) if state is None else state  # not touched where there is no state
     if gain is None:
-        _forward_float[_grid(rows)](rows, bias.detach(), i_decay, _keep(v_decay), steps, n, v, s, **options)
+        numbers = rows, bias.detach(), i_decay, _keep(v_decay), steps, n
+        _forward_float[_grid(rows)](*numbers, *kept, v, s, **options)
     else:
-        _forward_exact[_grid(rows)](rows, gain, bias.detach(), i_decay, v_decay, steps, n, v, s, **options)
+        numbers = rows, gain, bias.detach(), i_decay, v_decay, steps, n
+        _forward_exact[_grid(rows)](*numbers, *kept, v, s, **options)
     return v.transpose(1, 2), s.transpose(1, 2)
 
 
@@ -214,10 +273,11 @@ def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
     return gx.transpose(1, 2), gb.sum(0)
 
 
-def leak(x, i_decay, reset_every, reverse):
+def leak(x, i_decay, reset_every, reverse, start=None):
     """As `train.dynamics.leak_reference`, [B, C, K]."""
     rows = _rows(x)
     out = torch.empty_like(rows)
     _, steps, n = rows.shape
-    _leak[_grid(rows)](rows, i_decay, steps, n, out, REVERSE=reverse, EVERY=reset_every, BLOCK=_BLOCK, num_warps=1)
+    options = dict(REVERSE=reverse, EVERY=reset_every, STATE=start is not None, BLOCK=_BLOCK, num_warps=1)
+    _leak[_grid(rows)](rows, i_decay, steps, n, rows if start is None else start, out, **options)
     return out.transpose(1, 2)

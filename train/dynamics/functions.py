@@ -44,9 +44,9 @@ def _cuda_kernels():
 
 class _Cuba(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, bias, i_decay, v_decay, gain, tau, scale, reset_every, exact):
+    def forward(ctx, x, bias, i_decay, v_decay, gain, tau, scale, reset_every, exact, state):
         step = _kernels(x.device)[0]
-        v, s = step(x, bias, i_decay, v_decay, gain if exact else None, reset_every)
+        v, s = step(x, bias, i_decay, v_decay, gain if exact else None, reset_every, state)
         ctx.save_for_backward(v, i_decay)
         ctx.rest = (v_decay, tau, scale, reset_every)
         return s
@@ -57,10 +57,10 @@ class _Cuba(torch.autograd.Function):
         v_decay, tau, scale, reset_every = ctx.rest
         step = _kernels(v.device)[1]
         gx, gb = step(grad, v, i_decay, v_decay, tau, scale, reset_every)
-        return gx, gb, None, None, None, None, None, None, None
+        return gx, gb, *(None,) * 8
 
 
-def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True):
+def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True, state=None):
     """CUBA neurons of threshold 1 over a stream.
 
     Args:
@@ -71,30 +71,32 @@ def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True)
         tau, scale: of `surrogate`.
         reset_every: states are zeroed at steps divisible by it; 0 for never.
         exact: the chip's integers (`sim.integer`); else the same recursion in float32 with no rounding, wrap or clip.
+        state: (u, v), float32 [B, C] each, contiguous, in thresholds: the neurons' state before the first step, which
+            is overwritten with that after the last. None: zeros. Gradients end here.
 
     Returns:
         spikes, float 0 or 1, [B, C, K].
     """
-    return _Cuba.apply(x, bias, i_decay, v_decay, gain, tau, scale, reset_every, exact)
+    return _Cuba.apply(x, bias, i_decay, v_decay, gain, tau, scale, reset_every, exact, state)
 
 
 class _Leak(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, i_decay, reset_every):
+    def forward(ctx, x, i_decay, reset_every, start):
         ctx.save_for_backward(i_decay)
         ctx.reset_every = reset_every
-        return _kernels(x.device)[2](x, i_decay, reset_every, False)
+        return _kernels(x.device)[2](x, i_decay, reset_every, False, start)
 
     @staticmethod
     def backward(ctx, grad):
-        return _kernels(grad.device)[2](grad, ctx.saved_tensors[0], ctx.reset_every, True), None, None
+        return _kernels(grad.device)[2](grad, ctx.saved_tensors[0], ctx.reset_every, True), None, None, None
 
 
-def leak(x, i_decay, reset_every=0):
+def leak(x, i_decay, reset_every=0, start=None):
     """The current of CUBA neurons without rounding, `u[k] = (1 - i_decay/4096) u[k-1] + x[k]`, [B, C, K],
-    differentiable.
+    differentiable. start: u before the first step, float32 [B, C], contiguous; None: zeros.
     """
-    return _Leak.apply(x, i_decay, reset_every)
+    return _Leak.apply(x, i_decay, reset_every, start)
 
 
 def set_threads(n):

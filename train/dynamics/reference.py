@@ -14,9 +14,11 @@ def surrogate(v, threshold, tau, scale):
     return (scale / (2 * tau)) * torch.exp((v - threshold).abs_().mul_(-1 / tau))
 
 
-def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
+def forward_reference(x, bias, i_decay, v_decay, gain, reset_every, state=None):
     """The same in plain torch, a loop over time: what the kernels are tested against, and for devices that have
     none. No gain: no rounding. Returns (v, s).
+
+    state: (u, v) [B, C] before the first step, is replaced by that after the last; None: zeros.
     """
     keep_u, keep_v = DECAY_ONE - i_decay.long(), DECAY_ONE - v_decay
     if gain is not None:
@@ -29,7 +31,7 @@ def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
     else:
         keep_u, keep_v, th = keep_u.to(x.dtype) / DECAY_ONE, keep_v / DECAY_ONE, 1
         decay, wrap, clip = (lambda y, keep: y * keep), (lambda y: y), (lambda y: y)
-    u = v = torch.zeros_like(x[..., 0])
+    u, v = (torch.zeros_like(x[..., 0]),) * 2 if state is None else ((y * th).to(x.dtype) for y in state)
     vs, ss = [], []
     for k in range(x.shape[-1]):
         if reset_every and k % reset_every == 0:
@@ -40,6 +42,9 @@ def forward_reference(x, bias, i_decay, v_decay, gain, reset_every):
         v = torch.where(s, torch.zeros_like(z), z)
         vs.append(z)
         ss.append(s)
+    if state is not None:
+        for kept, y in zip(state, (u, v)):
+            kept.copy_(y / th)
     v, s = torch.stack(vs, -1), torch.stack(ss, -1).float()
     return (v if gain is None else v / th[:, None]).float(), s
 
@@ -51,10 +56,10 @@ def backward_reference(grad, v, i_decay, v_decay, tau, scale, reset_every):
     return leak_reference(gi, i_decay, reset_every, True), gi.sum((0, 2))
 
 
-def leak_reference(x, i_decay, reset_every, reverse):
+def leak_reference(x, i_decay, reset_every, reverse, start=None):
     """Plain torch twin of `_leak`, [B, C, K]."""
     keep = (DECAY_ONE - i_decay).to(x.dtype) / DECAY_ONE
-    y, out = torch.zeros_like(x[..., 0]), [None] * x.shape[-1]
+    y, out = torch.zeros_like(x[..., 0]) if start is None else start, [None] * x.shape[-1]
     for k in reversed(range(x.shape[-1])) if reverse else range(x.shape[-1]):
         first = reset_every and k % reset_every == 0
         if first and not reverse:

@@ -75,7 +75,7 @@ def numbers(run_dir, cfg, data_root=None):
 
     from .. import checkpoint
     from ..evaluate import accuracy
-    from ..loop import to_chip
+    from ..fold import to_chip
     from .energy import per_sample
     from .literature import operations
 

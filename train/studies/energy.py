@@ -22,7 +22,7 @@ def energy(path, split="val", data_root=None, limit=None):
 
     from .. import checkpoint
     from ..evaluate import accuracy
-    from ..loop import to_chip
+    from ..fold import to_chip
     from . import spikformer_train
     from .literature import operations
 

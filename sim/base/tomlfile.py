@@ -1,8 +1,8 @@
-"""Reads the small data files of this package and of its users: TOML, or YAML where PyYAML is installed."""
+"""Reads the small data files of the program and of its users: TOML, or YAML where PyYAML is installed."""
 
 from pathlib import Path
 
-from sim.base.errors import UserError
+from .errors import UserError
 
 SIZE_LIMIT = 1 << 20
 

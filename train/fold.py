@@ -1,0 +1,55 @@
+"""From the float phase to the chip's integers: statistics of the norms, folding, synapses that go."""
+
+import numpy as np
+import torch
+
+import events
+from events import token_streams
+
+from . import sparsity
+from .data import to_device
+from .distributed import ALONE
+
+
+@torch.no_grad()
+def reestimate_norms(model, x, sizes, device, every=1):
+    """Statistics of the norms over the whole training set, or over one batch in `every`: lagging averages are far off
+    in a net of binary activations.
+
+    x: this process's samples, `sizes[i]` of them for batch i.
+    """
+    norms = [layer.norm for layer in model.layers()]
+    model.train()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    starts = np.cumsum([0, *sizes])
+    for i in range(0, len(sizes), every):
+        model(*to_device(x[starts[i] : starts[i + 1]], device))
+    for norm in norms:
+        norm.momentum = 0.1
+    model.eval()
+
+
+@torch.no_grad()
+def to_integers(model, x, device="cpu", ranks=ALONE):
+    """Folds the norms, then removes synapses as the configuration says.
+
+    x: streams, this process's share of the training set; may be None if no synapse is to go.
+    """
+    model.eval()
+    shares = model.cfg.removed()
+    rates = sparsity.rates(model, x, model.cfg.batch, device, ranks) if shares else {}
+    model.fold()
+    sparsity.remove(model, rates, shares)
+
+
+def to_chip(model, data_root=None):
+    """Folds a float model; a model of the integer phase stays as it is: whether it was one is returned."""
+    ready = model.folded
+    if not ready:
+        x = None
+        if model.cfg.removed():
+            x = token_streams(events.load(model.cfg.dataset, "train", data_root), model.encoder, progress=False)
+        to_integers(model, x)
+    return ready

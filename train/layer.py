@@ -1,0 +1,223 @@
+"""One layer of CUBA neurons: SLAYER synapses and neurons, run by `train.dynamics`."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sim.integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, WEIGHT_MAX, WEIGHT_MIN
+from sim.net import PHASE
+
+from . import dynamics
+from .config import Config
+from .slayer import slayer
+
+MEMORYLESS = 4095  # the chip's membrane decay has 12 bits; the 1/4096 that stays is part of the semantics
+GAIN_MAX = 64.0  # keeps 64 * gain * threshold far below the 24-bit edge
+UNIT = 64  # mantissas of a weight of 1 at gain 1
+
+
+def quantized_weight(weight, gain):
+    """SLAYER's 8-bit quantizer (straight-through): even mantissas in [-256, 254], as weights at `gain`."""
+    whole = slayer.utils.quantize(weight * gain, step=2 / UNIT)
+    return whole.clamp(WEIGHT_MIN / UNIT, WEIGHT_MAX / UNIT) / gain
+
+
+class CubaLayer(nn.Module):
+    """CUBA neurons with synapses from one or more sources.
+
+    A layer is *quiet* if it has no memory and all its sources are silent at an empty place: then it must be silent
+    there, too, with nothing but its parameters to make it so. Its bias stays below the threshold; that of a layer that
+    reads the phase rides on the phase lines, of which an empty place has none.
+
+    Args:
+        sources: name -> number of channels. diagonal: names among them whose synapse is one weight per channel.
+        taus: time constant of the current per group of neurons, in steps (1: none); the n neurons are split evenly.
+        v_decay: membrane decay, 0..4095. frame_steps: reset the states every so many steps, 0 for once a sample.
+        hears_silence: whether there are empty places at which all sources are silent.
+
+    Attributes:
+        masks: source -> bool [n, m], synapses that there are; those from `phase` and the diagonal ones all stay.
+        rate: spikes per neuron and step of the last call.
+    """
+
+    def __init__(
+        self,
+        name,
+        sources,
+        n,
+        cfg: Config,
+        taus=(1,),
+        v_decay=MEMORYLESS,
+        diagonal=(),
+        frame_steps=0,
+        hears_silence=False,
+    ):
+        super().__init__()
+        self.name, self.n, self.v_decay, self.frame_steps = name, n, v_decay, frame_steps
+        self.sources, self.diagonal = tuple(sources), tuple(diagonal)
+        self.tau, self.scale = cfg.tau, cfg.scale
+        self.synapses = nn.ModuleDict({s: slayer.synapse.Dense(m, n) for s, m in sources.items() if s not in diagonal})
+        self.skips = nn.ParameterDict({s: nn.Parameter(torch.ones(n)) for s in diagonal})
+        for s, synapse in self.synapses.items():
+            nn.init.normal_(synapse.weight, std=1 / math.sqrt(synapse.weight.shape[1]))
+            if s != PHASE:
+                self.register_buffer(f"mask_{s}", torch.ones(n, sources[s], dtype=torch.bool))
+        self.group = n // len(taus)
+        i_decay = [max(1, round(DECAY_ONE / t)) for t in taus]
+        self.memoryless = min(i_decay) == DECAY_ONE
+        self.quiet = hears_silence and self.memoryless and v_decay == MEMORYLESS
+        self.register_buffer("i_decay", torch.tensor(i_decay).repeat_interleave(self.group))
+        self.register_buffer("gain", torch.ones(n))
+        self.register_buffer("folded", torch.tensor(False))
+        self.bias = nn.Parameter(torch.zeros(n), requires_grad=False)
+        self.norm = nn.BatchNorm1d(n)
+        self.rate = torch.zeros(())
+
+    def _apply(self, fn, recurse=True):
+        """Moves to a device all but `folded`: Python branches on it, and to ask a GPU for it would mean to wait
+        until it has done all it was given.
+        """
+        folded = self.folded
+        super()._apply(fn, recurse)
+        self.folded = folded
+        return self
+
+    @property
+    def masks(self) -> dict:
+        return {s: getattr(self, f"mask_{s}") for s in self.synapses if s != PHASE}
+
+    def neurons(self):
+        """SLAYER's own neurons for this layer, one per decay: what the forward pass stands for, and is tested
+        against.
+        """
+        out = []
+        for g in range(0, self.n, self.group):
+            neuron = slayer.neuron.cuba.Neuron(
+                threshold=float(self.gain[g]),
+                current_decay=int(self.i_decay[g]) / DECAY_ONE,
+                voltage_decay=self.v_decay / DECAY_ONE,
+                tau_grad=self.tau / 100,
+                scale_grad=self.scale * 10,
+            )
+            out.append(neuron)
+        return out
+
+    def weight(self, source, exact=False):
+        """[n, m] weights of a dense synapse, 0 where there is none, or [n] of a diagonal one; exact: as the chip has
+        them.
+        """
+        if source in self.diagonal:
+            w, gain = self.skips[source], self.gain
+        else:
+            w, gain = self.synapses[source].weight.flatten(1), self.gain[:, None]
+            if source != PHASE:
+                w = w * getattr(self, f"mask_{source}")
+        return quantized_weight(w, gain) if exact else w
+
+    def biases(self, exact=False):
+        """[n] biases, in a quiet layer below the threshold by what a membrane can keep of the step before (it has a
+        4096th of at most the threshold left, less than one unit of the bias); exact: as the chip has them.
+        """
+        b = self.bias
+        if self.quiet:
+            top = 1 - 1 / (UNIT * self.gain)
+            b = b + (torch.minimum(b, top) - b).detach()
+        if not exact:
+            return b
+        whole = slayer.utils.quantize(b * self.gain, step=1 / UNIT)
+        return whole.clamp(BIAS_MIN / UNIT, BIAS_MAX / UNIT) / self.gain
+
+    def dendrite(self, inputs, exact=False):
+        """Sum of weight @ spikes over the sources, [B, n, K]."""
+        total = 0
+        for s in self.synapses:
+            w = self.weight(s, exact)
+            if s == PHASE:  # one line at a time: its column, and nothing at an empty place
+                columns = torch.cat([w.T, w.new_zeros(1, self.n)])
+                total = total + F.embedding(inputs[s], columns).transpose(1, 2)
+            else:
+                total = total + F.linear(inputs[s].transpose(1, 2), w).transpose(1, 2)
+        for s in self.diagonal:
+            total = total + inputs[s] * self.weight(s, exact)[:, None]
+        return total
+
+    def forward(self, inputs, exact=False, filled=None, state=None):
+        """Spikes [B, n, K].
+
+        Args:
+            inputs: source -> spikes [B, C, K]; `phase` -> int64 [B, K], the line that is on, N for none.
+            exact: in the chip's integers (folded layers only).
+            filled: [B, 1, K], 0 at empty places, or None where there are none. In the chip's integers a quiet layer is
+                silent there by itself; elsewhere, and for gradients, it is made so.
+            state: (u, v) [B, n] to begin with, overwritten with those at the end; None: zeros.
+        """
+        x = self.dendrite(inputs, exact)
+        i_decay = self.i_decay
+        if not self.folded:
+            if not self.memoryless:
+                x = dynamics.leak(x, i_decay, self.frame_steps, None if state is None else state[0].clone())
+                if state is not None:
+                    state[0].copy_(x.detach()[..., -1])
+                i_decay = torch.full_like(i_decay, DECAY_ONE)
+            rows = x.transpose(1, 2).reshape(-1, self.n)
+            x = self.norm(rows).view(x.shape[0], -1, self.n).transpose(1, 2)
+            if state is not None:  # the current that goes on is the one before the norm
+                state = torch.zeros_like(state[0]), state[1]
+        s = dynamics.cuba(
+            x,
+            self.biases(exact),
+            i_decay,
+            self.v_decay,
+            self.gain,
+            self.tau,
+            self.scale,
+            self.frame_steps,
+            exact,
+            state,
+        )
+        if filled is not None and self.quiet and (self.training or not exact):
+            s = s * filled
+        self.rate = s.detach().mean()
+        return s
+
+    def fold(self):
+        """Takes the norm into weights and bias, and chooses gains: `gamma (u - mu) / sigma + beta = (gamma / sigma)
+        u + (beta - gamma mu / sigma)`.
+        """
+        if self.folded:
+            return
+        with torch.no_grad():
+            factor = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+            self.bias.copy_(self.norm.bias - factor * self.norm.running_mean)
+            for s in self.synapses.values():
+                s.weight.mul_(factor.view(-1, 1, 1, 1, 1))
+            for w in self.skips.values():
+                w.mul_(factor)
+            if PHASE in self.synapses:
+                self.synapses[PHASE].weight.add_(self.bias.view(-1, 1, 1, 1, 1))
+                self.bias.zero_()
+            for g in range(0, self.n, self.group):
+                rows = slice(g, g + self.group)
+                self.gain[rows] = self._gain(rows)
+            self.folded.fill_(True)
+            self.train_what_counts()
+
+    def _gain(self, rows):
+        """The largest power of two at which all but a thousandth of the weights, and all biases, are in range."""
+        weights = torch.cat([self.weight(s).reshape(self.n, -1)[rows].flatten() for s in self.sources]).abs()
+        top = torch.quantile(weights[:: max(1, weights.numel() // 100_000)], 0.999)
+        room = min(
+            WEIGHT_MAX / UNIT / float(top),
+            BIAS_MAX / UNIT / float(self.bias[rows].abs().max().clamp(min=1e-6)),
+            GAIN_MAX,
+        )
+        return 2.0 ** math.floor(math.log2(room))
+
+    def train_what_counts(self):
+        """A folded layer trains its bias (the phase weights hold it, if there are any), one that is not its norm. To be
+        called after a state has been loaded.
+        """
+        self.bias.requires_grad_(bool(self.folded) and PHASE not in self.synapses)
+        self.norm.requires_grad_(not self.folded)

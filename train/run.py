@@ -1,0 +1,214 @@
+"""A training run: the model, its optimiser and where they stand; how that is kept, and taken up again."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from sim import prices
+from sim.base.errors import UserError
+
+from . import checkpoint, cost, distributed, precision, sparsity
+from .distributed import Ranks
+from .epoch import Energy, Tally, passes
+from .fold import to_integers
+from .graphs import Recorded
+from .logs import Log
+from .model import SmolMamba
+from .optimizer import adamw
+
+
+@dataclass
+class Run:
+    """What training changes, and where it is written.
+
+    Attributes:
+        facts: of the model, stored with it. classes: names.
+        state: `epoch`s and `step`s of the next one done, `stale` integer epochs since the best, `factor` of the energy.
+        energy: the term of the loss, None without one.
+        recorded: steps as a CUDA graph, or None. log: None of all processes but the first.
+    """
+
+    cfg: object
+    folder: Path
+    classes: tuple
+    model: SmolMamba
+    ranks: Ranks
+    table: prices.Table
+    facts: dict
+    state: dict
+    save_minutes: float | None = None
+    optimizer: object = None
+    energy: Energy = None
+    recorded: Recorded = None
+    log: Log = None
+    tally: Tally = field(default_factory=Tally)
+    saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def device(self):
+        return self.ranks.device
+
+    def epochs(self):
+        """Those that are left; ends when `facts` say that training has stopped early."""
+        for epoch in range(self.state["epoch"], self.cfg.float_epochs + self.cfg.exact_epochs):
+            if "stopped_early" in self.facts:
+                return
+            yield epoch
+
+    def begin(self, epoch, x_train):
+        """Brings model and optimiser into the epoch's phase. x_train: this process's streams."""
+        cfg, exact = self.cfg, epoch >= self.cfg.float_epochs
+        if exact and not self.model.folded:
+            to_integers(self.model, x_train, self.device, self.ranks)
+            self.optimizer = None
+            if cfg.removed():
+                self.facts["removed"] = sparsity.removed(self.model)
+        if self.optimizer is None:
+            self.optimizer = adamw(self.model, cfg.exact_lr if exact else cfg.lr, cfg.weight_decay)
+
+    def update(self):
+        """A step of the optimiser on the gradients of all processes."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.ranks.add_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        self.optimizer.step()
+
+    def save(self, name, loop=None):
+        if self.ranks.first:
+            checkpoint.save(self.folder / name, self.model, self.classes, self.facts, loop=loop)
+
+    def save_is_due(self):
+        return self.save_minutes is not None and time.monotonic() - self.saved >= 60 * self.save_minutes
+
+    def save_within(self, step):
+        """The state after `step` steps of an epoch, as `last.pt`."""
+        self._save_last(step=step, tally=asdict(self.tally))
+
+    def _save_last(self, **more):
+        self.save("last.pt", loop=self.state | {"optimizer": self.optimizer.state_dict()} | more)
+        self.saved = time.monotonic()
+
+    def end(self, epoch, row):
+        """After an epoch: logs it, keeps its model if it is the best, steers the energy's factor, and saves."""
+        cfg, exact = self.cfg, epoch >= self.cfg.float_epochs
+        if self.log:
+            self.log.add(row)
+        if epoch + 1 == cfg.float_epochs:
+            self.facts["float_val"] = row["val"]
+            self.save("float.pt")
+        if exact:
+            self._judge(epoch, row)
+        self.state |= {"epoch": epoch + 1, "step": 0, "factor": cost.steer(self.state["factor"], row["uj"], cfg)}
+        if self.energy:
+            self.energy.factor.fill_(self.state["factor"])
+        self.tally = Tally()
+        self._save_last()
+
+    def _judge(self, epoch, row):
+        """Keeps the integer net of an epoch if none is better (`train.cost.rank`)."""
+        cfg, facts = self.cfg, self.facts
+        own = cost.rank(row["val"], row["uj"], cfg)
+        best = cost.rank(facts["best_val"], facts["uj"], cfg) if facts["best_epoch"] >= 0 else (-1,)
+        self.state["stale"] = 0 if own > best else self.state["stale"] + 1
+        if own >= best:
+            facts |= {"best_val": row["val"], "best_epoch": epoch + 1, "kept": row["kept"], "uj": row["uj"]}
+            self.save("model.pt")
+        if cfg.patience and self.state["stale"] >= cfg.patience:
+            facts["stopped_early"] = epoch + 1
+
+    def close(self):
+        """The facts, which `model.pt` has when this is done."""
+        if self.facts["best_epoch"] < 0:  # no integer epoch: the float model, which export folds
+            self.save("model.pt")
+        elif "stopped_early" in self.facts and self.ranks.first:
+            best, _ = checkpoint.load(self.folder / "model.pt")
+            checkpoint.save(self.folder / "model.pt", best, self.classes, self.facts)
+        return self.facts
+
+
+def open_run(cfg, folder, data, ranks, options, console) -> Run:
+    """A new run, or the one whose state `folder` holds.
+
+    Raises:
+        UserError: the folder holds another configuration's run, or no state; an energy that no net can reach.
+    """
+    torch.manual_seed(cfg.seed)
+    model = SmolMamba(cfg, data.encoder, len(data.classes)).to(ranks.device)
+    table = prices.load(cfg.prices)
+    with ranks.together():
+        cost.check_target(model, table)
+    state = {"epoch": 0, "step": 0, "stale": 0, "factor": cost.first_factor(cfg)}
+    run = Run(cfg, folder, data.classes, model, ranks, table, _facts(cfg, data, model, ranks), state)
+    run.save_minutes = options.save_minutes
+    content = ranks.from_first(lambda: _read(folder, cfg, options.resume, console))
+    if content:
+        _take_up(run, content)
+    if ranks.size > 1:
+        distributed.share_norms(model)
+    if content:
+        run.optimizer = adamw(model, cfg.lr, cfg.weight_decay)
+        run.optimizer.load_state_dict(run.state.pop("optimizer"))
+    with ranks.together():
+        run.log = Log(folder, run.state["epoch"], options.tensorboard) if ranks.first else None
+    precision.prepare(ranks.device, cfg.amp, console)
+    if run.state["factor"]:
+        run.energy = Energy(table, torch.tensor(run.state["factor"], device=ranks.device))
+    if options.graph and ranks.device != "cpu" and ranks.size == 1:
+        run.recorded = Recorded(model, partial(passes, cfg=cfg, energy=run.energy))
+    run.saved = time.monotonic()
+    return run
+
+
+def _facts(cfg, data, model, ranks):
+    facts = {
+        "dataset": cfg.dataset,
+        "seed": cfg.seed,
+        "n_train": data.n_train,
+        "n_val": data.n_val,
+        "device": torch.device(ranks.device).type,
+        "processes": ranks.size,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "best_val": -1.0,
+        "best_epoch": -1,
+        "seconds": 0.0,
+        "prices": cfg.prices,
+    }
+    if cfg.energy_uj:
+        facts["energy_uj"] = cfg.energy_uj
+    if data.skip_bad:
+        facts["skipped"] = len(data.skipped)
+    return facts
+
+
+def _take_up(run, content):
+    """Puts what `last.pt` holds into the run; the optimiser's state stays in `run.state`."""
+    run.facts = content["facts"] | {key: run.facts[key] for key in ("device", "processes")}
+    run.state |= content["loop"]
+    run.tally = Tally(**run.state.pop("tally", {}))
+    run.model.load_state_dict(content["model"])
+    for layer in run.model.layers():
+        layer.train_what_counts()
+
+
+def _read(folder, cfg, resume, console):
+    """The state to go on from, or None; makes the folder and removes what a killed run has left half written."""
+    last = folder / "last.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.remove_unfinished(folder)
+    if not (resume and last.exists()):
+        return None
+    model, content = checkpoint.load(last)
+    changed = [k for k, v in cfg.to_dict().items() if model.cfg.to_dict()[k] != v]
+    if changed:
+        raise UserError(
+            f"{folder}: holds a run with another configuration ({', '.join(changed)} differ); take another --name or"
+            " delete the folder"
+        )
+    if "loop" not in content:
+        raise UserError(f"{last}: holds a model but no state of a training run; delete it or train with --fresh")
+    step = content["loop"].get("step", 0)
+    console.print(f"going on from epoch {content['loop']['epoch']}{f' and step {step}' if step else ''} of {last}")
+    return content

@@ -1,0 +1,96 @@
+"""Synapses that are removed when the norms are folded: those that matter least to their neuron, whose weight times the
+rate of its source is smallest. What is left is trained on.
+
+Each neuron keeps, of the synapses from one source, its strongest `ceil((1 - share) * n)`, never none, ties to the
+lower index. Kinds of synapses: `input` (from the tokens), `stem` (between layers of the patch embedding), `bank`,
+`gate`, `out`, `readout`. The phase is never touched (its line says which token is on turn, and carries the bias of the
+first layer), nor are the skips, of one synapse each."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from sim.net import PHASE
+
+from .config import REMOVABLE
+from .data import to_device
+from .distributed import ALONE
+from .names import READOUT
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The synapses from one source to one layer that may be removed.
+
+    mask: bool [n, m], those that there are. weight(): [n, m].
+    """
+
+    kind: str
+    source: str
+    target: str
+    mask: torch.Tensor
+    weight: Callable
+
+
+def groups(model) -> list:
+    """Every `Group` of a model; those of a stem that two towers share are there twice."""
+    edges, out = model.edges(), []
+    for name, layer in model.named().items():
+        kind = layer.name if layer.name in REMOVABLE else "input" if PHASE in layer.sources else "stem"
+        sources = [e.source for e in edges if e.target == name]
+        for key, source in zip(layer.sources, sources, strict=True):
+            if key in layer.masks:
+                out.append(Group(kind, source, name, layer.masks[key], lambda layer=layer, key=key: layer.weight(key)))
+    last = [e.source for e in edges if e.target == READOUT]
+    for t, source in zip(model.towers, last, strict=True):
+        weight = lambda t=t: model.readout_weight(t)  # noqa: E731
+        out.append(Group("readout", source, READOUT, model.readout_masks[t], weight))
+    return out
+
+
+@torch.no_grad()
+def rates(model, x, batch: int, device="cpu", ranks=ALONE) -> dict:
+    """Source -> float64 [n], its neurons' spikes over streams `x` of all processes together, as the model is now."""
+    model.eval()
+    total = {}
+    for i in range(0, len(x), batch):
+        model(*to_device(x[i : i + batch], device), exact=model.folded)
+        for name, spikes in model.activity.items():
+            total[name] = total.get(name, 0) + spikes.double().cpu()
+    return {name: ranks.add(total[name]) for name in sorted(total)}
+
+
+@torch.no_grad()
+def remove(model, rates: dict, shares: dict):
+    """Sets the model's masks.
+
+    Args:
+        rates: of `rates`.
+        shares: kind -> share of the synapses of each neuron that go, 0 or more and below 1.
+    """
+    done = set()
+    for group in groups(model):
+        share = shares.get(group.kind, 0.0)
+        if share and group.mask.data_ptr() not in done:
+            done.add(group.mask.data_ptr())
+            score = group.weight().cpu().double().abs() * rates[group.source]
+            group.mask.copy_(strongest(score, share))
+
+
+def strongest(score, share: float):
+    """bool [n, m]: in each row the `ceil((1 - share) * m)` largest scores, at least one, ties to the lower column."""
+    keep = max(1, math.ceil((1 - share) * score.shape[1] - 1e-9))
+    best = score.argsort(dim=1, descending=True, stable=True)[:, :keep]
+    return torch.zeros_like(score, dtype=torch.bool).scatter_(1, best, True)
+
+
+def removed(model) -> dict:
+    """Kind -> share of its synapses that are gone, of those kinds that lack any, and `all`; rounded."""
+    gone, total = {}, {}
+    for group in groups(model):
+        gone[group.kind] = gone.get(group.kind, 0) + int((~group.mask).sum())
+        total[group.kind] = total.get(group.kind, 0) + group.mask.numel()
+    gone, total = gone | {"all": sum(gone.values())}, total | {"all": sum(total.values())}
+    return {kind: round(n / total[kind], 4) for kind, n in gone.items() if n}
