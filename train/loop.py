@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 import events
 from events import token_streams
+from sim.base import files
 from sim.base.errors import UserError
 
 from . import checkpoint, distributed, precision, pruning
@@ -366,7 +367,7 @@ def _calibrate(model, histograms, cfg):
 def _open(run_dir, last, cfg, resume, console):
     """The state to go on from, or None; makes the folder and removes what a killed run has left half written."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    checkpoint.remove_unfinished(run_dir)
+    files.remove_unfinished(run_dir)
     if not (resume and last.exists()):
         return None
     model, content = checkpoint.load(last)
