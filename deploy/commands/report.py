@@ -7,7 +7,6 @@ import click
 
 from sim.base.console import data_root_option, note, print_json
 
-from .. import report as pages
 from ..find import find
 
 
@@ -29,6 +28,8 @@ def report(net, out, data_root, sim_samples, board, as_json):
 
     Exit code 1 if executors differ.
     """
+    from .. import report as pages
+
     path = find(net)
     measured = pages.measure(path, data_root, sim_samples, board, say=lambda text: note(f"running: {text}"))
     out = out or str(Path(path).with_name("report.html"))

@@ -6,7 +6,6 @@ import click
 
 from sim.base.console import add_row, bar, data_root_option, new_table, note, print_json, show
 from sim.base.errors import UserError
-from sim.compare.history import lines
 
 from .options import NET_HELP, access, loihi2_options, net_path, only
 
@@ -164,6 +163,8 @@ def _print_verify(r):
     samples = f"{r['samples']} ({', '.join(sorted(set(r['inputs'])))})"
     add_row(table, samples, f"{r['compared']:,}", f"{r['differences']:,}")
     show(table)
+    from sim.compare.history import lines
+
     first = r["first_difference"]
     if first:
         values = ", ".join(f"{k} {v}" for k, v in first["values"].items())

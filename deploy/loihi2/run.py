@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sim import engine
-from sim.base.errors import UserError
-from sim.lava.simulate import Plan, SimulationError, run_worker
+from sim.base.errors import SimulationError, UserError
+from sim.lava.simulate import Plan, run_worker
 from sim.net import Cuba
 from sim.schedule import latencies
 
