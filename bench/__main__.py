@@ -1,13 +1,11 @@
 """`python -m bench`: speed of the executors, how it scales, and what bounds it. Example: `python -m bench --quick`."""
 
 import dataclasses
-import json
 import time
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from sim.base.console import add_row, errors, new_table, print_json, show
 from sim.base.errors import run_command
 
 from .measure import Different, machine
@@ -31,9 +29,9 @@ def main(quick, only, as_json):
     `ratio` is how many times faster the first row of a comparison is. Run on a machine that does nothing else; `load`
     in the first line tells."""
     groups = list(dict.fromkeys(only)) or list(GROUPS)
-    facts, found, console = machine(), [], Console(stderr=True)
+    facts, found = machine(), []
     try:
-        with console.status("") as status:
+        with errors().status("") as status:
             for group in groups:
                 status.update(f"{group}: first run")
                 for row in measure(group, quick):
@@ -44,20 +42,19 @@ def main(quick, only, as_json):
 
 
 def _print_json(facts, found):
-    print(json.dumps({"machine": facts, "rows": [{"group": group, **dataclasses.asdict(row)} for group, row in found]}))
+    print_json({"machine": facts, "rows": [{"group": group, **dataclasses.asdict(row)} for group, row in found]})
 
 
 def _print_table(facts, found):
     print(", ".join(f"{k} {v}" for k, v in facts.items() if v is not None))
-    table = Table("group", "what", "value", "unit", "ratio", "note", title=time.strftime("%Y-%m-%d %H:%M"))
+    table = new_table(time.strftime("%Y-%m-%d %H:%M"), "group", "what", "value", "unit", "ratio", "note", left=6)
     last = None
     for group, row in found:
-        table.add_row(
-            group if group != last else "", row.what, _number(row.value), row.unit, _number(row.ratio), row.note
+        add_row(
+            table, group if group != last else "", row.what, _number(row.value), row.unit, _number(row.ratio), row.note
         )
         last = group
-    console = Console()
-    Console(width=None if console.is_terminal else 200).print(table)
+    show(table)
 
 
 def _number(x):

@@ -2,15 +2,12 @@
 runs/digits-tiny/model.pt`.
 """
 
-import json
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from sim import netx
+from sim.base.console import add_row, data_root_option, new_table, print_json, show
 from sim.base.errors import run_command
 
 from .compare import compare
@@ -25,7 +22,7 @@ def main():
 @main.command(epilog="Example: python -m convert export runs/nmnist-small/model.pt --data-root data")
 @click.argument("model")
 @click.option("--out", default=None, help="The file to write; default: MODEL with the suffix .net.")
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -42,11 +39,10 @@ def export(model, out, data_root, split, limit, as_json):
     out = out or str(Path(model).with_suffix(".net"))
     report = run(model, out, data_root, split, limit=limit)
     if as_json:
-        print(json.dumps(report))
+        print_json(report)
         return
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    table = Table(title=f"{model} -> {out}")
-    for column in (
+    table = new_table(
+        f"{model} -> {out}",
         "layer",
         "neurons",
         "threshold",
@@ -57,43 +53,43 @@ def export(model, out, data_root, split, limit, as_json):
         "u bound",
         "wraps",
         "rate",
-    ):
-        table.add_column(column, justify="left" if column == "layer" else "right")
+    )
     for row in report["layers"]:
-        show = lambda key, form: form.format(row[key]) if key in row else ""  # noqa: B023, E731
-        table.add_row(
+        cell = lambda key, form: form.format(row[key]) if key in row else ""  # noqa: B023, E731
+        add_row(
+            table,
             row["layer"],
             str(row["neurons"]),
-            show("threshold", "{}"),
+            cell("threshold", "{}"),
             ",".join(map(str, row.get("i_decay", []))),
-            show("weight_error", "{:.4f}"),
-            show("saturated", "{:.2%}"),
-            show("u_seen", "{:.3f}"),
-            show("u_bound", "{:.2f}"),
-            show("wraps", "{}"),
-            show("rate", "{:.3f}"),
+            cell("weight_error", "{:.4f}"),
+            cell("saturated", "{:.2%}"),
+            cell("u_seen", "{:.3f}"),
+            cell("u_bound", "{:.2f}"),
+            cell("wraps", "{}"),
+            cell("rate", "{:.3f}"),
         )
-    console.print(table)
+    show(table)
     for row in report["stages"]:
-        console.print(
+        show(
             f"stage {row['stage']}: {row['kept']:.3f} of the tokens sent, at most {row['cap']:.3f} of a frame's, which"
             f" {row['full']:.3f} of the frames need; the same in training, by the same code"
         )
     names = {"float": "float, rounding off", "integer": "integer (what runs)"}
     for key, row in report["accuracy"].items():
-        console.print(
+        show(
             f"accuracy {names[key]:20s} {row['value']:.4f}  [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]  n ="
             f" {report['n']} ({report['split']})"
         )
     p, d = report["parity"], report["float_to_integer"]
-    console.print(
+    show(
         f"float to integer: {100 * d['difference']:+.2f} points, 95 % interval [{100 * d['interval'][0]:+.2f},"
         f" {100 * d['interval'][1]:+.2f}]"
     )
-    console.print(
+    show(
         f"SLAYER against engine: {p['compared']:,} values of {p['samples']} samples compared, {p['differences']} differ"
     )
-    console.print(f"wrote {out}, digest {report['digest'][:16]}…")
+    show(f"wrote {out}, digest {report['digest'][:16]}…")
 
 
 @main.command(epilog="Example: python -m convert inspect models/digits-tiny.net")
@@ -103,7 +99,7 @@ def inspect(net, as_json):
     """Show every layer of NET: type, shape, bits, thresholds, decays, gate."""
     layers = netx.describe(netx.load(net))
     if as_json:
-        print(json.dumps(layers))
+        print_json(layers)
         return
     columns = [
         "name",
@@ -118,12 +114,10 @@ def inspect(net, as_json):
         "gate_threshold",
         "nonzero",
     ]
-    table = Table(title=net)
-    for column in columns:
-        table.add_column(column)
+    table = new_table(net, *columns, left=len(columns))
     for row in layers:
-        table.add_row(*(str(row.get(c, "")) for c in columns))
-    Console(width=None if sys.stdout.isatty() else 180).print(table)
+        add_row(table, *(str(row.get(c, "")) for c in columns))
+    show(table)
 
 
 main.add_command(compare)

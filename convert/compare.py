@@ -1,13 +1,11 @@
 """`python -m convert compare`: SLAYER against the engine on a whole data set."""
 
-import json
 import sys
 import time
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sim.base.console import bar, data_root_option, print_json
 from sim.base.errors import UserError
 
 BATCH = 32
@@ -88,7 +86,7 @@ def compare_all(model_path, dataset=None, split="test", data_root=None, limit=No
 @click.command(epilog="Example: python -m convert compare models/digits-tiny.pt --split train")
 @click.argument("model")
 @click.option("--dataset", default=None, help="Name in the data registry; default: what the model was trained on.")
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -99,15 +97,10 @@ def compare(model, dataset, data_root, split, limit, as_json):
     """
     from sim.compare.history import lines
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(model, total=None)
-        result = compare_all(
-            model, dataset, split, data_root, limit, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with bar(model) as progress:
+        result = compare_all(model, dataset, split, data_root, limit, progress)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         print(
             f"SLAYER against engine, {result['samples']} samples of {result['dataset']} {result['split']},"

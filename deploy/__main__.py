@@ -2,8 +2,7 @@
 
 import click
 
-from sim.base.errors import run_command
-from sim.lava.simulate import SimulationError
+from sim.base.errors import SimulationError, run_command
 
 from .commands.plan import plan
 from .commands.report import report

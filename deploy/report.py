@@ -6,12 +6,12 @@ import base64
 import html
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from sim import engine, netx
+from sim.base import files
 from sim.net import TokenGate
 
 from . import samples
@@ -74,13 +74,7 @@ def write(path, measured, out):
     log = Path(path).with_name("log.jsonl")
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     text = page(net, measured, rows, netx.read_golden(path))
-    out = Path(out)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write(out, text)
 
 
 def page(net, m, log, golden):

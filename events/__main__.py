@@ -1,17 +1,14 @@
 """`python -m events`: the data sets there are, a check of one's files, and the generator of synthetic gestures."""
 
-import json
-import os
+import itertools
 import sys
 import time
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from sim.base.errors import UserError, run_command
+from sim.base import files
+from sim.base.console import add_row, bar, data_root_option, new_table, print_json, show
+from sim.base.errors import run_command
 
 from .cache import token_streams
 from .gestures import generate as twin
@@ -26,15 +23,15 @@ def main():
 @main.command("list")
 def list_():
     """The data sets by name, and where their files are expected below DATA_ROOT."""
-    table = Table("name", "what", "files")
+    table = new_table(None, "name", "what", "files", left=3)
     for entry in DATASETS.values():
-        table.add_row(entry.name, entry.what, escape(entry.where))
-    Console().print(table)
+        add_row(table, entry.name, entry.what, entry.where)
+    show(table)
 
 
 @main.command(epilog="Example: python -m events check --dataset nmnist --data-root data")
 @click.option("--dataset", default="folder", show_default=True, help="Name in the data registry.")
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option(
     "--samples", type=click.IntRange(1), default=512, show_default=True, help="Recordings of each part that are timed."
 )
@@ -61,25 +58,26 @@ def check(dataset, data_root, samples, as_json):
     facts |= {"classes": list(recordings.classes), "sensor": [recordings.width, recordings.height]}
     broken = [line for part in facts["parts"].values() for line in part["broken"]]
     if as_json:
-        print(json.dumps(facts))
+        print_json(facts)
     else:
-        table = Table(
+        table = new_table(
+            f"{dataset}: {len(facts['classes'])} classes, sensor {recordings.width} x {recordings.height}",
             "part",
             "recordings",
             "broken",
             "token streams/s from files",
             "from the cache",
-            title=f"{dataset}: {len(facts['classes'])} classes, sensor {recordings.width} x {recordings.height}",
         )
         for split, part in facts["parts"].items():
-            table.add_row(
+            add_row(
+                table,
                 split,
                 f"{part['recordings']:,}",
                 str(len(part["broken"])),
                 f"{part['files_per_s']:,.0f}",
                 f"{part['cache_per_s']:,.0f}",
             )
-        Console().print(table)
+        show(table)
         print("\n".join(f"broken: {line}" for line in broken) or "no file is broken")
     sys.exit(1 if broken else 0)
 
@@ -118,10 +116,9 @@ def gestures(out, clips, seed, workers, preview):
 
     Interrupted and started again, it makes what is missing.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"clips to {out}", total=clips)
-        twin.write(out, clips, seed, workers, lambda: progress.advance(task))
+    done = itertools.count(1)
+    with bar(f"clips to {out}", clips) as progress:
+        twin.write(out, clips, seed, workers, lambda: progress(next(done)))
     print(f"{out}: {clips} clips of seed {seed}")
     if preview:
         _picture(preview, twin.preview(seed))
@@ -131,12 +128,7 @@ def gestures(out, clips, seed, workers, preview):
 def _picture(path, pixels):
     from matplotlib.image import imsave
 
-    unfinished = f"{path}.part"
-    try:
-        imsave(unfinished, pixels, format="png")
-        os.replace(unfinished, path)
-    except OSError as e:
-        raise UserError(f"cannot write {path!r}: {e.strerror or e}; choose another file") from None
+    files.fill(path, lambda file: imsave(file, pixels, format="png"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.base import files
 from sim.base.errors import UserError
 
 from .encoder import Encoder
@@ -118,10 +118,9 @@ def each(recordings, text, work, progress=True):
         yield from map(work, numbers)
         return
     if progress and sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track
+        from sim.base.console import track  # brings rich along
 
-        numbers = track(numbers, description=text, console=Console(stderr=True), transient=True)
+        numbers = track(numbers, text)
     ahead = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
@@ -198,7 +197,6 @@ def _write(path, fill):
 
     True if it is there; None, and one line, if the folder cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         above = path.parent.parent
         if (
@@ -206,21 +204,15 @@ def _write(path, fill):
         ):  # holds for root, too, whom the system would let write
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(unfinished, "wb") as f:
-            fill(f)
-        os.replace(unfinished, path)
+        files.fill(path, fill)
         return True
-    except OSError as e:
+    except (OSError, files.CannotWrite) as e:
         if path.parent not in _warned:
             _warned.add(path.parent)
+            reason = e.reason if isinstance(e, files.CannotWrite) else e.strerror or e
             print(
-                f"warning: {path.parent}: cannot keep what was read there ({e.strerror or e}), so it is read again next"
+                f"warning: {path.parent}: cannot keep what was read there ({reason}), so it is read again next"
                 " time; set XDG_CACHE_HOME to a folder that can be written",
                 file=sys.stderr,
             )
         return None
-    finally:
-        try:
-            unfinished.unlink(missing_ok=True)
-        except OSError:
-            pass

@@ -1,5 +1,6 @@
 """What the tests of `python -m deploy` share: a net for the embedded digits, and the command as a user calls it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -71,3 +72,30 @@ def refused(folder, *args):
     out, err = deploy(folder, *args, code=2)
     assert out == "" and err.startswith("error: ") and err.count("\n") == 1, err
     return err
+
+
+HEAVY = {"torch", "numba", "scipy", "sklearn", "matplotlib", "tonic", "pandas", "h5py", "lava.magma"}
+_WATCHED = """
+import atexit, json, runpy, sys
+atexit.register(lambda: open(sys.argv[-1], "w").write(json.dumps(sorted(sys.modules))))
+place = sys.argv.pop()
+sys.argv[0] = "deploy"
+try:
+    runpy.run_module("deploy", run_name="__main__", alter_sys=True)
+finally:
+    sys.argv.append(place)
+"""
+
+
+def loaded_by(folder, *args, env=None):
+    """(the finished process, which of `HEAVY` it has imported) of `python -m deploy ...`."""
+    place = os.path.join(folder, "imported.json")
+    done = subprocess.run(
+        [sys.executable, "-c", _WATCHED, *args, place],
+        cwd=folder,
+        env=env or dict(os.environ, PYTHONPATH=ROOT),
+        capture_output=True,
+        text=True,
+    )
+    with open(place) as file:
+        return done, HEAVY & set(json.load(file))

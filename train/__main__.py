@@ -10,6 +10,7 @@ from functools import partial
 import click
 
 import events
+from sim.base.console import data_root_option, print_json
 from sim.base.errors import UserError, run_command
 
 from .config import PRESETS, Config, preset
@@ -18,7 +19,7 @@ from .config import PRESETS, Config, preset
 @click.command(epilog="Example: python -m train --dataset nmnist --data-root data --preset small")
 @click.option("--dataset", default="digits", show_default=True, help="Name in the data registry.")
 @click.option("--preset", "preset_name", default="tiny", show_default=True, help=f"One of {', '.join(PRESETS)}.")
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option("--name", default=None, help="Run folder under runs/; default: DATASET-PRESET.")
 @click.option("--seed", type=int, default=None, help="Seed of weights, order and augmentation.")
 @click.option(
@@ -146,7 +147,7 @@ def main(
     if not _first():
         return
     if as_json:
-        print(json.dumps(facts | {"run": run_dir}))
+        print_json(facts | {"run": run_dir})
         return
     integer = (
         f", integer {facts['best_val']:.3f} (epoch {facts['best_epoch']}), kept share {facts['kept']:.2f}"
@@ -206,7 +207,7 @@ def _evaluate(run_dir, dataset, split, data_root, skip_bad, as_json):
 
     out = evaluate(run_dir, dataset, split, data_root, skip_bad)
     if as_json:
-        print(json.dumps(out))
+        print_json(out)
         return
     for name in ("integer", "float"):
         if out[name]:

@@ -1,10 +1,11 @@
 """Checkpoints: plain tensors and JSON values, written atomically, read without pickle."""
 
-import os
+import io
 from pathlib import Path
 
 import torch
 
+from sim.base import files
 from sim.base.errors import UserError
 
 from .config import VERSION, Config
@@ -25,20 +26,12 @@ def save(path, model, classes, facts, loop=None):
 
 
 def write(path, content):
-    """`torch.save` to a temporary name, then renamed: the file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove_unfinished(folder):
-    """Removes what a process that was killed while it saved has left."""
-    for name in ("last", "model", "float"):
-        for path in Path(folder).glob(f".{name}.pt.*"):
-            path.unlink(missing_ok=True)
+    """`torch.save`, atomically. The bytes are made in memory: torch's own writer ends with other errors where the disk
+    is full.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    files.write(path, buffer.getbuffer())
 
 
 def load(path):

@@ -2,9 +2,9 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
+from sim.base import files
 from sim.base.errors import UserError
 
 COLUMNS = ("epoch", "phase", "loss", "train", "val", "uj", "factor", "kept", "rate", "wait", "seconds")
@@ -21,9 +21,7 @@ class Log:
     def __init__(self, run_dir, epochs, tensorboard=False):
         self.jsonl, self.csv = Path(run_dir, "log.jsonl"), Path(run_dir, "log.csv")
         lines = self.jsonl.read_text().splitlines()[:epochs] if self.jsonl.exists() else []
-        temporary = self.jsonl.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in lines))
-        os.replace(temporary, self.jsonl)
+        files.write(self.jsonl, "".join(line + "\n" for line in lines))
         self.csv.unlink(missing_ok=True)
         self.board = _board(Path(run_dir, "tensorboard")) if tensorboard else None
         for line in lines:

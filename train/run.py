@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from sim import prices
+from sim.base import files
 from sim.base.errors import UserError
 
 from . import checkpoint, cost, distributed, precision, sparsity
@@ -197,7 +198,7 @@ def _read(folder, cfg, resume, console):
     """The state to go on from, or None; makes the folder and removes what a killed run has left half written."""
     last = folder / "last.pt"
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.remove_unfinished(folder)
+    files.remove_unfinished(folder)
     if not (resume and last.exists()):
         return None
     model, content = checkpoint.load(last)

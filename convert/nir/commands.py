@@ -1,11 +1,8 @@
 """`python -m convert nir-export` and `nir-import`: between our nets and NIR graphs."""
 
-import json
-import sys
-
 import click
-from rich.console import Console
-from rich.table import Table
+
+from sim.base.console import add_row, new_table, print_json, show
 
 
 @click.command("nir-export", epilog="Example: python -m convert nir-export chain.net chain.nir")
@@ -52,14 +49,14 @@ def nir_import(graph, out, dt, as_json):
         raise UserError(f"{graph}: {str(e).removeprefix(f'{graph}: ')}") from e
     (netx.write if isinstance(net, Net) else slayer_writer.write)(net, out)
     if as_json:
-        print(json.dumps(dict(graph=graph, net=out, layers=rows)))
+        print_json(dict(graph=graph, net=out, layers=rows))
         return
-    table = Table(title=f"{graph} -> {out}")
-    for column in ("layer", "exact", "threshold", "i_decay", "v_decay", "weight error", "decay error", "bias error"):
-        table.add_column(column, justify="left" if column == "layer" else "right")
+    columns = "layer", "exact", "threshold", "i_decay", "v_decay", "weight error", "decay error", "bias error"
+    table = new_table(f"{graph} -> {out}", *columns)
     for r in rows:
         decays = ",".join(map(str, r["i_decay"][:6])) + (" …" if len(r["i_decay"]) > 6 else "")
-        table.add_row(
+        add_row(
+            table,
             r["layer"],
             "yes" if r["exact"] else "no",
             str(r["threshold"]),
@@ -67,4 +64,4 @@ def nir_import(graph, out, dt, as_json):
             str(r["v_decay"]),
             *(f"{r[key]:.2%}" for key in ("weight_error", "decay_error", "bias_error")),
         )
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    show(table)

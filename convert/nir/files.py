@@ -2,10 +2,11 @@
 `convert.nir.from_graph`'s business.
 """
 
-import os
+import io
 from pathlib import Path
 
 from sim.base.errors import UserError
+from sim.base.files import write
 from sim.netx.hdf5 import DEPTH_LIMIT, FILE_LIMIT, OBJECT_LIMIT, SIGNATURE
 
 
@@ -23,20 +24,14 @@ def library():
 
 
 def save(graph, path):
-    """Writes an `nir.NIRGraph` under a temporary name in the same folder, then renames it.
+    """Writes an `nir.NIRGraph`, atomically.
 
     Raises:
-        UserError: the folder is missing or not writable.
+        UserError: the folder is missing, full or not writable.
     """
-    nir, path = library(), Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        nir.write(temporary, graph)
-        os.replace(temporary, path)
-    except OSError as e:
-        raise UserError(f"{path}: cannot write ({e.strerror or str(e).splitlines()[0]})") from e
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()  # HDF5 ends the process where it cannot write
+    library().write(buffer, graph)
+    write(path, buffer.getbuffer())
 
 
 def load(path):

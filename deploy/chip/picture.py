@@ -1,8 +1,8 @@
 """A picture of a plan: the chips in use, core by core, coloured by layer and filled by what is used most."""
 
-import os
 from pathlib import Path
 
+from sim.base import files
 from sim.base.errors import UserError
 
 CHIPS_SHOWN = 8
@@ -61,11 +61,4 @@ def draw(plan, board, path):
     figure.supxlabel("filled: the resource used most on each core; the order of cores on the chip is ours", fontsize=7)
     labels = [Patch(color=colour, label=layer) for layer, colour in list(colours.items())[:40]]
     figure.legend(handles=labels, loc="outside right upper", fontsize=6, ncols=1 if len(labels) < 22 else 2)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        figure.savefig(temporary, dpi=130)
-        os.replace(temporary, path)
-    except OSError as e:
-        raise UserError(f"{path}: cannot be written ({e.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.fill(path, lambda file: figure.savefig(file, format=path.suffix[1:].lower(), dpi=130))

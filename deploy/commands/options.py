@@ -1,11 +1,6 @@
-"""What the commands share: which net, how to reach a board, a progress bar."""
-
-import sys
-from contextlib import contextmanager
+"""What the commands share: which net, how to reach a board."""
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sim.base.errors import UserError
 
@@ -46,23 +41,3 @@ def access(partition, board, host):
     from ..loihi2.access import find
 
     return find(partition, board, host)
-
-
-@contextmanager
-def bar(what, total):
-    """A progress bar on stderr; yields a function that takes the number done and, if they change, the total and the
-    text.
-    """
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:  # it leaves an empty line in files and pipes
-        task = progress.add_task(what, total=total)
-        yield lambda done, total=None, what=None: progress.update(
-            task, completed=int(done), total=total, description=what
-        )
-
-
-def console():
-    return Console(width=None if sys.stdout.isatty() else 120)

@@ -1,12 +1,10 @@
 """`python -m deploy plan`: does a net fit the chip, what is short first, what does a sample cost."""
 
-import json
 import sys
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from sim.base.console import add_row, data_root_option, new_table, print_json, show
 from sim.base.errors import UserError
 
 
@@ -44,7 +42,7 @@ from sim.base.errors import UserError
     help="Part of the data set.",
 )
 @click.option("--limit", type=click.IntRange(1), default=8, show_default=True, help="Number of its samples.")
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option("--picture", default=None, help="Write a picture of the chip: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.pass_context
@@ -65,9 +63,9 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
     if picture and result["cores"]:
         draw(result, target, picture)
     if as_json:
-        print(json.dumps({"net": net, **result}))
+        print_json({"net": net, **result})
     else:
-        show(net, result, Console(width=None if sys.stdout.isatty() else 150))
+        _show_plan(net, result)
     if not result["fits"]:
         print(f"{net} does not fit {target.name}: {result['reason']['text']}", file=sys.stderr)
         context.exit(1)
@@ -98,13 +96,13 @@ def samples(net, path, dataset, split, limit, data_root):
     )
 
 
-def show(net, p, console):
+def _show_plan(net, p):
     """The plan for people."""
-    table = Table(title=f"{net} on {p['title']}")
-    for column in ("layer", "neurons", "synapses", "weight bits", "longest delay", "synapse memory", "cores"):
-        table.add_column(column, justify="left" if column == "layer" else "right")
+    columns = "layer", "neurons", "synapses", "weight bits", "longest delay", "synapse memory", "cores"
+    table = new_table(f"{net} on {p['title']}", *columns)
     for row in p["layers"]:
-        table.add_row(
+        add_row(
+            table,
             row["layer"],
             f"{row['neurons']:,}",
             f"{row['synapses']:,}",
@@ -115,7 +113,8 @@ def show(net, p, console):
         )
     roles = ", ".join(f"{n:,} in {role}s" for role, n in p["neurons_by_role"].items() if n)
     table.add_section()
-    table.add_row(
+    add_row(
+        table,
         "all",
         f"{p['neurons']:,}",
         f"{p['synapses']:,}",
@@ -124,61 +123,57 @@ def show(net, p, console):
         f"{p['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in p else "",
         str(p["cores_used"] or ""),
     )
-    console.print(table)
-    console.print(f"neurons: {roles}")
+    show(table)
+    show(f"neurons: {roles}")
     if p["cores_used"]:
         other = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in p["cores_by_packing"].items())
-        console.print(
+        show(
             f"cores: {p['cores_used']:,} of {p['cores_available']:,} on {p['chips_used']:,} of {p['chips_available']:,}"
             f" chip(s), packing {p['packing']} ({other})"
         )
-        console.print(f"bottleneck: {p['bottleneck']['text']}")
-    console.print("[bold green]fits[/]" if p["fits"] else "[bold red]does not fit[/]")
+        show(f"bottleneck: {p['bottleneck']['text']}")
+    show("fits" if p["fits"] else "does not fit")
     unsure = [row["name"] for row in p["limits"] if row["status"] in ("unknown", "conflicting")]
     if unsure:
-        console.print(
+        show(
             f"limits that are not public or on which sources differ (cautious figures used): {', '.join(unsure)}",
-            highlight=False,
         )
     if p["steps_per_sample"]:
-        console.print(f"steps: {p['steps_per_sample']:,} per sample, answer after {p['latency_steps']:,}")
-    _show_host(p, console)
+        show(f"steps: {p['steps_per_sample']:,} per sample, answer after {p['latency_steps']:,}")
+    _show_host(p)
     if p["activity"]:
-        _show_cost(p, console)
+        _show_cost(p)
     elif p["fits"]:
-        console.print(
+        show(
             "cost: none, the file has no sample to run; --dataset takes some"
             if p["steps_per_sample"]
             else "cost: none, a SLAYER export does not say what runs on it"
         )
 
 
-def _show_host(p, console):
-    table = Table(title="host")
-    for column in ("process", "line", "lines", "spikes / sample", "peak / step", "messages / sample"):
-        table.add_column(column, justify="left" if column in ("process", "line") else "right")
+def _show_host(p):
+    columns = "process", "line", "lines", "spikes / sample", "peak / step", "messages / sample"
+    table = new_table("host", *columns, left=2)
     for row in p["host"]:
         number = lambda key: f"{row[key]:,.1f}" if key in row else ""  # noqa: B023, E731
-        table.add_row(
+        add_row(
+            table,
             row["process"],
             row["name"],
             str(row["lines"]),
             *map(number, ("spikes_per_sample", "peak_per_step", "messages_per_sample")),
         )
-    console.print(table)
+    show(table)
 
 
-def _show_cost(p, console):
+def _show_cost(p):
     a = p["activity"]
-    table = Table(title=f"per sample, mean over {p['data']}")
-    table.add_column("")
     variants = {"this net": (a, p["energy"], p["cores_used"])}
     pruning = p["pruning"] or {}
     variants |= {
         k.replace("_", " "): (v["activity"], v["energy"], v["cores"]) for k, v in pruning.items() if k != "gates"
     }
-    for name in variants:
-        table.add_column(name, justify="right")
+    table = new_table(f"per sample, mean over {p['data']}", "", *variants)
     for key, label in (
         ("spikes", "spikes"),
         ("synops", "synaptic operations"),
@@ -188,26 +183,25 @@ def _show_cost(p, console):
         ("inactive_updates", "neuron updates, inactive"),
         ("messages", "messages"),
     ):
-        table.add_row(label, *(f"{v[0][key]:,.0f}" for v in variants.values()))
-    table.add_row("cores", *(f"{v[2]:,}" for v in variants.values()))
+        add_row(table, label, *(f"{v[0][key]:,.0f}" for v in variants.values()))
+    add_row(table, "cores", *(f"{v[2]:,}" for v in variants.values()))
     for t in p["energy"]:
-        table.add_row(f"energy, {t}", *(f"{v[1][t]['energy_j_per_sample'] * 1e6:,.3f} uJ" for v in variants.values()))
+        add_row(table, f"energy, {t}", *(f"{v[1][t]['energy_j_per_sample'] * 1e6:,.3f} uJ" for v in variants.values()))
         if p["energy"][t]["seconds_per_sample"] is not None:
-            table.add_row(f"time, {t}", *(f"{v[1][t]['seconds_per_sample'] * 1e3:,.4f} ms" for v in variants.values()))
+            add_row(table, f"time, {t}", *(f"{v[1][t]['seconds_per_sample'] * 1e3:,.4f} ms" for v in variants.values()))
         if p["energy"][t]["dense_equivalent_j_per_sample"] is not None:
-            table.add_row(
+            add_row(
+                table,
                 f"same matrices dense, {t}",
                 *(f"{v[1][t]['dense_equivalent_j_per_sample'] * 1e6:,.3f} uJ" for v in variants.values()),
             )
-    console.print(table)
+    show(table)
     for gate, row in pruning.get("gates", {}).items():
-        console.print(
+        show(
             f"gate {gate}: {row['kept']:.1%} of tokens pass, with {row['spikes_passed']:.1%} of the spikes",
-            highlight=False,
         )
     for t in p["energy"].values():
-        console.print(
+        show(
             f"{t['table']}: {t['title']}. Leaves out {'; '.join(t['leaves_out'])}. Assumes"
             f" {'; '.join(t['assumes']) or 'nothing more'}.",
-            highlight=False,
         )

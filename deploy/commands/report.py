@@ -1,20 +1,19 @@
 """`python -m deploy report`: the evidence for a net, as one HTML file."""
 
-import json
 import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from .. import report as pages
+from sim.base.console import data_root_option, note, print_json
+
 from ..find import find
 
 
 @click.command(epilog="Example: python -m deploy report runs/digits-tiny/model.net")
 @click.argument("net", required=False)
 @click.option("--out", default=None, help="The file to write; default: report.html beside the net.")
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option(
     "--sim-samples",
     type=click.IntRange(1),
@@ -29,15 +28,14 @@ def report(net, out, data_root, sim_samples, board, as_json):
 
     Exit code 1 if executors differ.
     """
+    from .. import report as pages
+
     path = find(net)
-    console = Console(stderr=True)
-    measured = pages.measure(
-        path, data_root, sim_samples, board, say=lambda text: console.print(f"running: {text}", highlight=False)
-    )
+    measured = pages.measure(path, data_root, sim_samples, board, say=lambda text: note(f"running: {text}"))
     out = out or str(Path(path).with_name("report.html"))
     pages.write(path, measured, out)
     if as_json:
-        print(json.dumps(measured | {"report": out}))
+        print_json(measured | {"report": out})
     else:
         for line in pages.summary(measured):
             print(line)

@@ -1,20 +1,18 @@
 """`python -m deploy run`: a net on recordings, with the accuracy and the counts."""
 
-import json
-
 import click
-from rich.table import Table
 
+from sim.base.console import add_row, bar, data_root_option, new_table, print_json, show
 from sim.base.errors import UserError
 
-from .options import NET_HELP, access, bar, console, loihi2_options, net_path, only
+from .options import NET_HELP, access, loihi2_options, net_path, only
 
 
 @click.command(epilog="Example: python -m deploy run --backend sim runs/digits-tiny/model.net --limit 20")
 @click.argument("path", metavar="[NET]", required=False)
 @click.option("--net", "option", default=None, help=NET_HELP)
 @click.option("--dataset", default=None, help="Name in the data registry; default: what the net was trained on.")
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--file", "file", default=None, help="Run on one recording: .bin as N-MNIST's, .npy as DVS128 Gesture's.")
 @click.option("--golden", is_flag=True, help="Run on the golden input that the net carries.")
@@ -115,7 +113,7 @@ def run(
     with bar(path, len(taken)) as progress:
         result = dict(net=path) | execute(net, taken, backend, executor, threads, timeout, progress, scheduler, chip)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         _print_run(net, result)
 
@@ -133,13 +131,12 @@ def _number(value, form="{:,.0f}"):
 
 def _print_run(net, r):
     where = " ".join(x for x in (r["backend"], r.get("executor"), r.get("runtime"), r.get("scheduler")) if x)
-    table = Table(
-        title=f"{r['net']} on {r['dataset']}{'' if r['split'] is None else ' ' + r['split']}, {r['n']} samples, {where}"
-    )
-    for column in ("layer", "kind", "neurons", "spikes/sample", "spikes/neuron/step", "operations/sample"):
-        table.add_column(column, justify="left" if column in ("layer", "kind") else "right")
+    columns = "layer", "kind", "neurons", "spikes/sample", "spikes/neuron/step", "operations/sample"
+    title = f"{r['net']} on {r['dataset']}{'' if r['split'] is None else ' ' + r['split']}, {r['n']} samples, {where}"
+    table = new_table(title, *columns, left=2)
     for row in r["layers"]:
-        table.add_row(
+        add_row(
+            table,
             row["name"],
             row["type"],
             str(row["size"]),
@@ -147,35 +144,31 @@ def _print_run(net, r):
             _number(row["rate"], "{:.3f}"),
             _number(row["synops"]),
         )
-    out = console()
-    out.print(table)
+    show(table)
     if r["accuracy"] is not None:
-        out.print(
+        show(
             f"accuracy {r['accuracy']:.4f}, 95 % interval [{r['accuracy_interval'][0]:.3f},"
             f" {r['accuracy_interval'][1]:.3f}]",
-            highlight=False,
         )
     elif r["n"] <= 10:
         names = [net.classes[p] if p < len(net.classes) else str(p) for p in r["predictions"]]
-        out.print(f"prediction: {', '.join(names)}", highlight=False)
+        show(f"prediction: {', '.join(names)}")
     n = r["n"]
-    out.print(
+    show(
         f"{r['spikes'] / n:,.0f} spikes and {r['synops'] / n:,.0f} synaptic operations per sample;"
         f" {r['kept']:.1%} of the tokens sent, {r['steps_per_sample']} steps per sample, answers {r['latency_steps']}"
         f" steps late; {r['seconds']:.1f} s",
-        highlight=False,
     )
     if r["backend"] == "loihi2":
-        _print_chip(out, r)
+        _print_chip(r)
 
 
-def _print_chip(out, r):
+def _print_chip(r):
     where = r["access"]["host"] or "SLURM " + (r["access"]["board"] or r["access"]["partition"] or "any board")
-    out.print(
+    show(
         f"chip ({where}): read-out unlike the engine's in {r['samples_unlike_engine']} of {r['n']} samples; spikes and"
         f" operations counted by the {r['counts_from']}; {r['slot']} steps from sample to sample,"
         f" {r['delays']['there']} to the chip and {r['delays']['back']} back",
-        highlight=False,
     )
     for name, unit in (
         ("execution_seconds", "s"),
@@ -185,4 +178,4 @@ def _print_chip(out, r):
     ):
         if name in r:
             value = "not measured by the extension here" if r[name] is None else f"{r[name]:.6g} {unit}"
-            out.print(f"{name.rsplit('_', 1)[0].replace('_', ' ')}: {value}", highlight=False)
+            show(f"{name.rsplit('_', 1)[0].replace('_', ' ')}: {value}")

@@ -1,6 +1,5 @@
 """`python -m deploy stream`: live inference on a recording played in real time, or on a camera."""
 
-import json
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -8,6 +7,7 @@ from dataclasses import asdict
 import click
 from rich.console import Console
 
+from sim.base.console import print_json
 from sim.base.errors import UserError
 
 
@@ -82,19 +82,9 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, as_j
             pass
         summary = summarize(made, classifier.encoder.frame_us, player.dropped)
     if as_json:
-        print(
-            json.dumps(
-                dict(
-                    net=path,
-                    source=source.name,
-                    speed=speed,
-                    reset=reset,
-                    window=window,
-                    class_name=class_name(loaded.classes, summary.label),
-                )
-                | asdict(summary)
-            )
-        )
+        named = dict(net=path, source=source.name, speed=speed, reset=reset, window=window)
+        named["class_name"] = class_name(loaded.classes, summary.label)
+        print_json(named | asdict(summary))
         return
     s = summary
     for line in (

@@ -1,16 +1,13 @@
 """`python -m deploy verify`: do all executors agree."""
 
-import json
 import sys
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from sim.base.console import add_row, bar, data_root_option, new_table, note, print_json, show
 from sim.base.errors import UserError
-from sim.compare.history import lines
 
-from .options import NET_HELP, access, bar, console, loihi2_options, net_path, only
+from .options import NET_HELP, access, loihi2_options, net_path, only
 
 
 @click.command(
@@ -38,7 +35,7 @@ from .options import NET_HELP, access, bar, console, loihi2_options, net_path, o
     default=None,
     help="With --dataset: which part; default: test.",
 )
-@click.option("--data-root", default=None, help="With --dataset: its folder; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option("--limit", type=click.IntRange(1), default=None, help="With --dataset: only the first so many samples.")
 @click.option(
     "--lava-samples",
@@ -145,46 +142,41 @@ def verify(
         from ..verify import verify as compare
 
         path = net_path(path, option)
-        err = Console(stderr=True)
         result = compare(
             path,
             samples,
             chosen,
             threads,
             timeout_s=timeout,
-            progress=lambda text: err.print(f"running: {text}", highlight=False),
+            progress=lambda text: note(f"running: {text}"),
             chip=chip,
         )
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         _print_verify(result)
     sys.exit(1 if result["differences"] else 0)
 
 
 def _print_verify(r):
-    table = Table(title=f"{r['net']}: {' = '.join(r['executors'])}")
-    for column in ("samples", "values compared", "differences"):
-        table.add_column(column, justify="right")
-    table.add_row(
-        f"{r['samples']} ({', '.join(sorted(set(r['inputs'])))})", f"{r['compared']:,}", f"{r['differences']:,}"
-    )
-    out = console()
-    out.print(table)
+    table = new_table(f"{r['net']}: {' = '.join(r['executors'])}", "samples", "values compared", "differences", left=0)
+    samples = f"{r['samples']} ({', '.join(sorted(set(r['inputs'])))})"
+    add_row(table, samples, f"{r['compared']:,}", f"{r['differences']:,}")
+    show(table)
+    from sim.compare.history import lines
+
     first = r["first_difference"]
     if first:
         values = ", ".join(f"{k} {v}" for k, v in first["values"].items())
         net = f"random net of seed {first['seed']}, " if "seed" in first else ""
-        out.print(
+        show(
             f"first difference: {net}layer {first['layer']}, sample {first['sample']}, step {first['step']}, neuron"
             f" {first['neuron']}: {values}",
-            highlight=False,
         )
         for line in lines(first.get("history")):
-            out.print(line, highlight=False)
+            show(line)
     for name, steps in r.get("neuron_steps", {}).items():
-        out.print(
+        show(
             f"{name}: {steps:,} neuron-steps in {r['seconds'][name]:.1f} s,"
             f" {steps / max(r['seconds'][name], 1e-9):,.0f} per second",
-            highlight=False,
         )

@@ -4,18 +4,17 @@ each, against the clock.
 
 import itertools
 import json
-import os
 import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from events import Encoder
+from sim.base import files
 from sim.base.errors import UserError
 from sim.engine.session import Session
 from sim.tokens import EMPTY
@@ -279,15 +278,5 @@ def recorder(path):
     if path is None:
         yield lambda decision: None
         return
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        file = open(temporary, "w", encoding="utf-8")
-    except OSError as e:
-        raise UserError(f"{path}: cannot write ({e.strerror})") from None
-    try:
-        with file:
-            yield lambda decision: file.write(json.dumps(asdict(decision)) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.writing(path, "w") as file:
+        yield lambda decision: file.write(json.dumps(asdict(decision)) + "\n")

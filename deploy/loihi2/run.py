@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sim import engine
-from sim.base.errors import UserError
+from sim.base.errors import SimulationError, UserError
 from sim.integer import MESSAGE_BITS
-from sim.lava.simulate import SimulationError, Traffic, run_worker
+from sim.lava.simulate import Traffic, run_worker
 from sim.net import Cuba
 from sim.schedule import latencies
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.base import files
 from sim.base.errors import UserError
 
 from .. import dvs128
@@ -150,22 +151,15 @@ def _read_stamp(folder):
 
 
 def _write_stamp(folder, stamp):
-    _replace(folder / _STAMP, lambda f: f.write(json.dumps(stamp).encode()))
+    files.write(folder / _STAMP, json.dumps(stamp))
 
 
 def _write_one(path, seed, user, light, label, done):
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, lambda f: np.save(f, clip(seed, user, light, label)))
+        made = clip(seed, user, light, label)
+        files.fill(path, lambda f: np.save(f, made))
     done()
-
-
-def _replace(path, fill):
-    """A file appears whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    with open(unfinished, "wb") as f:
-        fill(f)
-    os.replace(unfinished, path)
 
 
 def load(split, root):

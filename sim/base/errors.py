@@ -1,4 +1,4 @@
-"""The one exception that a command turns into a sentence and exit code 2, and the one place that does so."""
+"""What a command turns into a sentence and an exit code, and the one place that does so."""
 
 import sys
 
@@ -6,6 +6,13 @@ import sys
 class UserError(Exception):
     """Something outside the program is wrong: a file, an argument, a net. The text is one line: what, where, what to
     do.
+    """
+
+
+class SimulationError(Exception):
+    """A simulation, or a run on a chip, ended before its time.
+
+    The text says why; the traceback of the failing process model is in it, if there is one.
     """
 
 

@@ -312,48 +312,48 @@ def _listen(tokens, row, size, places, events, base):
 
 
 @numba.njit(forceinline=True)
-def _emit(events, count, u, place, spikes, currents, k):
-    """Writes the spikes of step `k` as ones, and the currents if they are asked for.
+def _emit(events, count, u, v, place, spikes, states, k):
+    """Writes the spikes of step `k` as ones, and the states if they are asked for.
 
     place: int32 [width], where a neuron stands in the output, or -1.
     """
     for e in range(count):
         spikes[k, place[get(events, e)]] = 1
-    if len(currents):
+    if len(states):
         for j in range(len(place)):
             if place[j] >= 0:
-                currents[k, place[j]] = u[j]
+                states[k, 0, place[j]], states[k, 1, place[j]] = u[j], v[j]
 
 
 @numba.njit
-def _dense_stream(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes, currents):
+def _dense_stream(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, u, v, events, fired, spikes, states):
     steps, m = x.shape
-    width, fired, remembers = len(keep_u), 0, bool((keep_u != 0).any())
+    width, remembers = len(keep_u), bool((keep_u != 0).any())
     work, rows, heard = (
-        np.zeros((5, width), np.int32),
+        np.zeros((2, width), np.int32),
         np.zeros(m + width + 2 * N32, np.int32),
         np.zeros(m + N32, np.int32),
     )
-    a, u, v, hits, events = work[0], work[1], work[2], work[3], work[4]
+    a, hits = work[0], work[1]
     tops, edges = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64)
     for k in range(steps):
         count = _listen(x, k, m, _PLACES, heard, 0)
         for i in range(0, count, N32):
             store32(rows, i, load32(heard, i) * splat32(width))
         if recurrent:
-            for i in range(0, fired, N32):
+            for i in range(0, fired[0], N32):
                 store32(rows, count + i, (load32(events, i) + splat32(m)) * splat32(width))
-            count += fired
+            count += fired[0]
         _add_rows(rows, count, weights, width, a)
-        fired = _cuba_step(
+        fired[0] = _cuba_step(
             a, width, 0, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 0, _PLACES, events, 0, tops, edges
         )
-        _emit(events, fired, u, place, spikes, currents, k)
+        _emit(events, fired[0], u, v, place, spikes, states, k)
 
 
 @cached_njit(parallel=True)
-def dense_scan(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes, currents):
-    """Runs a layer of CUBA neurons with all-to-all synapses over streams that begin at rest.
+def dense_scan(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, u, v, events, fired, spikes, states):
+    """Runs a layer of CUBA neurons with all-to-all synapses over streams.
 
     Args:
         x: uint8 [B, K, m], spikes where not 0.
@@ -361,14 +361,32 @@ def dense_scan(x, weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes,
             come back a step later.
         keep_u, bias, place: int32 [width], a multiple of 32: 4096 - i_decay, bias times 64, and see `_emit`; keep_v,
             v_th: of all of them.
-        spikes: uint8 [B, K, n], zero, written. currents: float32 [B, K, n], written, or [B, 0, n].
+        u, v, events, fired: the state, moved on: int32 [B, width] each, and int64 [B, 1], how many of `events`, the
+            neurons that fired last, count. All zero for streams that begin at rest.
+        spikes: uint8 [B, K, n], zero, written. states: int32 [B, K, 2, n], u and v after each step, written; or
+            [B, 0, 2, n].
     """
     for b in numba.prange(len(x)):
-        _dense_stream(x[b], weights, recurrent, keep_u, bias, place, keep_v, v_th, spikes[b], currents[b])
+        _dense_stream(
+            x[b],
+            weights,
+            recurrent,
+            keep_u,
+            bias,
+            place,
+            keep_v,
+            v_th,
+            u[b],
+            v[b],
+            events[b],
+            fired[b],
+            spikes[b],
+            states[b],
+        )
 
 
 @numba.njit
-def _conv_stream(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes, currents):
+def _conv_stream(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, u, v, events, spikes, states):
     steps, n_in = x.shape
     height, width_in, kernel_y, kernel_x = len(taps_y), len(taps_x), taps_y.shape[1], taps_x.shape[1]
     width, lanes, remembers = (
@@ -376,8 +394,8 @@ def _conv_stream(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v
         len(weights) // (n_in // (height * width_in) * kernel_y * kernel_x),
         bool((keep_u != 0).any()),
     )
-    work, heard = np.zeros((5, width), np.int32), np.zeros(n_in + N32, np.int32)
-    a, u, v, hits, events = work[0], work[1], work[2], work[3], work[4]
+    work, heard = np.zeros((2, width), np.int32), np.zeros(n_in + N32, np.int32)
+    a, hits = work[0], work[1]
     tops, edges = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64)
     for k in range(steps):
         a[:] = 0
@@ -398,11 +416,11 @@ def _conv_stream(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v
         fired = _cuba_step(
             a, width, 0, keep_u, remembers, bias, keep_v, v_th, u, v, hits, 0, _PLACES, events, 0, tops, edges
         )
-        _emit(events, fired, u, place, spikes, currents, k)
+        _emit(events, fired, u, v, place, spikes, states, k)
 
 
 @cached_njit(parallel=True)
-def conv_scan(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes, currents):
+def conv_scan(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, u, v, events, spikes, states):
     """As `dense_scan` for a convolution: a spike adds its kernel to where that covers the output. Neurons stand
     channels last.
 
@@ -415,7 +433,23 @@ def conv_scan(x, weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th
         row: length of a row of the output; others as there, width = output height * row * lanes.
     """
     for b in numba.prange(len(x)):
-        _conv_stream(x[b], weights, taps_y, taps_x, row, keep_u, bias, place, keep_v, v_th, spikes[b], currents[b])
+        _conv_stream(
+            x[b],
+            weights,
+            taps_y,
+            taps_x,
+            row,
+            keep_u,
+            bias,
+            place,
+            keep_v,
+            v_th,
+            u[b],
+            v[b],
+            events[b],
+            spikes[b],
+            states[b],
+        )
 
 
 @numba.njit(forceinline=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.errors import UserError
+from ..base.errors import SimulationError, UserError
 from ..schedule import latencies
 from ..tokens import checked, rows
 
@@ -27,13 +27,6 @@ EXECUTORS = ("fused", "stock")
 POLL_S = 0.02
 GRACE_S = 10  # for the worker to end
 TIDY_S = 2  # for those that end after it: Python's resource tracker frees shared memory
-
-
-class SimulationError(Exception):
-    """The simulation ended before its time.
-
-    The text says why; the traceback of the failing process model is in it, if there is one.
-    """
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 
-from sim.base import forks
+from sim.base import files, forks
 from sim.lava import compat
 
 compat.apply()
@@ -131,9 +131,7 @@ def serve(folder, execute):
     except Exception as error:
         # What a model raised while it was built, in its own process, brings its traceback along.
         report = dict(error=f"Lava could not run the net:\n{getattr(error, 'trace', traceback.format_exc())}")
-    with open(f"{folder}/report.tmp", "w") as file:
-        json.dump(report, file)
-    os.replace(f"{folder}/report.tmp", f"{folder}/report.json")
+    files.write(f"{folder}/report.json", json.dumps(report))
     os._exit(0)  # what Lava leaves for the interpreter to clear up at its end can wait for ever
 
 

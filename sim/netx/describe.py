@@ -6,7 +6,7 @@ import numpy as np
 
 from ..integer import weight_bits
 from ..net import Cuba, Input, Net, Readout
-from ..sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer
+from ..sequential import AverageLayer, ConvLayer, Delta, DenseLayer, FlattenLayer, InputLayer, Sigma, SigmaDelta
 
 
 def describe(net) -> list:
@@ -40,14 +40,35 @@ def _weighted(weights, biases):
     )
 
 
-def _neurons(node):
-    """Of a `Cuba` or a `sim.sequential.Neuron`: they share the names."""
+@singledispatch
+def _neurons(neuron):
+    """What the neurons of a layer have; this is for a `Cuba` or a `sim.sequential.Neuron`, which share the names."""
     return dict(
-        threshold=int(node.v_th),
-        i_decay=np.unique(node.i_decay).tolist(),
-        v_decay=int(node.v_decay),
-        bias=[int(node.bias.min()), int(node.bias.max())],
+        threshold=int(neuron.v_th),
+        i_decay=np.unique(neuron.i_decay).tolist(),
+        v_decay=int(neuron.v_decay),
+        bias=[int(neuron.bias.min()), int(neuron.bias.max())],
     )
+
+
+@_neurons.register
+def _(neuron: Delta):
+    return dict(neuron="delta", threshold=int(neuron.v_th), message_bits=neuron.message_bits)
+
+
+@_neurons.register
+def _(neuron: SigmaDelta):
+    return dict(
+        neuron="sigma_delta",
+        threshold=int(neuron.v_th),
+        bias=[int(neuron.bias.min()), int(neuron.bias.max())],
+        message_bits=neuron.message_bits,
+    )
+
+
+@_neurons.register
+def _(neuron: Sigma):
+    return dict(neuron="sigma", message_bits=neuron.message_bits)
 
 
 @describe_node.register
@@ -96,6 +117,15 @@ def _(layer: FlattenLayer, before):
 
 
 @describe_node.register
+def _(layer: AverageLayer, before):
+    return dict(type="average", name=layer.name, sources=list(before), shape=list(layer.shape), size=layer.size)
+
+
+def _biases(layer):
+    return getattr(layer.neuron, "bias", np.zeros(0)).size
+
+
+@describe_node.register
 def _(layer: DenseLayer, before):
     weights = [layer.weight] if layer.recurrent is None else [layer.weight, layer.recurrent]
     return dict(
@@ -105,7 +135,7 @@ def _(layer: DenseLayer, before):
         shape=list(layer.shape),
         delayed=layer.axon_delay is not None or layer.synapse_delay is not None,
         **_neurons(layer.neuron),
-        **_weighted(weights, layer.neuron.bias.size),
+        **_weighted(weights, _biases(layer)),
     )
 
 
@@ -123,5 +153,5 @@ def _(layer: ConvLayer, before):
         groups=layer.groups,
         delayed=layer.axon_delay is not None,
         **_neurons(layer.neuron),
-        **_weighted([layer.weight], layer.neuron.bias.size),
+        **_weighted([layer.weight], _biases(layer)),
     )

@@ -2,7 +2,6 @@
 nets.
 """
 
-import os
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import h5py
 import numpy as np
 
 from ..base.errors import UserError
+from ..base.files import write
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FILE_LIMIT = 1 << 30  # bytes of a file, and of all its arrays after decompression
@@ -114,23 +114,18 @@ def _array(dataset):
 
 
 def save(path, content):
-    """Writes `content` (path inside the file -> array, or str for a variable-length string) to a temporary file beside
-    `path`, then renames it.
+    """Writes `content` (path inside the file -> array, or str for a variable-length string), atomically.
 
-    The same content gives the same bytes: no time stamps. Metadata carry HDF5's own checksums.
+    The same content gives the same bytes: no time stamps. Metadata carry HDF5's own checksums. The bytes are made in
+    memory, because HDF5 ends the process where it cannot write them.
 
     Raises:
-        UserError: the folder is missing or not writable.
+        UserError: the folder is missing, full or not writable.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w", libver=("v108", "v108"), locking=False) as f:
-            for name, value in content.items():
-                packed = isinstance(value, np.ndarray) and value.ndim > 0 and value.nbytes >= COMPRESS_FROM
-                f.create_dataset(name, data=value, **(dict(compression="gzip", shuffle=True) if packed else {}))
-        os.replace(temporary, path)
-    except OSError as e:
-        raise UserError(f"{path}: cannot write ({e.strerror or str(e).splitlines()[0]})") from e
-    finally:
-        temporary.unlink(missing_ok=True)
+    with h5py.File("memory", "w", driver="core", backing_store=False, libver=("v108", "v108")) as f:
+        for name, value in content.items():
+            packed = isinstance(value, np.ndarray) and value.ndim > 0 and value.nbytes >= COMPRESS_FROM
+            f.create_dataset(name, data=value, **(dict(compression="gzip", shuffle=True) if packed else {}))
+        f.flush()
+        image = f.id.get_file_image()
+    write(path, image)

@@ -10,7 +10,7 @@ A table is a TOML (or YAML) file::
     [energy_pj]                    # picojoules each; any of `COUNTS`
     synops = 23.6
 
-    [time_ns]                      # nanoseconds each, one after the other on a core; without this section no time is given
+    [time_ns]                      # nanoseconds each, one after the other on a core; no time without it
     synops = 3.5
     barrier_one_tile = 113.0       # once a step, growing linearly with the tiles in use
     barrier_32_tiles = 465.0

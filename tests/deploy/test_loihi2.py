@@ -7,11 +7,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import loaded_by
 from nets import random_net, random_stream
 
 from deploy.loihi2 import access as loihi2
@@ -114,18 +114,11 @@ def test_the_standin_says_that_it_is_one():
 @pytest.mark.parametrize(
     "extension, says", [(False, "Intel's Loihi extension of Lava, which is not public"), (True, "but no board")]
 )
-def test_refused_within_two_seconds(bare, tmp_path, command, extension, says):
+def test_refused_before_anything_slow_is_imported(bare, tmp_path, command, extension, says):
     netx.write(small_net(), tmp_path / "small.net")
     env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(STANDIN)] if extension else [str(ROOT)]))
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "deploy", command[0], "small.net", *command[1:]],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert time.monotonic() - start < 2
+    done, heavy = loaded_by(tmp_path, command[0], "small.net", *command[1:], env=env)
+    assert not heavy
     assert (
         done.returncode == 2
         and done.stdout == ""
@@ -141,11 +134,9 @@ def test_without_lava_at_all(bare):
 
 
 def test_slurm_that_hangs_is_no_slurm(standin, tmp_path):
-    sinfo(tmp_path, "exec sleep 20")
-    start = time.monotonic()
+    sinfo(tmp_path, "exec sleep 1000")  # killed: this would outlast any patience
     with pytest.raises(UserError, match="SLURM does not answer"):
         loihi2.find()
-    assert time.monotonic() - start < 2
 
 
 def test_slurm_that_fails_is_no_slurm(standin, tmp_path):

@@ -1,7 +1,6 @@
 """The embedded data set."""
 
 import hashlib
-import time
 
 import numpy as np
 import pytest
@@ -118,9 +117,3 @@ def test_a_linear_classifier_reads_the_frames(digits):
     frames = {split: enc.frames_of_all(r.events).reshape(len(r), -1).astype(np.float64) for split, r in digits.items()}
     model = RidgeClassifier(alpha=100).fit(frames["train"], digits["train"].labels)
     assert model.score(frames["test"], digits["test"].labels) > 0.93
-
-
-def test_making_the_set_is_quick():
-    start = time.process_time()
-    load("digits", "test")
-    assert time.process_time() - start < 5

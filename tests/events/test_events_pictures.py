@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from streams import same
 
 from events import Encoder, cache, load, pictures, token_streams

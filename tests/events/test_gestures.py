@@ -219,7 +219,7 @@ def test_goes_on_where_it_was_interrupted(root, monkeypatch):
     done = []
     gestures.write(folder, 33, 4, workers=1, done=lambda: done.append(1))
     assert lost.read_bytes() == before and kept.stat().st_mtime_ns == age and len(done) == 33
-    assert not list(folder.rglob("*.part"))
+    assert not list(folder.rglob(".*.tmp"))
 
 
 def test_never_mixes_sets(root, tmp_path):

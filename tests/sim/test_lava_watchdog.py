@@ -105,10 +105,8 @@ def test_death(alive):
 )
 def test_hang(alive, limits, message, threads):
     net = broken_net("hang")
-    start = time.monotonic()
     with pytest.raises(SimulationError, match=f"{message}, [0-{STEP}] of 18 steps were done"):
         simulate(net, broken_tokens(net), threads=threads, **limits)
-    assert time.monotonic() - start < 60
     assert gone(alive)
 
 

@@ -187,33 +187,6 @@ def test_mnist_is_read():
     )
 
 
-@recorded
-@pytest.mark.parametrize(
-    "name, said",
-    [
-        (
-            "gts/pilotnet_sdnn/network.net",
-            "layer/0 (input): neuron type 'SDNN' is not supported, expected CUBA or LOIHI",
-        ),
-        (
-            "gts/pilotnet_sdnn/square_network.net",
-            "layer/0 (input): neuron type 'SDNN' is not supported, expected CUBA or LOIHI",
-        ),
-        (
-            "gts/ntidigits/ntidigits.net",
-            (
-                "layer/5 (average): this layer type is not supported, expected one of input, flatten, dense, dense_rec,"
-                " conv"
-            ),
-        ),
-    ],
-)
-def test_what_we_cannot_run_is_refused_by_name(name, said):
-    with pytest.raises(UserError) as caught:
-        netx.load(NETX / name)
-    assert str(caught.value) == f"{NETX / name}: {said}"
-
-
 # --- layers against their definition
 # -----------------------------------------------------------------------------------
 
@@ -310,7 +283,7 @@ def cuba(layer):
     return {f"{layer}/neuron/{key}": value for key, value in values.items()}
 
 
-KINDS = "expected one of input, flatten, dense, dense_rec, conv"
+KINDS = "expected one of input, flatten, dense, dense_rec, conv, pool, average"
 BASE = {
     "layer/0/type": np.array([b"input"], "S10"),
     "layer/0/shape": np.array([2, 5, 5]),
@@ -366,11 +339,15 @@ def test_the_base_of_the_refusals_is_read(tmp_path):
     [
         *(
             ("layer/1/type", np.array([t.encode()], "S10"), f"layer/1 ({t}): this layer type is not supported, {KINDS}")
-            for t in ("pool", "unpool", "convT", "average", "concat", "dense_comp", "novel")
+            for t in ("unpool", "convT", "concat", "dense_comp", "novel")
         ),
         *(
-            ("layer/1/neuron/type", t, f"layer/1 (conv): neuron type '{t}' is not supported, expected CUBA or LOIHI")
-            for t in ("SDNN", "ALIF", "ADRF", "RF_PHASE", "RF_ZERO", "novel")
+            (
+                "layer/1/neuron/type",
+                t,
+                f"layer/1 (conv): neuron type '{t}' is not supported, expected CUBA, LOIHI, SDNN",
+            )
+            for t in ("RF_PHASE", "RF_ZERO", "novel")
         ),
         (
             "layer/1/neuron/messageBits",
@@ -437,8 +414,15 @@ def test_the_base_of_the_refusals_is_read(tmp_path):
             "layer/3 (dense_rec): recurrent weight has shape (4, 5), expected (4, 4)",
         ),
         ("layer/3/weight_rec", None, "layer/3 (dense_rec): weight_rec is missing"),
-        ("layer/3/delay", np.zeros(4), "layer/3 (dense_rec): delays in recurrent layers are not supported"),
-        ("layer/4/delay", np.array([0, 63]), "layer/4 (dense): delay outside 0..62"),
+        *(
+            ("layer/1/neuron/type", t, f"layer/1 (conv): neuron type '{t}' has no exact integers to compare with: ")
+            for t in ("ALIF", "ADRF", "ADRF_IZHIKEVICH")
+        ),
+        ("layer/1/neuron/type", "SDNN", "layer/3: CUBA neurons take spikes without a value"),
+        ("layer/1/type", np.array([b"average"], "S10"), "layer/1 (average): the layer before gives 50 neurons"),
+        ("layer/1/type", np.array([b"pool"], "S10"), "layer/1 (pool): weight has shape (3, 2, 3, 3), expected (1, 1"),
+        ("layer/3/delay", np.zeros(3), "layer/3 (dense_rec): delay has 3 values, expected 1 or 4"),
+        ("layer/4/delay", np.array([0, -1]), "layer/4 (dense): delay outside 0..62"),
         ("layer/4/delay", np.zeros(3), "layer/4 (dense): delay has 3 values, expected 1, 2 or 4"),
         ("layer/4/weight/real", np.zeros((2, 4)), "layer/4 (dense): weight: complex weights are not supported"),
         (
@@ -455,6 +439,23 @@ def test_refusals_name_file_layer_and_expectation(tmp_path, name, value, said):
         netx.load(path)
     text = str(caught.value)
     assert text.startswith(f"{path}: {said}") and "\n" not in text
+
+
+def test_delays_beyond_the_longest_are_cut_as_netx_does(tmp_path):
+    save(tmp_path / "a.net", {"layer/4/delay": np.array([3, 64]), "layer/3/delay": np.full(4, 7)})
+    net = netx.load(tmp_path / "a.net")
+    assert net.layers[4].axon_delay.tolist() == [3, 62] and net.layers[3].axon_delay.tolist() == [7] * 4
+    assert net.notes[1] == "layer/4: 1 delays above 62 cut to 62, as netx does" and "as SLAYER has them" in net.notes[0]
+
+
+def test_pool_sums_every_channel_for_itself(tmp_path):
+    pool = {"weight": np.full((1, 1, 3, 3), 2.0), "type": np.array([b"pool"], "S10"), "shape": np.array([2, 3, 3])}
+    rest = {n: None for n in BASE if n[:7] > "layer/1"} | {"layer/1/bias": None, "layer/1/groups": None}
+    save(tmp_path / "a.net", rest | {f"layer/1/{k}": v for k, v in pool.items()})
+    net = netx.load(tmp_path / "a.net")
+    x = (np.random.default_rng(0).random((1, 4, 2, 5, 5)) < 0.4).astype(np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (3, 4))
+    assert np.array_equal(dendrite(net.layers[1], x), 2 * windows.sum((-1, -2)))
 
 
 def test_currents_that_could_wrap_twice_are_refused(tmp_path):

@@ -11,12 +11,13 @@ import dataclasses
 import fcntl
 import io
 import json
-import os
 import statistics
 from pathlib import Path
 
 import click
 
+from sim.base import files
+from sim.base.console import bar, data_root_option, note, print_json
 from sim.base.errors import UserError, run_command
 from sim.base.statistics import mean_interval
 
@@ -127,7 +128,7 @@ def run(folder, cfg, data_root=None, threads=1):
             return finished(folder, cfg)
         train(cfg, folder, data_root, resume=True, quiet=True, threads=threads)
         content = {"config": cfg.to_dict(), **numbers(folder, cfg, data_root)}
-        _write(done, json.dumps(content))
+        files.write(done, json.dumps(content))
     return content
 
 
@@ -156,12 +157,6 @@ def locked(folder):
         except BlockingIOError:
             mine = False
         yield mine
-
-
-def _write(path, text):
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def collect(out, cfg, groups, seeds):
@@ -253,15 +248,15 @@ def write(out, rows, cfg, default=None):
     Returns the summaries. `default`: see `summary`.
     """
     summaries = [summary(row, default) for row in rows]
-    _write(out / "table.md", markdown(summaries, cfg))
+    files.write(out / "table.md", markdown(summaries, cfg))
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(["group", "variant", "seed", *COLUMNS])
     for row in rows:
         for seed, numbers_ in zip(row["seeds"], row["runs"]):
             table.writerow([row["group"], row["variant"], seed, *(numbers_[c] for c in COLUMNS)])
-    _write(out / "runs.csv", text.getvalue())
-    _write(out / "ablate.json", json.dumps({"rows": summaries, "runs": rows}))
+    files.write(out / "runs.csv", text.getvalue())
+    files.write(out / "ablate.json", json.dumps({"rows": summaries, "runs": rows}))
     picture(out / "accuracy.png", summaries)
     return summaries
 
@@ -297,10 +292,8 @@ def picture(path, summaries):
     axes.set_xlabel("synaptic operations per sample, thousands")
     axes.set_ylabel("validation accuracy in integers, %")
     axes.legend()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, format="png", dpi=120)
+    files.fill(path, lambda file: figure.savefig(file, format="png", dpi=120))
     plt.close(figure)
-    os.replace(temporary, path)
 
 
 def parse_seeds(text):
@@ -326,7 +319,7 @@ def claim(out, cfg):
     plan = out / PLAN
     own = dataclasses.replace(cfg, seed=0)
     if not plan.exists():
-        _write(plan, json.dumps(own.to_dict()))
+        files.write(plan, json.dumps(own.to_dict()))
         return
     try:
         there = Config.from_dict(json.loads(plan.read_text()))
@@ -348,7 +341,7 @@ def claim(out, cfg):
     show_default=True,
     help=f"What all variants start from: one of {', '.join(PRESETS)}.",
 )
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option("--seeds", default="3", show_default=True, help="How many (5: 1 to 5), a range (4-6) or a list (1,3).")
 @click.option(
     "--only", default=None, help="Groups, with commas: default, pruner, scan, state, gate, frames, keep. Default: all."
@@ -374,9 +367,6 @@ def main(  # noqa: C901
 
     Numbers are of validation data. Finished runs are kept, a run that was cut off goes on. Processes that are given the
     same OUT share the work."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     import events
 
     from ..__main__ import _changes
@@ -405,25 +395,19 @@ def main(  # noqa: C901
             for folder, changed in variants(cfg)[group].values():
                 jobs[out / folder / f"seed{seed}"] = dataclasses.replace(cfg, **changed, seed=seed)
     busy = 0
-    console = Console(stderr=True)
     if not table_only:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console) as progress:
-            bar = progress.add_task("", total=len(jobs))
-            for folder, job in jobs.items():
-                progress.update(bar, description=f"{folder.parent.name} {folder.name}")
+        with bar("", len(jobs)) as progress:
+            for done, (folder, job) in enumerate(jobs.items()):
+                progress(done, what=f"{folder.parent.name} {folder.name}")
                 known = finished(folder, job)
                 result = known or run(folder, job, data_root, threads)
                 busy += result is None
                 if result and not known:
                     value = "" if result["float_val"] is None else f"float {result['float_val']:.3f} "
-                    progress.console.print(
+                    note(
                         f"{folder}: {value}integers {result['integer_val']:.3f} kept {result['kept']:.2f} synops"
-                        f" {result['synops']:,.0f}",
-                        highlight=False,
-                        soft_wrap=True,
+                        f" {result['synops']:,.0f}"
                     )
-                progress.advance(bar)
     rows = collect(out, cfg, groups, seeds)
     if not rows:
         raise UserError(
@@ -431,15 +415,14 @@ def main(  # noqa: C901
         )
     summaries = write(out, rows, cfg, next(iter(collect(out, cfg, ["default"], seeds)), None))
     if as_json:
-        print(json.dumps({"out": str(out), "in_progress": busy, "rows": summaries}))
+        print_json({"out": str(out), "in_progress": busy, "rows": summaries})
     else:
         print(markdown(summaries, cfg))
         print(f"wrote {out}/table.md, runs.csv, ablate.json and, of the groups keep, pruner and default, accuracy.png")
     if busy:
-        console.print(
+        note(
             f"{busy} runs are in progress in another process and are not in the table; run again with --table when it"
-            " is done",
-            highlight=False,
+            " is done"
         )
 
 

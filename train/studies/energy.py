@@ -2,11 +2,9 @@
 `python -m train energy runs/digits-tiny/model.pt`.
 """
 
-import json
-import sys
-
 import click
 
+from sim.base.console import add_row, data_root_option, new_table, print_json, show
 from sim.base.errors import UserError, run_command
 
 
@@ -82,34 +80,30 @@ def _numbers(parts, n):
     help="The samples whose spikes are counted.",
 )
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many of them.")
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def main(models, split, limit, data_root, as_json):
     """Count the operations of MODELS (checkpoints of SmolMamba or of the spiking transformer) on real samples: per part
     and sample, additions (AC, 0.9 pJ) and multiplications (MAC, 4.6 pJ), as the literature counts at 45 nm. An estimate
     by convention, not of a chip: see docs/ablations.md."""
-    from rich.console import Console
-    from rich.table import Table
-
     reports = [energy(path, split, data_root, limit) for path in models]
     if as_json:
-        print(json.dumps(reports))
+        print_json(reports)
         return
-    console = Console(width=None if sys.stdout.isatty() else 150)
     for report in reports:
-        table = Table(
+        table = new_table(
+            f"{report['model']}: {report['n']} samples of {report['dataset']} ({report['split']}),"
+            f" {report['parameters']:,} parameters, accuracy {report['accuracy']:.4f}; per sample",
             "part",
             *COLUMNS,
-            title=(
-                f"{report['model']}: {report['n']} samples of {report['dataset']} ({report['split']}),"
-                f" {report['parameters']:,} parameters, accuracy {report['accuracy']:.4f}; per sample"
-            ),
         )
         for row in report["parts"] + [{"part": "total", **report["total"]}]:
-            table.add_row(
-                row["part"], *("" if row[c] is None else f"{row[c]:,.{1 if c == 'nanojoule' else 0}f}" for c in COLUMNS)
+            add_row(
+                table,
+                row["part"],
+                *("" if row[c] is None else f"{row[c]:,.{1 if c == 'nanojoule' else 0}f}" for c in COLUMNS),
             )
-        console.print(table)
+        show(table)
 
 
 COLUMNS = ("neurons", "spikes", "synops", "acs", "macs", "nanojoule")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from sim.base.console import data_root_option, print_json
 from sim.base.errors import UserError, run_command
 
 from ..config import PRESETS, Config, preset
@@ -208,7 +209,7 @@ def load(path):
     show_default=True,
     help=f"The SmolMamba to compare with: one of {', '.join(PRESETS)}.",
 )
-@click.option("--data-root", default=None, help="Folder with the data set; default: $DATA_ROOT, then ./data.")
+@data_root_option
 @click.option("--name", default=None, help="Run folder under runs/; default: DATASET-PRESET-spikformer.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option(
@@ -236,7 +237,7 @@ def main(dataset, preset_name, data_root, name, seed, changes, limit, threads, a
     run_dir = f"runs/{name or f'{dataset}-{preset_name}-spikformer'}"
     facts = train(cfg, run_dir, data_root, threads=threads, limit=limit)
     if as_json:
-        print(json.dumps(facts | {"run": run_dir}))
+        print_json(facts | {"run": run_dir})
     else:
         print(
             f"{run_dir}/spikformer.pt: validation accuracy {facts['best_val']:.3f} (epoch {facts['best_epoch']}),"

@@ -1,0 +1,100 @@
+"""The entries of one group `layer/<i>` of a netx file, read with every type, size and range checked."""
+
+import numpy as np
+
+from ..base.errors import UserError
+from ..integer import MAX_DELAY
+
+SIZE_LIMIT = 1 << 24  # neurons of a layer
+
+
+class Entry:
+    """One group; every failure names the file, the layer and its type.
+
+    Attributes:
+        notes: what was changed while reading, one line each.
+    """
+
+    def __init__(self, arrays, index, path):
+        self.arrays, self.index, self.path, self.name = arrays, index, path, f"layer/{index}"
+        self.notes = []
+        self.type = "?"
+        self.type = self.text("type")
+
+    def fail(self, text):
+        raise UserError(f"{self.path}: {self.name} ({self.type}): {text}")
+
+    def has(self, key):
+        return key in self.arrays
+
+    def text(self, key):
+        value = self.arrays.get(key)
+        if value is None or value.dtype.kind != "S" or value.size != 1:
+            self.fail(f"{key} is {'missing' if value is None else f'{value.dtype} {value.shape}'}, expected a text")
+        return ascii(bytes(value.ravel()[0]).decode("ascii", "replace"))[1:-1][
+            :40
+        ]  # one printable line, whatever it was
+
+    def integers(self, key, default=None):
+        """The entry as int64, whatever number type it was written in; NaN, infinity and fractions are refused."""
+        value = self.arrays.get(key, default)
+        if value is None:
+            self.fail(f"{key} is missing")
+        value = np.asarray(value)
+        if value.dtype.kind not in "iuf" or value.size == 0:
+            self.fail(f"{key} is {value.dtype} {value.shape}, expected integers")
+        if (
+            not np.isfinite(value).all()
+            or (np.abs(value.astype(np.float64)) > 1 << 31).any()
+            or (value != np.floor(value)).any()
+        ):
+            self.fail(f"{key} has values that are no 32-bit integers")
+        return value.astype(np.int64)
+
+    def number(self, key, default=None):
+        value = self.integers(key, default)
+        if value.size != 1:
+            self.fail(f"{key} has shape {value.shape}, expected one number")
+        return int(value.ravel()[0])
+
+    def pair(self, key, default):
+        value = self.integers(key, default).ravel()
+        if value.size not in (1, 2):
+            self.fail(f"{key} has {value.size} values, expected one or two")
+        return (int(value[0]), int(value[-1]))
+
+    def shape(self):
+        shape = tuple(int(x) for x in self.integers("shape").ravel())
+        if min(shape) < 1 or int(np.prod(shape, dtype=object)) > SIZE_LIMIT:
+            self.fail(f"shape {shape} is not positive or too large")
+        return shape
+
+    def bias(self):
+        return (
+            (self.integers("bias") if self.has("bias") and self.type != "input" else np.zeros(1))
+            .astype(np.int32)
+            .ravel()
+        )
+
+    def weight(self, key, ndim):
+        if any(k.startswith(f"{key}/") for k in self.arrays):
+            self.fail(f"{key}: complex weights are not supported")
+        value = self.integers(key)
+        if value.ndim == 5 and ndim == 4 and value.shape[4] == 1:  # SLAYER before 0.3 kept its time axis
+            value = value[..., 0]
+        if value.ndim != ndim:
+            self.fail(f"{key} has shape {value.shape}, expected {ndim} dimensions")
+        low, high = int(value.min()), int(value.max())
+        if low < -256 or high > 254:
+            self.fail(f"{key} spans [{low}, {high}], expected [-256, 254]")
+        return value.astype(np.int16)
+
+    def delay(self):
+        """Steps, int32 of any shape, or None; what is longer than a synapse's longest is cut to that, as netx does."""
+        if not self.has("delay"):
+            return None
+        delay = self.integers("delay").astype(np.int32)
+        beyond = int((delay > MAX_DELAY).sum())
+        if beyond:
+            self.notes.append(f"{self.name}: {beyond} delays above {MAX_DELAY} cut to {MAX_DELAY}, as netx does")
+        return np.minimum(delay, MAX_DELAY)

@@ -1,0 +1,33 @@
+"""Nets as SLAYER exports them: a chain of layers over [batch, steps, channels, ...] without tokens, frames or read-out.
+
+Stream time as in `sim.net`: a layer's output at step k depends on its input at the same step k. In SLAYER
+(`delay_shift`) and in Lava each layer with neurons answers one step later than that; `Sequential.lags` says by how
+many steps.
+"""
+
+from .cuba import THRESHOLD_NEVER, Neuron
+from .definition import by_definition
+from .dendrite import dendrite
+from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, wanted_shape
+from .net import Sequential
+from .running import Stream, run_layer
+from .sigma_delta import Delta, Sigma, SigmaDelta
+
+__all__ = [
+    "THRESHOLD_NEVER",
+    "AverageLayer",
+    "ConvLayer",
+    "Delta",
+    "DenseLayer",
+    "FlattenLayer",
+    "InputLayer",
+    "Neuron",
+    "Sequential",
+    "Sigma",
+    "SigmaDelta",
+    "Stream",
+    "by_definition",
+    "dendrite",
+    "run_layer",
+    "wanted_shape",
+]

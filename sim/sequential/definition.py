@@ -1,0 +1,156 @@
+"""A chain step by step in chip time, by definition: int64, no compiled code. What the engine is held against.
+
+Every layer takes at a chip step what the layer before sent one step earlier, and is asked for its outputs from its lag
+on. CUBA neurons are at rest and silent until then.
+"""
+
+from functools import singledispatch
+
+import numpy as np
+
+from ..integer import cuba_step
+from .cuba import Neuron
+from .dendrite import dendrite
+from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer
+from .running import per_neuron
+from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, delta_step, lose, loss_bits, sigma_delta_step, wrap32
+
+
+def by_definition(net, x) -> dict:
+    """Layer name -> int64 [B, K, *shape], outputs in stream time, for input [B, K, *input shape].
+
+    Raises:
+        UserError: the input is for another geometry.
+    """
+    x, lags = net.checked(x).astype(np.int64), net.lags
+    batch, steps = x.shape[:2]
+    layers = [_Working(layer, batch, lags[layer.name]) for layer in net.layers]
+    out = {layer.name: np.zeros((batch, steps, *layer.shape), np.int64) for layer in net.layers}
+    silence = np.zeros_like(x, shape=(batch, *net.layers[0].shape))
+    for t in range(steps + max(lags.values())):
+        now = x[:, t] if t < steps else silence
+        for working in layers:
+            now = working.step(now, t)
+            k = t - working.lag
+            if 0 <= k < steps:
+                out[working.layer.name][:, k] = now
+    return out
+
+
+class _Working:
+    """One layer: its states, and what it has seen and sent."""
+
+    def __init__(self, layer, batch, lag):
+        self.layer, self.lag, self.batch = layer, lag, batch
+        self.state = np.zeros((3, batch, *layer.shape), np.int64)
+        self.seen, self.sent = [], []
+
+    def step(self, x, t):
+        """What leaves the layer at chip step `t`, when `x` leaves the layer before."""
+        return leave(self.layer, self, x, t)
+
+
+@singledispatch
+def leave(layer, working, x, t):
+    """See `_Working.step`."""
+    raise TypeError(type(layer).__name__)
+
+
+@leave.register
+def _(layer: FlattenLayer, working, x, t):
+    return x.reshape(len(x), -1)
+
+
+@leave.register
+def _(layer: AverageLayer, working, x, t):
+    return x.reshape(len(x), layer.groups, layer.size).sum(2)
+
+
+@leave.register
+def _(layer: InputLayer, working, x, t):
+    return x if layer.neuron is None else fire(layer.neuron, working, x, t)
+
+
+@leave.register(DenseLayer)
+@leave.register(ConvLayer)
+def _(layer, working, x, t):
+    working.seen.append(x)
+    before = working.seen[-2] if t else np.zeros_like(x)
+    a = _delayed_dendrite(layer, working) if getattr(layer, "synapse_delay", None) is not None else _sum(layer, before)
+    if getattr(layer, "recurrent", None) is not None and working.sent:
+        a = a + working.sent[-1] @ layer.recurrent.T.astype(np.int64)
+    working.sent.append(fire(layer.neuron, working, _accumulated(layer, a), t))
+    if layer.axon_delay is None:
+        return working.sent[-1]
+    out = np.zeros_like(working.sent[-1])
+    for c, d in enumerate(layer.axon_delay):
+        if d <= t:
+            out[:, c] = working.sent[t - d][:, c]
+    return out
+
+
+def _sum(layer, x):
+    return dendrite(layer, x[:, None], np.float64)[:, 0].astype(np.int64)
+
+
+def _delayed_dendrite(layer, working):
+    total = np.zeros((working.batch, *layer.shape), np.int64)
+    for d in np.unique(layer.synapse_delay):
+        if len(working.seen) > d + 1:
+            total += working.seen[-2 - d] @ np.where(layer.synapse_delay == d, layer.weight, 0).T.astype(np.int64)
+    return total
+
+
+@singledispatch
+def _accumulated(layer, a):
+    """What is left of a dendritic sum: see `sim.sequential.sigma_delta`."""
+    if not layer.neuron.graded:
+        return a
+    return lose(a, loss_bits(layer.weight) if layer.axon_delay is None and layer.synapse_delay is None else 0)
+
+
+@_accumulated.register
+def _(layer: ConvLayer, a):
+    return lose(a, CONV_LOSS) if layer.neuron.graded else a
+
+
+@singledispatch
+def fire(neuron, working, a, t):
+    """What neurons send for dendritic sums `a` at chip step `t`."""
+    raise TypeError(type(neuron).__name__)
+
+
+def _shaped(values, layer):
+    return np.broadcast_to(per_neuron(values, layer.shape).reshape(layer.shape), layer.shape).astype(np.int64)
+
+
+@fire.register
+def _(neuron: Neuron, working, a, t):
+    if t < working.lag:
+        return np.zeros_like(a)
+    decay = np.broadcast_to(neuron.i_decay, int(np.prod(working.layer.shape))).reshape(working.layer.shape)
+    bias = _shaped(neuron.bias, working.layer)
+    u, v, s = cuba_step(working.state[0], working.state[1], a, decay, neuron.v_decay, neuron.v_th, bias)
+    working.state[:2] = u, v
+    return s.astype(np.int64)
+
+
+@fire.register
+def _(neuron: Delta, working, a, t):
+    act, residue, message = delta_step(
+        working.state[0], working.state[1], a << neuron.shift, neuron.v_th << neuron.shift, neuron.state_exp
+    )
+    working.state[:2] = act, residue
+    return message
+
+
+@fire.register
+def _(neuron: SigmaDelta, working, a, t):
+    *working.state[:], message = sigma_delta_step(*working.state, a, neuron, _shaped(neuron.bias, working.layer))
+    return message
+
+
+@fire.register
+def _(neuron: Sigma, working, a, t):
+    working.state[0] = wrap32(working.state[0] + a)
+    return working.state[0].copy()

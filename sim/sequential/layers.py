@@ -1,0 +1,179 @@
+"""The layers of a chain: synapses and neurons, and what only reorders. Shapes and ranges are checked when one is
+made."""
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+
+from ..net import check_weight
+from .checks import require, require_delay, require_fan_in
+from .cuba import Neuron
+from .sigma_delta import Delta, Sigma, SigmaDelta
+
+
+@dataclass(frozen=True, eq=False)
+class InputLayer:
+    """Where spikes come in, or, with a CUBA neuron, drive: integers in weight units, added to the neurons' input at
+    every step; or, with a delta encoder, values.
+
+    The host turns raw values x into these as `weight * x + bias` (`transform`), as netx leaves it to the host too.
+    """
+
+    name: str
+    shape: tuple
+    neuron: Neuron | Delta | None = None
+    transform: tuple | None = None
+
+    def __post_init__(self):
+        if self.neuron is not None:
+            self.neuron.check(self.name, self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class FlattenLayer:
+    """[channels, height, width] to one vector, channels slowest."""
+
+    name: str
+    shape: tuple
+
+
+@dataclass(frozen=True, eq=False)
+class AverageLayer:
+    """The sums over groups of `size` neurons that follow one another; the host divides by `size`."""
+
+    name: str
+    groups: int
+    size: int
+
+    def __post_init__(self):
+        require(self.groups >= 1 and self.size >= 1, self.name, f"{self.groups} groups of {self.size} are not positive")
+
+    @property
+    def shape(self) -> tuple:
+        return (self.groups,)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseLayer:
+    """All-to-all synapses into neurons.
+
+    Attributes:
+        weight: int16 [n_out, n_in], even, [-256, 254].
+        recurrent: int16 [n_out, n_out] or None: the layer's own spikes of the step before come back through it.
+        axon_delay: int32 [n_out] or None: steps by which each neuron's spikes are late, 0..62; those that come back
+            are not.
+        synapse_delay: int32 [n_out, n_in] or None: steps by which each synapse is late, 0..62.
+    """
+
+    name: str
+    weight: np.ndarray
+    neuron: Neuron | SigmaDelta | Sigma
+    recurrent: np.ndarray | None = None
+    axon_delay: np.ndarray | None = None
+    synapse_delay: np.ndarray | None = None
+
+    def __post_init__(self):
+        n_out, n_in = self.weight.shape
+        fan_in = np.abs(self.weight.astype(np.int64)).sum(1)
+        check_weight(self.weight, self.name)
+        if self.recurrent is not None:
+            require(not self.neuron.graded, self.name, "sigma-delta neurons with recurrent synapses are not supported")
+            check_weight(self.recurrent, self.name)
+            require(
+                self.recurrent.shape == (n_out, n_out),
+                self.name,
+                f"recurrent weight has shape {self.recurrent.shape}, expected {(n_out, n_out)}",
+            )
+            fan_in = fan_in + np.abs(self.recurrent.astype(np.int64)).sum(1)
+        if not self.neuron.takes_graded:
+            require_fan_in(fan_in, self.name)
+        require_delay(self.axon_delay, (n_out,), self.name)
+        require_delay(self.synapse_delay, (n_out, n_in), self.name)
+        self.neuron.check(self.name, self.shape)
+
+    @property
+    def shape(self) -> tuple:
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvLayer:
+    """Convolution (correlation, as in torch: the kernel is not flipped) into neurons.
+
+    Attributes:
+        weight: int16 [channels_out, channels_in / groups, kernel height, kernel width], even, [-256, 254].
+        stride, padding, dilation: (vertical, horizontal).
+        in_shape: (channels, height, width) of the source.
+        axon_delay: int32 [channels_out] or None, 0..62.
+    """
+
+    name: str
+    weight: np.ndarray
+    neuron: Neuron | SigmaDelta | Sigma
+    stride: tuple
+    padding: tuple
+    dilation: tuple
+    groups: int
+    in_shape: tuple
+    axon_delay: np.ndarray | None = None
+
+    def __post_init__(self):
+        c_out, c_in = self.weight.shape[:2]
+        check_weight(self.weight.reshape(c_out, -1), self.name)
+        if not self.neuron.takes_graded:
+            require_fan_in(np.abs(self.weight.astype(np.int64)).sum((1, 2, 3)), self.name)
+        require(
+            self.groups >= 1 and c_out % self.groups == 0 and c_in * self.groups == self.in_shape[0],
+            self.name,
+            f"kernel {self.weight.shape} in {self.groups} groups does not fit {self.in_shape[0]} input channels",
+        )
+        require(
+            min(self.stride) >= 1 and min(self.dilation) >= 1 and min(self.padding) >= 0,
+            self.name,
+            f"stride {self.stride} and dilation {self.dilation} must be positive, padding {self.padding} not negative",
+        )
+        require(
+            min(self.shape) >= 1, self.name, f"kernel {self.weight.shape[2:]} does not fit into {self.in_shape[1:]}"
+        )
+        require_delay(self.axon_delay, (c_out,), self.name)
+        self.neuron.check(self.name, self.shape)
+
+    @property
+    def shape(self) -> tuple:
+        return (
+            self.weight.shape[0],
+            *(
+                (size + 2 * p - d * (k - 1) - 1) // s + 1
+                for size, p, d, k, s in zip(
+                    self.in_shape[1:], self.padding, self.dilation, self.weight.shape[2:], self.stride
+                )
+            ),
+        )
+
+
+@singledispatch
+def wanted_shape(layer, before: tuple) -> tuple:
+    """The shape that `layer` takes as input, where `before` is offered."""
+    raise TypeError(type(layer).__name__)
+
+
+@wanted_shape.register
+def _(layer: FlattenLayer, before):
+    size = int(np.prod(layer.shape))
+    return before if int(np.prod(before)) == size else (size,)
+
+
+@wanted_shape.register
+def _(layer: AverageLayer, before):
+    return (layer.groups * layer.size,)
+
+
+@wanted_shape.register
+def _(layer: DenseLayer, before):
+    return (layer.weight.shape[1],)
+
+
+@wanted_shape.register
+def _(layer: ConvLayer, before):
+    return layer.in_shape
