@@ -163,6 +163,7 @@ class SharedNorm(nn.BatchNorm1d):
             momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean.float(), momentum)
             self.running_var.lerp_((var * n / (n - 1)).float(), momentum)
+        self.seen = mean.detach().float(), var.detach().float()
         factor = self.weight / torch.sqrt(var + self.eps).float()
         return (rows - mean.float()) * factor + self.bias
 

@@ -16,6 +16,7 @@ from .slayer import slayer
 MEMORYLESS = 4095  # the chip's membrane decay has 12 bits; the 1/4096 that stays is part of the semantics
 GAIN_MAX = 64.0  # keeps 64 * gain * threshold far below the 24-bit edge
 UNIT = 64  # mantissas of a weight of 1 at gain 1
+TOP = 1 - 1 / UNIT  # the largest bias of a quiet layer, one unit of it below the threshold at gain 1
 
 
 def quantized_weight(weight, gain):
@@ -27,15 +28,15 @@ def quantized_weight(weight, gain):
 class CubaLayer(nn.Module):
     """CUBA neurons with synapses from one or more sources.
 
-    A layer is *quiet* if it has no memory and all its sources are silent at an empty place: then it must be silent
-    there, too, with nothing but its parameters to make it so. Its bias stays below the threshold; that of a layer that
-    reads the phase rides on the phase lines, of which an empty place has none.
+    Where nothing comes in, at an empty place of the stream, a layer without memory must not fire, with nothing but its
+    parameters to see to it. The bias of a layer that reads the phase rides on the phase lines, of which an empty place
+    has none; that of another (a *quiet* one) stays below the threshold.
 
     Args:
         sources: name -> number of channels. diagonal: names among them whose synapse is one weight per channel.
         taus: time constant of the current per group of neurons, in steps (1: none); the n neurons are split evenly.
         v_decay: membrane decay, 0..4095. frame_steps: reset the states every so many steps, 0 for once a sample.
-        hears_silence: whether there are empty places at which all sources are silent.
+        silence: whether the stream has empty places.
 
     Attributes:
         masks: source -> bool [n, m], synapses that there are; those from `phase` and the diagonal ones all stay.
@@ -52,7 +53,7 @@ class CubaLayer(nn.Module):
         v_decay=MEMORYLESS,
         diagonal=(),
         frame_steps=0,
-        hears_silence=False,
+        silence=False,
     ):
         super().__init__()
         self.name, self.n, self.v_decay, self.frame_steps = name, n, v_decay, frame_steps
@@ -67,7 +68,7 @@ class CubaLayer(nn.Module):
         self.group = n // len(taus)
         i_decay = [max(1, round(DECAY_ONE / t)) for t in taus]
         self.memoryless = min(i_decay) == DECAY_ONE
-        self.quiet = hears_silence and self.memoryless and v_decay == MEMORYLESS
+        self.quiet = silence and self.memoryless and v_decay == MEMORYLESS and PHASE not in sources
         self.register_buffer("i_decay", torch.tensor(i_decay).repeat_interleave(self.group))
         self.register_buffer("gain", torch.ones(n))
         self.register_buffer("folded", torch.tensor(False))
@@ -122,7 +123,7 @@ class CubaLayer(nn.Module):
         """
         b = self.bias
         if self.quiet:
-            top = 1 - 1 / (UNIT * self.gain)
+            top = 1 - 1 / (UNIT * self.gain)  # straight-through, as rounding is
             b = b + (torch.minimum(b, top) - b).detach()
         if not exact:
             return b
@@ -149,8 +150,8 @@ class CubaLayer(nn.Module):
         Args:
             inputs: source -> spikes [B, C, K]; `phase` -> int64 [B, K], the line that is on, N for none.
             exact: in the chip's integers (folded layers only).
-            filled: [B, 1, K], 0 at empty places, or None where there are none. In the chip's integers a quiet layer is
-                silent there by itself; elsewhere, and for gradients, it is made so.
+            filled: [B, 1, K], 0 at empty places, or None where there are none: makes a layer that reads the phase
+                silent there until it is folded.
             state: (u, v) [B, n] to begin with, overwritten with those at the end; None: zeros.
         """
         x = self.dendrite(inputs, exact)
@@ -162,7 +163,10 @@ class CubaLayer(nn.Module):
                     state[0].copy_(x.detach()[..., -1])
                 i_decay = torch.full_like(i_decay, DECAY_ONE)
             rows = x.transpose(1, 2).reshape(-1, self.n)
-            x = self.norm(rows).view(x.shape[0], -1, self.n).transpose(1, 2)
+            normed = self.norm(rows)
+            if self.quiet:
+                normed = normed - F.relu(self._nothing(rows) - TOP)
+            x = normed.view(x.shape[0], -1, self.n).transpose(1, 2)
             if state is not None:  # the current that goes on is the one before the norm
                 state = torch.zeros_like(state[0]), state[1]
         s = dynamics.cuba(
@@ -177,10 +181,21 @@ class CubaLayer(nn.Module):
             exact,
             state,
         )
-        if filled is not None and self.quiet and (self.training or not exact):
+        if filled is not None and not self.folded:
             s = s * filled
         self.rate = s.detach().mean()
         return s
+
+    def _nothing(self, rows):
+        """[n] What the norm makes of no input, by the statistics of `rows` in training; the bias once it is folded."""
+        norm = self.norm
+        if not self.training:
+            mean, var = norm.running_mean, norm.running_var
+        elif hasattr(norm, "seen"):
+            mean, var = norm.seen
+        else:
+            var, mean = torch.var_mean(rows.detach().float(), 0, correction=0)
+        return norm.bias - norm.weight * mean / torch.sqrt(var + norm.eps)
 
     def fold(self):
         """Takes the norm into weights and bias, and chooses gains: `gamma (u - mu) / sigma + beta = (gamma / sigma)
@@ -195,6 +210,8 @@ class CubaLayer(nn.Module):
                 s.weight.mul_(factor.view(-1, 1, 1, 1, 1))
             for w in self.skips.values():
                 w.mul_(factor)
+            if self.quiet:
+                self.bias.clamp_(max=TOP)
             if PHASE in self.synapses:
                 self.synapses[PHASE].weight.add_(self.bias.view(-1, 1, 1, 1, 1))
                 self.bias.zero_()

@@ -66,7 +66,7 @@ class _Pass:
     state: dict | None
     activity: dict = field(default_factory=dict)
 
-    def run(self, name, layer, inputs, filled):
+    def run(self, name, layer, inputs, filled=None):
         state = None
         if self.state is not None:
             b = next(iter(inputs.values()))
@@ -102,16 +102,13 @@ class SmolMamba(nn.Module):
         self.stem = nn.ModuleList()
         sources = {TOKENS: encoder.channels, PHASE: self.n_tokens}
         for i, n in enumerate(widths):
-            self.stem.append(CubaLayer(f"stem{i}", sources, n, cfg, hears_silence=empty))
+            self.stem.append(CubaLayer(f"stem{i}", sources, n, cfg, silence=empty))
             sources = {f"stem{i}": n}
         self.blocks = nn.ModuleDict()
         for t in self.towers:
             self.blocks[t] = nn.ModuleList()
-            silent = empty  # whether x is silent at empty places
             for _ in range(cfg.blocks):
-                block = _block(cfg, frame_steps, silent)
-                self.blocks[t].append(block)
-                silent = block["out"].quiet
+                self.blocks[t].append(_block(cfg, frame_steps, empty))
         self.readout = nn.ModuleDict({t: slayer.synapse.Dense(cfg.width, n_classes) for t in self.towers})
         for t, s in self.readout.items():
             nn.init.normal_(s.weight, std=1 / math.sqrt(cfg.width))
@@ -163,22 +160,23 @@ class SmolMamba(nn.Module):
     def n_frames_of(self, x):
         return x.shape[-1] // self.n_places
 
-    def run_tower(self, tower, x, filled, now):
+    def run_tower(self, tower, x, now):
         for b, block in enumerate(self.blocks[tower]):
             at = lambda part: names.block(tower, b, part)  # noqa: B023, E731
-            h = now.run(at("bank"), block["bank"], {"x": x}, filled)
+            h = now.run(at("bank"), block["bank"], {"x": x})
             if "gate" in block:
-                h = h * now.run(at("gate"), block["gate"], {"x": x}, filled)
+                h = h * now.run(at("gate"), block["gate"], {"x": x})
                 now.note(at("read"), h)
-            x = now.run(at("out"), block["out"], {"h": h, "x": x}, filled)
+            x = now.run(at("out"), block["out"], {"h": h, "x": x})
         return x
 
     def run_stem(self, tower, tokens, line, filled, now):
-        inputs, x = {TOKENS: tokens, PHASE: line}, None
+        """The spikes of every stem layer, first to last."""
+        inputs, out = {TOKENS: tokens, PHASE: line}, []
         for i, layer in enumerate(self.stem):
-            x = now.run(names.stem(tower, i), layer, inputs, filled)
-            inputs = {layer.name: x}
-        return x
+            out.append(now.run(names.stem(tower, i), layer, inputs, filled if i == 0 else None))
+            inputs = {layer.name: out[-1]}
+        return out
 
     def forward(self, tokens, which, exact=False, trace=None, state=None, chain=1):
         """Class scores [B, classes].
@@ -205,16 +203,14 @@ class SmolMamba(nn.Module):
             if t == "b":
                 tokens, line, filled = (None if x is None else self.reverse(x) for x in (tokens, line, filled))
             if shared is not None and not exact and state is None:  # memoryless: the same spikes, the other way round
-                x = self.reverse(shared)
-                for i in range(len(self.stem)):
-                    now.activity[names.stem(t, i)] = now.activity[names.stem("f", i)]
+                shared = [self.reverse(x) for x in shared]
+                for i, x in enumerate(shared):
+                    now.note(names.stem(t, i), x)
             else:
-                x = shared = self.run_stem(t, tokens, line, filled, now)
-            x = self.run_tower(t, x, filled, now)
-            counts_of, w = (
-                x.unflatten(2, (chain, -1)).sum(3).transpose(1, 2).flatten(0, 1),
-                self.readout_weight(t, exact),
-            )
+                shared = self.run_stem(t, tokens, line, filled, now)
+            x = self.run_tower(t, shared[-1], now)
+            counts_of = x.unflatten(2, (chain, -1)).sum(3).transpose(1, 2).flatten(0, 1)
+            w = self.readout_weight(t, exact)
             if exact and not self.training:  # float32 holds the integer sums of long streams no longer
                 counts_of, w = counts_of.double(), w.double()
             logits = logits + counts_of @ w.T
@@ -255,21 +251,13 @@ class SmolMamba(nn.Module):
         return out
 
 
-def _block(cfg, frame_steps, silent):
-    """The layers of a block; silent: whether its input is silent at empty places."""
+def _block(cfg, frame_steps, empty):
     x = {"x": cfg.width}
     layers = {"bank": CubaLayer("bank", x, cfg.bank, cfg, taus=cfg.decays, frame_steps=frame_steps)}
     if cfg.gate == "read":
-        layers["gate"] = CubaLayer("gate", x, cfg.bank, cfg, hears_silence=silent)
-    layers["out"] = CubaLayer(
-        "out",
-        {"h": cfg.bank, "x": cfg.width},
-        cfg.width,
-        cfg,
-        v_decay=cfg.mix_decay,
-        diagonal=("x",),
-        hears_silence=silent and cfg.gate == "read",  # a bank may fire at an empty place
-    )
+        layers["gate"] = CubaLayer("gate", x, cfg.bank, cfg, silence=empty)
+    both = {"h": cfg.bank, "x": cfg.width}
+    layers["out"] = CubaLayer("out", both, cfg.width, cfg, v_decay=cfg.mix_decay, diagonal=("x",), silence=empty)
     return nn.ModuleDict(layers)
 
 
