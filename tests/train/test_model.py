@@ -1,0 +1,106 @@
+"""What a configuration makes of the encoder, and the parts of a model that stand alone."""
+
+import dataclasses
+
+import pytest
+import torch
+from click.testing import CliRunner
+from trees import SMALL
+
+import events
+from sim.base.errors import UserError
+from train import checkpoint
+from train.__main__ import _config, main
+from train.config import Config, preset
+from train.layer import CubaLayer
+from train.model import SmolMamba
+
+ENCODER = events.default_encoder("nmnist")  # 49 tokens, 8 frames
+
+
+@pytest.mark.parametrize("share,places", [(1.0, 0), (1, 0), (0.999, 49), (0.6, 29), (0.5, 24), (0.001, 1)])
+def test_the_share_gives_the_places(share, places):
+    cfg = Config(encoder=ENCODER.settings(), share=share)
+    assert cfg.make_encoder().places == places
+    model = SmolMamba(cfg, cfg.make_encoder(), 10)
+    assert model.n_places == (places or 49) and model.steps == 8 * model.n_places and model.n_tokens == 49
+
+
+def test_what_the_configuration_says_of_the_encoder():
+    cfg = Config(encoder=ENCODER.settings(), scan="cross", early=3, leak=128, least=2, pruner="latency")
+    e = cfg.make_encoder()
+    assert (e.scan, e.early, e.leak, e.least, e.pruner) == ("cross", 3, 128, 2, "latency") and len(e.orders) == 4
+    assert dataclasses.replace(cfg, scan="twin").make_encoder().scan == "forward"
+    everything = Config(encoder=ENCODER.settings(), share=1.0, scan="forward").make_encoder()
+    assert everything == ENCODER and everything.settings() == ENCODER.settings()
+    assert Config.from_dict(cfg.to_dict()) == cfg
+
+
+@pytest.mark.parametrize(
+    "change,text",
+    [
+        ({"share": 0.0}, "share is 0.0, expected the share of tokens that are sent, above 0 up to 1"),
+        ({"share": 1.01}, "share is 1.01"),
+        ({"share": "all"}, "share is 'all', expected a number"),
+        ({"share": float("nan")}, "share is nan"),
+        ({"share": 1.0, "least": 2}, "share is 1, which sends all of them; set a smaller share"),
+        ({"pruner": "best"}, "pruner is 'best', expected one of count, latency, random"),
+        ({"scan": "reversal"}, "scan is 'reversal', expected one of alternate, cross, forward, twin"),
+        ({"keep": (0.5, 0.5)}, "has unknown entries: keep"),
+        ({"encoder": ENCODER.settings() | {"places": 9}}, "encoder holds 'places', .*--set share="),
+        ({"encoder": ENCODER.settings() | {"scan": "cross"}}, "encoder holds 'scan', .*--set scan="),
+    ],
+)
+def test_configuration_faults(change, text):
+    with pytest.raises(UserError, match=f"^configuration: [^\n]*{text}[^\n]*$"):
+        Config.from_dict(SMALL.to_dict() | change)
+
+
+@pytest.mark.parametrize("change,text", [({"leak": 257}, "leak is 257"), ({"early": -1}, "early is -1")])
+def test_faults_of_the_rule(change, text):
+    with pytest.raises(UserError, match=f"encoder: {text}"):
+        Config(encoder=ENCODER.settings(), **change).make_encoder()
+
+
+def test_parts_of_the_encoder_can_be_set():
+    cfg = _config(preset("tiny"), {"encoder.window": 6, "encoder.frames": 4}, {}, 2, "digits", None)
+    e = cfg.make_encoder()
+    assert (e.window, e.frames, e.stride, e.places) == (6, 4, 4, 10)
+    for item, text in (("encoder.window=3", "window 3 is smaller than stride 4"), ("encoder.wide=3", "'wide'")):
+        done = CliRunner().invoke(main, ["--set", item])
+        assert isinstance(done.exception, UserError) and text in str(done.exception), done.exception
+
+
+def test_an_old_checkpoint_is_refused_by_one_line_that_says_what_to_do(tmp_path):
+    model = SmolMamba(SMALL, SMALL.make_encoder(), 10)
+    checkpoint.save(tmp_path / "m.pt", model, "0123456789", {})
+    content = torch.load(tmp_path / "m.pt", weights_only=True)
+    torch.save(content | {"version": 1}, tmp_path / "m.pt")
+    with pytest.raises(UserError, match="^[^\n]*version 1, this program reads version 2; train again [^\n]*$"):
+        checkpoint.load(tmp_path / "m.pt")
+
+
+def test_gradients_come_to_every_parameter_in_both_phases():
+    torch.manual_seed(0)
+    model = SmolMamba(SMALL, SMALL.make_encoder(), 10).train()
+    x = (torch.rand(4, model.encoder.channels, model.steps) < 0.2).float()
+    which = torch.arange(model.steps).expand(4, -1) % model.n_places
+    for exact in (False, True):
+        if exact:
+            model.fold()
+        model.zero_grad()
+        logits = model(x, which, exact)
+        (logits.sum() + sum(s.sum() for s in model.activity.values())).backward()
+        for name, p in model.named_parameters():
+            assert not p.requires_grad or p.grad is not None, name
+        assert model.stem[0].synapses["phase"].weight.grad.abs().sum() > 0
+        assert model.activity["phase"].sum() == 4 * model.steps and model.activity["tokens"].sum() == x.sum()
+
+
+def test_the_phase_is_the_synapse_of_a_one_hot_line():
+    torch.manual_seed(0)
+    layer = CubaLayer("a", {"tokens": 3, "phase": 5}, 7, SMALL)
+    x, line = torch.rand(2, 3, 11), torch.randint(0, 6, (2, 11))  # 5: nothing
+    one_hot = torch.nn.functional.one_hot(line, 6)[..., :5].float()
+    wanted = x.transpose(1, 2) @ layer.weight("tokens").T + one_hot @ layer.weight("phase").T
+    torch.testing.assert_close(layer.dendrite({"tokens": x, "phase": line}).transpose(1, 2), wanted)
