@@ -114,12 +114,13 @@ class Population:
 
 @dataclass(frozen=True)
 class Line:
-    """Spikes that the host sends, `n` lines; process: what makes them, for people."""
+    """Spikes that the host sends, `n` lines; process: what makes them, for people; phase: they tell the token."""
 
     name: str
     n: int
     process: str
     graded: bool = False
+    phase: bool = False
 
     @property
     def layer(self) -> str:
