@@ -74,12 +74,11 @@ def _(layer: DenseLayer, builder):
     names = {d: layer.name if len(decays) == 1 else f"{layer.name}[{d}]" for d in decays}
     rows = {d: np.flatnonzero(i_decay == d) for d in decays}
     own = [_population(layer, names[d], rows[d], ()) for d in decays]  # what a recurrent layer reads
-    delay = np.broadcast_to(builder.late, layer.weight.shape)
-    if layer.synapse_delay is not None:
-        delay = delay + layer.synapse_delay
+    delay = builder.late if layer.synapse_delay is None else builder.late + layer.synapse_delay
+    of = lambda rows: np.broadcast_to(delay, layer.weight.shape)[rows] if np.ndim(delay) else delay  # noqa: E731
     out = []
     for d in decays:
-        inputs = builder.connect(builder.source, names[d], layer.weight[rows[d]], delay[rows[d]])
+        inputs = builder.connect(builder.source, names[d], layer.weight[rows[d]], of(rows[d]))
         if layer.recurrent is not None:
             inputs += builder.connect(own, names[d], layer.recurrent[rows[d]])
         out.append(builder.add(_population(layer, names[d], rows[d], inputs)))
