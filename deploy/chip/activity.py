@@ -119,7 +119,7 @@ def _(net: Sequential, x):
     spikes, before, reached = net.run(x), None, {}
     for layer in net.layers:
         if hasattr(layer, "stride"):
-            hit = dendrite(replace(layer, weight=((layer.weight != 0) * 2).astype(np.int16)), spikes[before]) > 0
+            hit = dendrite(replace(layer, weight=((layer.weight != 0) * 2).astype(np.int16)), spikes[before] != 0) > 0
             reached[layer.name] = _flat(hit)
         before = layer.name
     out, first = {name: _flat(s) for name, s in spikes.items()}, net.layers[0]

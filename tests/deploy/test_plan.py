@@ -25,7 +25,19 @@ from sim.expansion.weights import count
 from sim.integer import weight_bits
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 from sim.schedule import edge_delays
-from sim.sequential import ConvLayer, DenseLayer, InputLayer, Neuron, Sequential, dendrite
+from sim.sequential import (
+    AverageLayer,
+    ConvLayer,
+    Delta,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    Neuron,
+    Sequential,
+    Sigma,
+    SigmaDelta,
+    dendrite,
+)
 
 OHEO = board.load("oheo-gulch")
 
@@ -522,3 +534,40 @@ def test_cutting_order_of_a_convolution():
     conv = next(p for p in expand(lif_conv(9)).populations if p.name == "conv")
     assert sorted(order(conv).tolist()) == list(range(conv.n))
     assert order(conv)[:4].tolist() == [0, 16, 32, 48]  # the four channels of the first pixel
+
+
+def test_graded_messages_of_a_sigma_delta_net():
+    """Operations follow the messages that are not 0; states last, so that every neuron is updated at every step."""
+    r = np.random.default_rng(2)
+    even = lambda *shape: (r.integers(-9, 10, shape) * 2).astype(np.int16)  # noqa: E731
+    first = InputLayer("in", (1, 6, 5), Delta(2))
+    conv = ConvLayer(
+        "conv",
+        even(3, 1, 2, 2),
+        SigmaDelta(40, bias=np.array([5, 9, 0], np.int32)),
+        (2, 1),
+        (0, 0),
+        (1, 1),
+        1,
+        first.shape,
+    )
+    flat = FlattenLayer("flat", (int(np.prod(conv.shape)),))
+    net = Sequential(
+        (first, conv, flat, DenseLayer("out", even(4, flat.shape[0]), Sigma()), AverageLayer("mean", 2, 2))
+    )
+    x = r.integers(-100, 100, (3, 12, 1, 6, 5)).repeat(2, 1)[:, :12]
+    expansion = expand(net)
+    assert [p.kind for p in expansion.populations] == ["delta", "sigma-delta", "sigma"]
+    assert [p.name for p in expansion.outputs["mean"]] == ["out"]
+    p, sent = plan(net, OHEO, "separate", x), net.run(x)
+    fired = {name: (m.reshape(3 * 12, -1) != 0).sum(0) for name, m in sent.items()}
+    n_in = int(np.prod(first.shape))
+    full = dendrite(conv, np.eye(n_in, dtype=np.uint8).reshape(1, n_in, *first.shape)).reshape(n_in, -1)
+    work = {name: round(n * 3) for name, n in p["activity"]["layer_synops"].items()}
+    assert work == {
+        "in": np.count_nonzero(x),
+        "conv": fired["in"] @ np.count_nonzero(full, 1),
+        "out": fired["flat"] @ np.count_nonzero(net.layers[3].weight, 0),
+    }
+    assert p["activity"]["synops"] == 0 and fired["conv"].any() and p["sent"] is None
+    assert p["activity"]["active_updates"] == 12 * p["neurons"]
