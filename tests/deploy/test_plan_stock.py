@@ -14,27 +14,25 @@ from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
 OHEO = board.load("oheo-gulch")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, scan, cores",
-    [("small", "twin", 49), ("small", "reversal", 44), ("base", "twin", 71), ("base", "reversal", 110)],
+    [("small", "alternate", 17), ("small", "twin", 33), ("base", "alternate", 24), ("base", "twin", 47)],
 )
 def test_the_presets_for_dvs128_fit_one_chip(name, scan, cores):
     torch = pytest.importorskip("torch")
-    import events
     from convert.to_net import to_net
     from train.config import preset
     from train.model import SmolMamba
 
     torch.manual_seed(0)
-    encoder = events.default_encoder("dvs128")
-    model = SmolMamba(preset(name, dataset="dvs128", scan=scan), encoder, 11)
+    config = preset(name, dataset="dvs128", scan=scan)
+    encoder = config.make_encoder()
+    model = SmolMamba(config, encoder, 11)
     model.fold()
-    model.thresholds.fill_(40)
     net = to_net(model, [str(i) for i in range(11)], {})
-    p = plan(net, OHEO)
-    assert p["fits"] and p["steps_per_sample"] == encoder.frames * encoder.tokens
-    assert plan(net, OHEO, "shared")["cores_used"] < p["cores_used"] == cores
+    separate, shared = (plan(net, OHEO, packing) for packing in ("separate", "shared"))
+    assert separate.fits and separate.sizes.steps_per_sample == encoder.steps == encoder.frames * encoder.per_frame
+    assert shared.placed.cores_used < separate.placed.cores_used == cores
 
 
 def memoryless_net(seed, layers=6, n=16):
