@@ -83,10 +83,11 @@ def weight_bits(weights) -> int:
 
     weights: list of integer arrays.
     """
-    whole = np.concatenate([np.asarray(w, np.int64).ravel() for w in weights])
-    joined = int(np.bitwise_or.reduce(whole))
+    joined = low = high = 0
+    for w in weights:
+        joined |= int(np.bitwise_or.reduce(w, axis=None, initial=0))
+        low, high = min(low, int(w.min(initial=0))), max(high, int(w.max(initial=0)))
     if joined == 0:
         return 0
-    whole = whole // (joined & -joined)
-    low, high = int(whole.min()), int(whole.max())
-    return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length() if high > 0 else 0)
+    low, high = low // (joined & -joined), high // (joined & -joined)
+    return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length())

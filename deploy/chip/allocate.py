@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .expansion import Expansion, order
-from .synapses import lists
+from sim.expansion import Expansion
+
+from .synapses import lists, order, stored_bits
 
 PACKINGS = ("separate", "shared")
 AXONS_OUT, DELAY_SLOTS = "axons out", "delay slots"
@@ -154,15 +155,17 @@ def check_formats(expansion, board):
                 p.layer,
                 24,
                 0,
-                "Loihi 2 has graded spikes; without token gates and a graded read-out the net needs none",
+                "Loihi 2 has graded spikes; without a graded read-out the net needs none",
             )
         for j in p.inputs:
             if j.weight_bits > board["weight_bits"]:
                 raise DoesNotFit(
                     "weight bits", p.layer, j.weight_bits, board["weight_bits"], "quantize the layer further"
                 )
-            if j.delay > board["max_delay"]:
-                raise DoesNotFit("synaptic delay", p.layer, j.delay, board["max_delay"], "shorten the layer's delays")
+            if j.longest_delay > board["max_delay"]:
+                raise DoesNotFit(
+                    "synaptic delay", p.layer, j.longest_delay, board["max_delay"], "shorten the layer's delays"
+                )
 
 
 def cut(population, limit, packing, at_least=1):
@@ -211,9 +214,11 @@ def cut_into(population, k, whole=None):
 
 def part(population, start, stop) -> Part:
     """The neurons start..stop (in cutting order) with all that reaches them."""
-    found = tuple(lists(j.weight, start, stop, j.stored_bits, j.delay > 0) for j in population.inputs)
+    inputs = [(j, stored_bits(j.weight_bits), j.longest_delay > 0) for j in population.inputs]
+    found = tuple(lists(j.weight, start, stop, bits, delayed) for j, bits, delayed in inputs)
     formats = frozenset(
-        (f.encoding, j.stored_bits, j.exponent, j.delay > 0, j.graded) for f, j in zip(found, population.inputs)
+        (f.encoding, bits, j.common_shift + j.exponent, delayed, j.graded)
+        for f, (j, bits, delayed) in zip(found, inputs)
     )
     sums = {
         "neurons": stop - start,
@@ -233,7 +238,7 @@ def part(population, start, stop) -> Part:
         found,
         sums,
         sets,
-        max((j.delay for j in population.inputs), default=0),
+        max((j.longest_delay for j in population.inputs), default=0),
     )
 
 

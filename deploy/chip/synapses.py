@@ -11,34 +11,11 @@ from functools import singledispatch
 import numpy as np
 from scipy import sparse
 
+from sim.expansion import Kernel
+
 WORD, HEADER, BLOCK, DELAY_BITS = 64, 10, 64, 6
 WEIGHT_SIZES = (1, 2, 3, 4, 5, 6, 8, 9)
 INDEX_SIZES = (6, 7, 8, 9, 10, 11, 12, 13)  # 13: for the 8,192 neurons of a Loihi 2 core; Loihi 1 ends at 12
-
-
-@dataclass(frozen=True, eq=False)
-class Kernel:
-    """A convolution whose lists are shared: source neurons that see the same part of the kernel have one list.
-
-    Attributes:
-        weight: [channels_out, channels_in / groups, kernel height, kernel width].
-        in_shape, out_shape: (channels, height, width).
-        stride, padding, dilation: (vertical, horizontal).
-
-    Neuron number u of the target, in the order in which it is cut, is channel u % channels_out of pixel u //
-    channels_out."""
-
-    weight: np.ndarray
-    in_shape: tuple
-    out_shape: tuple
-    stride: tuple
-    padding: tuple
-    dilation: tuple
-    groups: int
-
-    @property
-    def shape(self):
-        return int(np.prod(self.out_shape)), int(np.prod(self.in_shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +35,17 @@ class Lists:
     encoding: str
     entries: np.ndarray
     nonzero: np.ndarray
+
+
+def order(population) -> np.ndarray:
+    """The neurons of a population in the order in which it is cut into parts: for a convolution pixel after pixel,
+    all channels of one together.
+    """
+    kernels = [j.weight for j in population.inputs if isinstance(j.weight, Kernel)]
+    if not kernels:
+        return np.arange(population.n)
+    channels, height, width = kernels[0].out_shape
+    return np.arange(population.n).reshape(channels, height * width).T.ravel()
 
 
 def stored_bits(bits) -> int:
@@ -81,21 +69,9 @@ def index_bits(n):
 
 @singledispatch
 def lists(weight, start, stop, bits, delayed):
-    """The `Lists` of target neurons start..stop; bits: of a stored weight; delayed: whether the projection has
-    delays.
+    """The `Lists` of target neurons start..stop, counted as `order` has them; bits: of a stored weight; delayed:
+    whether the projection has delays.
     """
-    raise TypeError(type(weight).__name__)
-
-
-@singledispatch
-def count(weight) -> tuple:
-    """(places, non-zero synapses) of a whole projection, each target neuron's counted, shared or not."""
-    raise TypeError(type(weight).__name__)
-
-
-@singledispatch
-def values(weight):
-    """The weights that are stored, any shape."""
     raise TypeError(type(weight).__name__)
 
 
@@ -114,48 +90,15 @@ def _(weight, start, stop, bits, delayed):
 
 
 def _cheaper(nonzero, n, per_entry):
-    """Dense or sparse lists for so many non-zeros per source among `n` targets, whichever takes less memory."""
+    """Dense or sparse lists for so many non-zeros per source among `n` targets, whichever takes less memory; if they
+    take the same, the sparse ones, which hold no zeros to work through.
+    """
     axons = int(np.count_nonzero(nonzero))
     dense = int(axons * list_bits(n, per_entry))
     thin = int(list_bits(nonzero, per_entry + index_bits(n)).sum())
-    if dense <= thin:
+    if dense < thin:
         return Lists(axons, dense, "dense", np.where(nonzero > 0, n, 0), nonzero)
     return Lists(axons, thin, "sparse", nonzero, nonzero)
-
-
-@count.register
-def _(weight: np.ndarray):
-    return weight.size, int(np.count_nonzero(weight))
-
-
-@count.register(sparse.csr_matrix)
-def _(weight):
-    return weight.nnz, weight.nnz
-
-
-@values.register
-def _(weight: np.ndarray):
-    return weight
-
-
-@values.register(sparse.csr_matrix)
-def _(weight):
-    return weight.data
-
-
-@values.register
-def _(weight: Kernel):
-    return weight.weight
-
-
-@count.register
-def _(weight: Kernel):
-    reach = _targets(weight) >= 0
-    per_place = np.count_nonzero(
-        weight.weight, axis=(0, 1)
-    ).ravel()  # every group's channels see every place of the kernel
-    places = int(reach.sum()) * weight.weight.shape[0] * weight.weight.shape[1]
-    return places, int(reach.sum(0) @ per_place)
 
 
 @lists.register
@@ -175,7 +118,7 @@ def _(weight: Kernel, start, stop, bits, delayed):
     code[first] = 2
     if last > first:
         code[last] = 3
-    signature = code[_targets(weight)]  # [in pixels, kernel places]
+    signature = code[weight.reach]  # [in pixels, kernel places]
     patterns, which = np.unique(signature, axis=0, return_inverse=True)
     which = which.ravel()  # numpy 2.0 gives it two axes
     per_kind = kinds.reshape(4, weight.groups, out_group).sum(2)  # channels a pixel contributes to each group
@@ -207,23 +150,3 @@ def _(weight: Kernel, start, stop, bits, delayed):
         entries,
         nonzero[which].transpose(1, 2, 0).reshape(entries.shape),
     )
-
-
-def _targets(kernel):
-    """int [in pixels, kernel places]: the output pixel that an input pixel reaches through each place of the kernel,
-    -1 for none.
-    """
-    (_, height, width), (_, out_height, out_width) = kernel.in_shape, kernel.out_shape
-    k_height, k_width = kernel.weight.shape[2:]
-    rows = _axis(height, out_height, k_height, kernel.stride[0], kernel.padding[0], kernel.dilation[0])
-    columns = _axis(width, out_width, k_width, kernel.stride[1], kernel.padding[1], kernel.dilation[1])
-    target = rows[:, None, :, None] * out_width + columns[None, :, None, :]
-    hit = (rows[:, None, :, None] >= 0) & (columns[None, :, None, :] >= 0)
-    return np.where(hit, target, -1).reshape(height * width, k_height * k_width)
-
-
-def _axis(size, out_size, kernel, stride, padding, dilation):
-    """int [size, kernel]: the output position to which an input position contributes through each tap, -1 for none."""
-    place = np.arange(size)[:, None] + padding - dilation * np.arange(kernel)[None, :]
-    out = place // stride
-    return np.where((place % stride == 0) & (out >= 0) & (out < out_size), out, -1)

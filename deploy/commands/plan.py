@@ -60,14 +60,14 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
     loaded = netx.load(net)
     x, data = samples(loaded, net, dataset, split, limit, data_root)
     result = make(loaded, target, packing, x, data, tables)
-    if picture and result["cores"]:
-        draw(result, target, picture)
+    if picture and result.placed:
+        draw(result, picture)
     if as_json:
-        print_json({"net": net, **result})
+        print_json({"net": net, **result.to_dict()})
     else:
         _show_plan(net, result)
-    if not result["fits"]:
-        print(f"{net} does not fit {target.name}: {result['reason']['text']}", file=sys.stderr)
+    if not result.fits:
+        print(f"{net} does not fit {target.name}: {result.reason.text}", file=sys.stderr)
         context.exit(1)
 
 
@@ -91,89 +91,84 @@ def samples(net, path, dataset, split, limit, data_root):
         taken = from_dataset(net, dataset, split, data_root, limit)
         return taken.streams(0, len(taken)), f"{dataset} {split}, first {len(taken)} samples"
     golden = netx.read_golden(path)
-    return (
-        (None, None) if golden is None else (golden.tokens, f"golden input of the file, {len(golden.tokens)} sample(s)")
-    )
+    if golden is None:
+        return None, None
+    return golden.stream, f"golden input of the file, {len(golden.stream)} sample(s)"
 
 
 def _show_plan(net, p):
-    """The plan for people."""
+    """The plan for people; p: `deploy.chip.results.ChipPlan`."""
+    sizes, placed = p.sizes, p.placed
+    _show_layers(net, p)
+    show("neurons: " + ", ".join(f"{n:,} in {role}s" for role, n in sizes.neurons_by_role.items() if n))
+    if placed:
+        other = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in placed.cores_by_packing.items())
+        show(
+            f"cores: {placed.cores_used:,} of {p.board.cores:,} on {placed.chips_used:,} of {p.board['chips']:,}"
+            f" chip(s), packing {p.packing} ({other})"
+        )
+        show(f"bottleneck: {placed.bottleneck.text}")
+    show("fits" if p.fits else "does not fit")
+    unsure = [limit.name for limit in p.board.limits.values() if limit.status in ("unknown", "conflicting")]
+    if unsure:
+        show(f"limits that are not public or on which sources differ (cautious figures used): {', '.join(unsure)}")
+    if sizes.steps_per_sample:
+        show(f"steps: {sizes.steps_per_sample:,} per sample, answer after {sizes.latency_steps:,}")
+    _show_host(p)
+    if p.costs:
+        _show_cost(p)
+    elif p.fits:
+        show(
+            "cost: none, the file has no sample to run; --dataset takes some"
+            if sizes.steps_per_sample
+            else "cost: none, a SLAYER export does not say what runs on it"
+        )
+
+
+def _show_layers(net, p):
     columns = "layer", "neurons", "synapses", "weight bits", "longest delay", "synapse memory", "cores"
-    table = new_table(f"{net} on {p['title']}", *columns)
-    for row in p["layers"]:
+    table = new_table(f"{net} on {p.board.title}", *columns)
+    memory = lambda bits: "" if bits is None else f"{bits / 8192:.1f} KB"  # noqa: E731
+    for row in p.layers:
         add_row(
             table,
-            row["layer"],
-            f"{row['neurons']:,}",
-            f"{row['synapses']:,}",
-            str(row["weight_bits"]),
-            str(row["longest_delay"]),
-            f"{row['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in row else "",
-            str(row.get("cores", "")),
+            row.layer,
+            f"{row.neurons:,}",
+            f"{row.synapses:,}",
+            str(row.weight_bits),
+            str(row.longest_delay),
+            memory(row.synapse_bits),
+            "" if row.cores is None else str(row.cores),
         )
-    roles = ", ".join(f"{n:,} in {role}s" for role, n in p["neurons_by_role"].items() if n)
     table.add_section()
     add_row(
         table,
         "all",
-        f"{p['neurons']:,}",
-        f"{p['synapses']:,}",
-        str(p["weight_bits"]),
+        f"{p.sizes.neurons:,}",
+        f"{p.sizes.synapses:,}",
+        str(p.sizes.weight_bits),
         "",
-        f"{p['synapse_bits'] / 8192:.1f} KB" if "synapse_bits" in p else "",
-        str(p["cores_used"] or ""),
+        memory(p.placed and p.placed.synapse_bits),
+        str(p.placed.cores_used) if p.placed else "",
     )
     show(table)
-    show(f"neurons: {roles}")
-    if p["cores_used"]:
-        other = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in p["cores_by_packing"].items())
-        show(
-            f"cores: {p['cores_used']:,} of {p['cores_available']:,} on {p['chips_used']:,} of {p['chips_available']:,}"
-            f" chip(s), packing {p['packing']} ({other})"
-        )
-        show(f"bottleneck: {p['bottleneck']['text']}")
-    show("fits" if p["fits"] else "does not fit")
-    unsure = [row["name"] for row in p["limits"] if row["status"] in ("unknown", "conflicting")]
-    if unsure:
-        show(
-            f"limits that are not public or on which sources differ (cautious figures used): {', '.join(unsure)}",
-        )
-    if p["steps_per_sample"]:
-        show(f"steps: {p['steps_per_sample']:,} per sample, answer after {p['latency_steps']:,}")
-    _show_host(p)
-    if p["activity"]:
-        _show_cost(p)
-    elif p["fits"]:
-        show(
-            "cost: none, the file has no sample to run; --dataset takes some"
-            if p["steps_per_sample"]
-            else "cost: none, a SLAYER export does not say what runs on it"
-        )
 
 
 def _show_host(p):
     columns = "process", "line", "lines", "spikes / sample", "peak / step", "messages / sample"
     table = new_table("host", *columns, left=2)
-    for row in p["host"]:
-        number = lambda key: f"{row[key]:,.1f}" if key in row else ""  # noqa: B023, E731
-        add_row(
-            table,
-            row["process"],
-            row["name"],
-            str(row["lines"]),
-            *map(number, ("spikes_per_sample", "peak_per_step", "messages_per_sample")),
-        )
+    number = lambda value: "" if value is None else f"{value:,.1f}"  # noqa: E731
+    for row in p.host:
+        traffic = map(number, (row.spikes_per_sample, row.peak_per_step, row.messages_per_sample))
+        add_row(table, row.process, row.name, str(row.lines), *traffic)
     show(table)
 
 
 def _show_cost(p):
-    a = p["activity"]
-    variants = {"this net": (a, p["energy"], p["cores_used"])}
-    pruning = p["pruning"] or {}
-    variants |= {
-        k.replace("_", " "): (v["activity"], v["energy"], v["cores"]) for k, v in pruning.items() if k != "gates"
-    }
-    table = new_table(f"per sample, mean over {p['data']}", "", *variants)
+    counts, energy = p.costs.counts, p.costs.energy
+    table = new_table(f"per sample, mean over {p.costs.data}", "", "this net")
+    if p.costs.sent is not None:
+        add_row(table, "tokens sent", f"{p.costs.sent:.1%}")
     for key, label in (
         ("spikes", "spikes"),
         ("synops", "synaptic operations"),
@@ -183,25 +178,17 @@ def _show_cost(p):
         ("inactive_updates", "neuron updates, inactive"),
         ("messages", "messages"),
     ):
-        add_row(table, label, *(f"{v[0][key]:,.0f}" for v in variants.values()))
-    add_row(table, "cores", *(f"{v[2]:,}" for v in variants.values()))
-    for t in p["energy"]:
-        add_row(table, f"energy, {t}", *(f"{v[1][t]['energy_j_per_sample'] * 1e6:,.3f} uJ" for v in variants.values()))
-        if p["energy"][t]["seconds_per_sample"] is not None:
-            add_row(table, f"time, {t}", *(f"{v[1][t]['seconds_per_sample'] * 1e3:,.4f} ms" for v in variants.values()))
-        if p["energy"][t]["dense_equivalent_j_per_sample"] is not None:
-            add_row(
-                table,
-                f"same matrices dense, {t}",
-                *(f"{v[1][t]['dense_equivalent_j_per_sample'] * 1e6:,.3f} uJ" for v in variants.values()),
-            )
+        add_row(table, label, f"{getattr(counts, key):,.0f}")
+    for name, cost in energy.items():
+        add_row(table, f"energy, {name}", f"{cost.energy_j_per_sample * 1e6:,.3f} uJ")
+        if cost.seconds_per_sample is not None:
+            add_row(table, f"time, {name}", f"{cost.seconds_per_sample * 1e3:,.4f} ms")
+        if cost.dense_equivalent_j_per_sample is not None:
+            dense = cost.dense_equivalent_j_per_sample
+            add_row(table, f"same matrices dense, {name}", f"{dense * 1e6:,.3f} uJ")
     show(table)
-    for gate, row in pruning.get("gates", {}).items():
+    for cost in energy.values():
         show(
-            f"gate {gate}: {row['kept']:.1%} of tokens pass, with {row['spikes_passed']:.1%} of the spikes",
-        )
-    for t in p["energy"].values():
-        show(
-            f"{t['table']}: {t['title']}. Leaves out {'; '.join(t['leaves_out'])}. Assumes"
-            f" {'; '.join(t['assumes']) or 'nothing more'}.",
+            f"{cost.table}: {cost.title}. Leaves out {'; '.join(cost.leaves_out)}. Assumes"
+            f" {'; '.join(cost.assumes) or 'nothing more'}."
         )

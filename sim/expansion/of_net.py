@@ -26,7 +26,7 @@ class _NetBuilder(Builder):
         super().__init__()
         self.net, self.late, self.slot = net, latencies(net), slot or net.steps
         self._delays = edge_delays(net)
-        self.lines = tuple(Line(i.name, i.size, PROCESS[i.of, i.backward]) for i in net.inputs)
+        self.lines = tuple(Line(i.name, i.size, PROCESS[i.of, i.backward], phase=i.of == PHASE) for i in net.inputs)
         self.outputs = {line.name: (line,) for line in self.lines}
 
     def inputs(self, node, target, rows):

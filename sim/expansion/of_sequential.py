@@ -5,8 +5,19 @@ from functools import singledispatch
 import numpy as np
 from scipy import sparse
 
-from ..sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Sequential
-from .parts import CUBA, Builder, Expansion, Line, Population, Projection
+from ..sequential import (
+    AverageLayer,
+    ConvLayer,
+    Delta,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    Neuron,
+    Sequential,
+    Sigma,
+    SigmaDelta,
+)
+from .parts import CUBA, DELTA, SIGMA, SIGMA_DELTA, Builder, Expansion, Line, Population, Projection
 from .weights import Kernel
 
 
@@ -36,8 +47,9 @@ def expand_layer(layer, builder) -> tuple:
     raise TypeError(type(layer).__name__)
 
 
-@expand_layer.register
-def _(layer: FlattenLayer, builder):
+@expand_layer.register(FlattenLayer)
+@expand_layer.register(AverageLayer)  # the host takes averages
+def _(layer, builder):
     return builder.source
 
 
@@ -69,17 +81,16 @@ def _(layer: ConvLayer, builder):
 
 @expand_layer.register
 def _(layer: DenseLayer, builder):
-    i_decay = np.broadcast_to(layer.neuron.i_decay, layer.shape[0])
+    i_decay = constants(layer.neuron, layer.shape)["i_decay"]
     decays = np.unique(i_decay)
     names = {d: layer.name if len(decays) == 1 else f"{layer.name}[{d}]" for d in decays}
     rows = {d: np.flatnonzero(i_decay == d) for d in decays}
     own = [_population(layer, names[d], rows[d], ()) for d in decays]  # what a recurrent layer reads
-    delay = np.broadcast_to(builder.late, layer.weight.shape)
-    if layer.synapse_delay is not None:
-        delay = delay + layer.synapse_delay
+    delay = builder.late if layer.synapse_delay is None else builder.late + layer.synapse_delay
+    of = lambda rows: np.broadcast_to(delay, layer.weight.shape)[rows] if np.ndim(delay) else delay  # noqa: E731
     out = []
     for d in decays:
-        inputs = builder.connect(builder.source, names[d], layer.weight[rows[d]], delay[rows[d]])
+        inputs = builder.connect(builder.source, names[d], layer.weight[rows[d]], of(rows[d]))
         if layer.recurrent is not None:
             inputs += builder.connect(own, names[d], layer.recurrent[rows[d]])
         out.append(builder.add(_population(layer, names[d], rows[d], inputs)))
@@ -87,14 +98,53 @@ def _(layer: DenseLayer, builder):
 
 
 def _population(layer, name, rows, inputs):
-    """The neurons `rows` of a layer; a bias belongs to a channel."""
-    n = int(np.prod(layer.shape))
-    neuron = layer.neuron
-    bias = np.repeat(np.broadcast_to(neuron.bias, layer.shape[0]), n // layer.shape[0]).astype(np.int32)
+    """The neurons `rows` of a layer."""
+    of_all = constants(layer.neuron, layer.shape)
+    own = {key: of_all.pop(key)[rows] for key in ("i_decay", "bias")}
+    return Population(name=name, layer=layer.name, index=rows, inputs=tuple(inputs), **own, **of_all)
+
+
+@singledispatch
+def constants(neuron, shape: tuple) -> dict:
+    """What a `Population` of such neurons says of them: `kind`, `i_decay` and `bias` int32 [n], `v_decay`, `v_th`,
+    `graded`.
+    """
+    raise TypeError(type(neuron).__name__)
+
+
+@constants.register
+def _(neuron: Neuron, shape):
+    n = int(np.prod(shape))
     i_decay = np.broadcast_to(neuron.i_decay, n).astype(np.int32)
-    return Population(
-        name, layer.name, CUBA, rows, tuple(inputs), i_decay[rows], neuron.v_decay, neuron.v_th, bias[rows]
+    return dict(
+        kind=CUBA, i_decay=i_decay, bias=_bias(neuron, shape), v_decay=neuron.v_decay, v_th=neuron.v_th, graded=False
     )
+
+
+@constants.register
+def _(neuron: Delta, shape):
+    return _lasting(DELTA, neuron.v_th, np.zeros(int(np.prod(shape)), np.int32))
+
+
+@constants.register
+def _(neuron: SigmaDelta, shape):
+    return _lasting(SIGMA_DELTA, neuron.v_th, _bias(neuron, shape))
+
+
+@constants.register
+def _(neuron: Sigma, shape):
+    return _lasting(SIGMA, 0, np.zeros(int(np.prod(shape)), np.int32))
+
+
+def _lasting(kind, v_th, bias):
+    """Neurons that add up and forget nothing."""
+    return dict(kind=kind, i_decay=np.zeros_like(bias), bias=bias, v_decay=0, v_th=v_th, graded=True)
+
+
+def _bias(neuron, shape):
+    """int32 [n]; a bias belongs to a channel."""
+    n = int(np.prod(shape))
+    return np.repeat(np.broadcast_to(neuron.bias, shape[0]), n // shape[0]).astype(np.int32)
 
 
 @singledispatch

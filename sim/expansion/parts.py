@@ -14,6 +14,7 @@ from ..integer import DECAY_ONE, MAX_DELAY, WEIGHT_STEP, weight_bits
 from .weights import compact, count, values
 
 CUBA, READOUT, RELAY = "cuba", "readout", "relay"  # kinds of populations
+DELTA, SIGMA_DELTA, SIGMA = "delta", "sigma-delta", "sigma"
 HOP = MAX_DELAY + 1  # steps that a relay neuron behind the longest delay adds
 RELAY_DECAYS = (DECAY_ONE, DECAY_ONE - 1)  # the membrane of a relay stays below 4096 and so keeps nothing
 
@@ -80,7 +81,8 @@ class Population:
     Attributes:
         name: unique.
         layer: the net's node or layer that they belong to; of relays, whose spikes they repeat.
-        kind: `CUBA`; `READOUT`: graded, sends the sum that arrives; `RELAY`: sends every spike on.
+        kind: `CUBA`; `READOUT`: graded, sends the sum that arrives; `RELAY`: sends every spike on; `DELTA`,
+            `SIGMA_DELTA`, `SIGMA`: graded, see `sim.sequential.sigma_delta`; their decays are 0.
         index: int [n], the layer's neurons that these are.
         inputs: `Projection`s.
         i_decay: int32 [n], current decay; of a convolution they may differ, else all are equal.
@@ -114,12 +116,13 @@ class Population:
 
 @dataclass(frozen=True)
 class Line:
-    """Spikes that the host sends, `n` lines; process: what makes them, for people."""
+    """Spikes that the host sends, `n` lines; process: what makes them, for people; phase: they tell the token."""
 
     name: str
     n: int
     process: str
     graded: bool = False
+    phase: bool = False
 
     @property
     def layer(self) -> str:
