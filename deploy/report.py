@@ -12,11 +12,11 @@ import numpy as np
 
 from sim import engine, netx
 from sim.base import files
-from sim.net import TokenGate
 
 from . import samples
 from .chip import board as boards
 from .chip.plan import plan
+from .chip.results import to_dict
 from .run import run
 from .verify import verify
 
@@ -54,8 +54,8 @@ def measure(
     say("all executors on the golden sample")
     parity = verify(path, executors=executors)
     say(f"plan for {board}")
-    x = some.tokens(0, min(8, len(some)))
-    placed = plan(net, boards.load(board), x=x, data=f"{len(x)} test samples")
+    x = some.streams(0, min(8, len(some)))
+    placed = to_dict(plan(net, boards.load(board), x=x, data=f"{len(x)} test samples"))
     return {
         "net": str(path),
         "digest": netx.read_digest(path),
@@ -126,13 +126,13 @@ def page(net, m, log, golden):
     if golden is not None:
         parts.append(
             "<h2>One sample, spike by spike</h2><p class=note>The golden sample: token on turn from left to right,"
-            " frame after frame. In a token gate's row, tokens that are pruned are grey.</p>"
-            + picture(raster(net, golden.tokens[:1]))
+            " frame after frame. Grey: empty places, where a frame had no further token worth sending.</p>"
+            + picture(raster(net, golden.stream[:1]))
         )
     parts.append(
         "<h2>Layers</h2>"
         + table(
-            ("layer", "kind", "neurons", "spikes / sample", "spikes / neuron / step", "operations / sample", "kept"),
+            ("layer", "kind", "neurons", "spikes / sample", "spikes / neuron / step", "operations / sample"),
             [
                 (
                     r["name"],
@@ -141,7 +141,6 @@ def page(net, m, log, golden):
                     number(r["spikes"]),
                     number(r["rate"], ".3f"),
                     number(r["synops"]),
-                    number(r["kept"], ".3f"),
                 )
                 for r in fast["layers"]
             ],
@@ -190,27 +189,25 @@ def training_curve(log):
     return figure
 
 
-def raster(net, tokens):
-    """Spikes of every node that reads the forward stream, one row of the figure a node."""
+def raster(net, stream):
+    """Spikes of the inputs and every node for one sample, one row of the figure a node; empty places are grey."""
     from matplotlib.figure import Figure
 
-    result = engine.run(net, tokens, trace="all")
-    names = ["tokens"] + [n.name for n in net.nodes[:-1] if n.name.startswith("f") or "." not in n.name]
+    result = engine.run(net, stream, trace="all")
+    names = [node.name for node in (*net.inputs, *net.nodes[:-1])]
+    empty = np.flatnonzero(stream.which[0] < 0)
     figure = Figure(figsize=(9, 0.75 * len(names) + 0.6), layout="constrained")
     for axis, name in zip(np.atleast_1d(figure.subplots(len(names), 1, sharex=True)), names):
         spikes = result.traces[name][0]
-        node = next((n for n in net.nodes if n.name == name), None)
-        if isinstance(node, TokenGate):
-            shut = engine.token_gate(result.traces[node.source], node.threshold, net.tokens)[0] == 0
-            for k in np.nonzero(shut)[0]:
-                axis.axvspan(k - 0.5, k + 0.5, color="0.85", lw=0)
+        for k in empty:
+            axis.axvspan(k - 0.5, k + 0.5, color="0.88", lw=0)
         step, channel = np.nonzero(spikes)
         axis.plot(step, channel, ",", color="black", alpha=0.8)
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         axis.set(yticks=[], xlim=(-0.5, net.steps - 0.5), ylim=(-0.5, spikes.shape[1] - 0.5))
         for t in range(1, net.frames):
-            axis.axvline(t * net.tokens - 0.5, color="tab:blue", lw=0.5)
-    axis.set_xlabel("step k = frame * N + token")
+            axis.axvline(t * net.places - 0.5, color="tab:blue", lw=0.5)
+    axis.set_xlabel("step k = frame * K + place")
     return figure
 
 

@@ -15,7 +15,7 @@ from nets import weights
 
 from sim import engine, netx
 from sim.base.errors import UserError
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, TokenGate
+from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential, run_layer
 
 nir = pytest.importorskip("nir", reason="the extra `nir` is not installed")
@@ -518,7 +518,6 @@ def plain(name="a", source=TOKENS, **k):
 @pytest.mark.parametrize(
     "net, message",
     [
-        (net_of(plain(), TokenGate("gate", "a", 2, 3)), "layer 'gate': NIR has no TokenGate"),
         (net_of(plain(frame_reset=True)), "layer 'a': is reset at every frame"),
         (
             net_of(plain(), inputs=(Input(TOKENS, 2), Input("back", 2, backward=True))),
