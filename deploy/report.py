@@ -16,7 +16,6 @@ from sim.base import files
 from . import samples
 from .chip import board as boards
 from .chip.plan import plan
-from .chip.results import to_dict
 from .run import run
 from .verify import verify
 
@@ -55,7 +54,7 @@ def measure(
     parity = verify(path, executors=executors)
     say(f"plan for {board}")
     x = some.streams(0, min(8, len(some)))
-    placed = to_dict(plan(net, boards.load(board), x=x, data=f"{len(x)} test samples"))
+    placed = plan(net, boards.load(board), x=x, data=f"{len(x)} test samples").to_dict()
     return {
         "net": str(path),
         "digest": netx.read_digest(path),
