@@ -45,17 +45,27 @@ def caused(model, samples: int, exact: bool = False) -> dict:
     going = {(g.source, g.target): shares.get(g.kind, 0.0) for g in groups(model)} if shares else {}
     synops = messages = 0.0
     for edge in model.edges():
-        sent, fan_out = model.activity[edge.source], edge.fan_out(exact)
+        sent, there = model.activity[edge.source], edge.nonzero(exact)
         left = 1 - going.get((edge.source, edge.target), 0.0)
-        synops = synops + left * (sent * fan_out).sum()
-        messages = messages + (sent * (fan_out > 0)).sum() * populations(layers.get(edge.target))
+        synops = synops + left * (sent * fan_out(there)).sum()
+        messages = messages + (sent * lists(there, layers.get(edge.target))).sum()
     spikes = sum(model.activity[name].sum() for name in model.sizes() if name != READOUT)
     return {"synops": synops / samples, "messages": messages / samples, "spikes": spikes / samples}
 
 
-def populations(layer) -> int:
-    """Populations that a layer becomes: one for each decay of the current; None: of a node without a layer."""
-    return 1 if layer is None else layer.n // layer.group
+def fan_out(there):
+    """float [m]: synapses that a spike of each source neuron meets, of `Edge.nonzero`."""
+    return there.float() if there.dim() == 1 else there.sum(0).float()
+
+
+def lists(there, layer):
+    """float [m]: populations of the target that a spike of each source neuron goes to; `layer` becomes one for each
+    decay of its current, a node without a layer is one.
+    """
+    if there.dim() == 1:
+        return there.float()
+    groups = 1 if layer is None else layer.n // layer.group
+    return there.view(groups, -1, there.shape[1]).any(1).sum(0).float()
 
 
 @torch.no_grad()
@@ -73,28 +83,27 @@ def counts(model, samples: int, exact: bool = False) -> dict:
 
 def _active(model, samples, exact):
     """(active updates, those of the read-out among them) of a sample, on average."""
-    filled, layers, active = float(model.activity[PHASE].sum()) / samples, model.named(), {}
-    if not model.encoder.places:
-        filled = float(model.steps)
-    for name, n in model.sizes().items():
-        layer = layers.get(name)
-        if layer is None:  # each neuron of a read gate has one synapse from each source; the read-out has many
-            into = [e for e in model.edges() if e.target == name]
-            sent = sum(float((model.activity[e.source] * e.fan_out(exact)).sum()) for e in into) / samples
-            active[name] = min(n * filled, sent)
-        else:
-            busy = int(always(layer, exact).sum())
-            active[name] = busy * model.steps + (n - busy) * filled
+    filled, layers, reached = float(model.activity[PHASE].sum()), model.named(), {}
+    for edge in model.edges():
+        there, spikes = edge.nonzero(exact).float(), model.activity[edge.source].detach()
+        reached[edge.target] = reached.get(edge.target, 0) + (there * spikes if there.dim() == 1 else there @ spikes)
+    active = {}
+    for name, hits in reached.items():
+        updates = hits.clamp(max=filled)
+        if name in layers:
+            updates = torch.where(always(layers[name], exact), model.steps * samples, updates)
+        active[name] = float(updates.sum()) / samples
     return sum(active.values()), active[READOUT]
 
 
 def always(layer, exact=False):
     """bool [n]: neurons of a layer that the chip counts as active at every step, by a bias or a lasting state."""
+    everyone = torch.ones_like(layer.gain) > 0
     if not layer.memoryless or layer.v_decay < 4095:
-        return torch.ones(layer.n, dtype=torch.bool)
+        return everyone
     if PHASE in layer.synapses:
-        return torch.zeros(layer.n, dtype=torch.bool)  # its bias rides on the phase lines
-    return layer.biases(True).detach() != 0 if exact else torch.ones(layer.n, dtype=torch.bool)
+        return ~everyone  # its bias rides on the phase lines
+    return layer.biases(True).detach() != 0 if exact else everyone
 
 
 def microjoules(table: Table, counted: dict):

@@ -38,8 +38,8 @@ class Edge:
 
     Attributes:
         size: neurons of the source.
-        synapses: called with `exact`, gives bool [neurons of the target, size], where there is a synapse; None if each
-            neuron has the one of its own number.
+        synapses: called with `exact`, gives bool [neurons of the target, size], where there is a synapse; bool [size]
+            if each neuron has the one of its own number.
     """
 
     source: str
@@ -47,14 +47,9 @@ class Edge:
     size: int
     synapses: Callable
 
-    def nonzero(self, exact: bool = False) -> torch.Tensor | None:
-        """Synapses that the masks leave, or, exact, whose integer weight is not 0; None: one each."""
+    def nonzero(self, exact: bool = False) -> torch.Tensor:
+        """Synapses that the masks leave, or, exact, whose integer weight is not 0."""
         return self.synapses(exact)
-
-    def fan_out(self, exact: bool = False) -> torch.Tensor:
-        """float [size]: how many synapses a spike of each neuron meets."""
-        there = self.synapses(exact)
-        return torch.ones(self.size) if there is None else there.sum(0).float()
 
 
 @dataclass
@@ -240,9 +235,9 @@ class SmolMamba(nn.Module):
                 out.append(_dense(x, h, block["bank"], "x"))
                 if "gate" in block:
                     out.append(_dense(x, at("gate"), block["gate"], "x"))
-                    out += [_one_each(at(part), at("read"), self.cfg.bank) for part in ("bank", "gate")]
+                    out += [_one_each(at(part), at("read"), block["bank"].gain) for part in ("bank", "gate")]
                     h = at("read")
-                out += [_dense(h, at("out"), block["out"], "h"), _one_each(x, at("out"), self.cfg.width)]
+                out += [_dense(h, at("out"), block["out"], "h"), _skip(x, at("out"), block["out"])]
                 x = at("out")
             synapses = lambda exact, t=t: (  # noqa: E731
                 self.readout_weight(t, True).detach() != 0 if exact else self.readout_masks[t]
@@ -274,8 +269,13 @@ def _dense(source, target, layer, s):
     return Edge(source, target, weight.shape[1], synapses)
 
 
-def _one_each(source, target, n):
-    return Edge(source, target, n, lambda exact: None)
+def _one_each(source, target, like):
+    return Edge(source, target, len(like), lambda exact: torch.ones_like(like, dtype=torch.bool))
+
+
+def _skip(source, target, layer):
+    there = lambda exact: layer.weight("x", True).detach() != 0 if exact else torch.ones_like(layer.gain) > 0  # noqa: E731
+    return Edge(source, target, layer.n, there)
 
 
 def logit_integers(model, logits, steps):
