@@ -39,7 +39,13 @@ from .config import PRESETS, Config, preset
     "--patience",
     type=int,
     default=None,
-    help="End after so many integer epochs without a better validation accuracy; 0, the default: never.",
+    help="End after so many integer epochs without a better net; 0, the default: never.",
+)
+@click.option(
+    "--energy-uj",
+    type=float,
+    default=None,
+    help="Microjoules that a sample may cost on the chip, by the table of prices; training steers to it. 0: no target.",
 )
 @click.option(
     "--set",
@@ -96,6 +102,7 @@ def main(
     accumulate,
     amp,
     patience,
+    energy_uj,
     changes,
     fresh,
     save_minutes,
@@ -117,7 +124,9 @@ def main(
     try:
         values = {
             key: value
-            for key, value in dict(seed=seed, accumulate=accumulate, amp=amp or None, patience=patience).items()
+            for key, value in dict(
+                seed=seed, accumulate=accumulate, amp=amp or None, patience=patience, energy_uj=energy_uj
+            ).items()
             if value is not None
         }
         cfg = _config(preset(preset_name, dataset=dataset), _changes(changes), values, epochs, dataset, data_root)
@@ -148,23 +157,33 @@ def main(
         return
     if as_json:
         print_json(facts | {"run": run_dir})
-        return
-    integer = (
-        f", integer {facts['best_val']:.3f} (epoch {facts['best_epoch']}), kept share {facts['kept']:.2f}"
-        if facts["best_epoch"] >= 0
-        else ""
-    )
-    print(
-        f"{run_dir}/model.pt: validation accuracy"
-        + (f" float {facts['float_val']:.3f}" if "float_val" in facts else "")
-        + integer
-    )
-    if "stopped_early" in facts:
-        print(
-            f"stopped after epoch {facts['stopped_early']}: {cfg.patience} epochs without a better validation accuracy"
+    else:
+        print("\n".join(_report(run_dir, facts, cfg)))
+
+
+def _report(run_dir, facts, cfg) -> list[str]:
+    """What is said of a run that has ended, in lines."""
+    text = f"{run_dir}/model.pt: validation accuracy"
+    if "float_val" in facts:
+        text += f" float {facts['float_val']:.3f}"
+    if facts["best_epoch"] >= 0:
+        text += (
+            f", integer {facts['best_val']:.3f} (epoch {facts['best_epoch']}), share of tokens sent"
+            f" {facts['kept']:.2f}, {facts['uj']:.1f} uJ a sample by {facts['prices']}"
         )
-    if skip_bad:
-        print(f"{facts['skipped']} broken recordings left out")
+    out = [text]
+    if cfg.energy_uj and facts["best_epoch"] >= 0 and facts["uj"] > cfg.energy_uj:
+        out.append(
+            f"the target of {cfg.energy_uj:g} uJ was not reached: this is the integer epoch that came nearest"
+            " (log.jsonl has all of them); train longer, send fewer tokens (share), or take a smaller net"
+        )
+    if "removed" in facts:
+        out.append("synapses removed: " + ", ".join(f"{share:.0%} of {k}" for k, share in facts["removed"].items()))
+    if "stopped_early" in facts:
+        out.append(f"stopped after epoch {facts['stopped_early']}: {cfg.patience} epochs without a better net")
+    if "skipped" in facts:
+        out.append(f"{facts['skipped']} broken recordings left out")
+    return out
 
 
 def _first():
