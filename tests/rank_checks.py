@@ -1,4 +1,4 @@
-"""Run by torchrun, or alone: `python rank_checks.py FOLDER`. Gradients, norms and thresholds of one batch, written
+"""Run by torchrun, or alone: `python rank_checks.py FOLDER`. Gradients, norms and masks of one batch, written
 to FOLDER/<rank>.pt for `test_train_distributed`.
 """
 
@@ -9,20 +9,21 @@ from pathlib import Path
 import torch
 from trees import SMALL
 
-from events import Encoder
+from sim import prices
 from sim.base.errors import UserError
 from train import distributed
 from train.data import chunks
 from train.dynamics import set_threads
-from train.loop import backward, reestimate_norms, to_integers
+from train.epoch import Energy, backward
+from train.fold import reestimate_norms, to_integers
 from train.model import SmolMamba
 
 set_threads(1)
-encoder = Encoder(**SMALL.encoder)
+SMALL = dataclasses.replace(SMALL, sparsity=0.5)
+encoder = SMALL.make_encoder()
 random = torch.Generator().manual_seed(3)
-x = (
-    (torch.rand(45, encoder.frames * encoder.tokens, encoder.channels, generator=random) < 0.15).to(torch.uint8).numpy()
-)  # 45: no rank has as many as another
+frames = torch.rand(45, encoder.frames, 2, *encoder.frame_shape, generator=random) < 0.15
+x = encoder.streams(frames.to(torch.uint8).numpy())  # 45: no rank has as many as another
 y = torch.randint(0, 10, (45,), generator=random)
 
 
@@ -37,9 +38,10 @@ def fresh(ranks):
 def gradients(model, ranks, exact, accumulate):
     """Name -> gradient of the batch of all 45 samples; and [loss, hits, kept, rate]."""
     model.zero_grad()
-    cfg, histograms = dataclasses.replace(SMALL, accumulate=accumulate), {}
+    cfg = dataclasses.replace(SMALL, accumulate=accumulate)
+    energy = Energy(prices.load(prices.USUAL), torch.tensor(0.1))
     mine = list(ranks.share(range(45)))
-    sums = ranks.add(torch.tensor(backward(model, x[mine], y[mine], 45, cfg, exact, "cpu", histograms)))
+    sums = ranks.add(torch.tensor(backward(model, x[mine], y[mine], 45, cfg, exact, "cpu", energy)))
     ranks.add_gradients([p for p in model.parameters() if p.requires_grad])
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}, sums
 
@@ -52,9 +54,9 @@ with distributed.ranks() as ranks:
     reestimate_norms(model, x[[i for part in parts for i in part]], [len(part) for part in parts], "cpu")
     out["norms"] = {name: t for name, t in model.state_dict().items() if "running" in name}
     model = fresh(ranks)
-    to_integers(model, x[list(ranks.share(range(45)))], SMALL, "cpu", ranks)
+    to_integers(model, x[list(ranks.share(range(45)))], "cpu", ranks)
     model.train()
-    out["thresholds"] = model.thresholds
+    out["masks"] = {name: t for name, t in model.state_dict().items() if "mask" in name}
     for accumulate in (1, 3):
         out[f"integer {accumulate}"], out[f"integer sums {accumulate}"] = gradients(model, ranks, True, accumulate)
 

@@ -1,9 +1,11 @@
 """Tiny data sets on disk and a small model, for tests of training."""
 
 import numpy as np
+import torch
 
 from events import Encoder
 from train.config import Config
+from train.data import to_device
 
 # No augmentation: runs on different numbers of processes then see the same samples.
 SMALL = Config(
@@ -20,6 +22,14 @@ SMALL = Config(
     zoom=0.0,
     drop=0.0,
 )
+
+
+def random_batch(model, n, rate=0.2, random=None):
+    """What a model is called with (see `train.data.to_device`): random spikes, some places empty where there may be."""
+    encoder = model.encoder
+    frames = torch.rand(n, encoder.frames, 2, *encoder.frame_shape, generator=random) < rate
+    frames &= torch.rand(n, encoder.frames, 1, 1, 1, generator=random) < 0.8
+    return to_device(encoder.streams(frames.to(torch.uint8).numpy()), "cpu")
 
 
 def nmnist(root, each=10, events=300):

@@ -7,11 +7,10 @@ from functools import partial
 
 import pytest
 import torch
-from trees import SMALL, nmnist
+from trees import SMALL, nmnist, random_batch
 
-from events import Encoder
 from sim.base.errors import UserError
-from train import loop
+from train import epoch, loop
 from train.graphs import Recorded
 from train.model import SmolMamba
 
@@ -48,17 +47,15 @@ def recordings(monkeypatch):
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return SmolMamba(SMALL, Encoder(**SMALL.encoder), 10).train()
+    return SmolMamba(SMALL, SMALL.make_encoder(), 10).train()
 
 
 def batch(model, n=16):
-    return (torch.rand(n, model.n_tokens * model.n_frames, model.encoder.channels) < 0.2).float().transpose(
-        1, 2
-    ), torch.arange(n) % 10
+    return random_batch(model, n), torch.arange(n) % 10
 
 
 def test_a_step_is_recorded_again_when_what_python_decides_on_has_changed(recordings, model):
-    step, (x, y) = Recorded(model, partial(loop.passes, cfg=SMALL)), batch(model)
+    step, (x, y) = Recorded(model, partial(epoch.passes, cfg=SMALL)), batch(model)
     counted = []
 
     def run(x, y, exact):
@@ -70,28 +67,26 @@ def test_a_step_is_recorded_again_when_what_python_decides_on_has_changed(record
     run(*batch(model, 8), False)
     model.fold()
     run(x, y, True)
-    model.set_threshold("f", 0, 3)
     run(x, y, True)
-    run(x, y, True)
-    assert counted == [(1, 1), (1, 2), (2, 1), (3, 1), (4, 1), (4, 2)]
+    assert counted == [(1, 1), (1, 2), (2, 1), (3, 1), (3, 2)]
 
 
 def test_warming_up_leaves_the_norms_alone_and_what_is_looked_at_comes_back(recordings, model):
     before = {name: b.clone() for name, b in model.named_buffers()}
-    step, (x, y) = Recorded(model, partial(loop.passes, cfg=SMALL)), batch(model)
+    step, (x, y) = Recorded(model, partial(epoch.passes, cfg=SMALL)), batch(model)
     step(x, y, False)
     assert all(torch.equal(before[name], b) for name, b in model.named_buffers())
-    grads, gates, rates = (
+    grads, spikes, rates = (
         [p.grad for p in model.parameters()],
-        dict(model.gate_inputs),
+        dict(model.activity),
         [layer.rate for layer in model.layers()],
     )
-    model.eval()(x[:3])  # as validation does between steps
+    model.eval()(*(t[:3] for t in x))  # as validation does between steps
     model.train().zero_grad()
-    assert model.gate_inputs["f", 0] is not gates["f", 0]
+    assert model.activity["f0.bank"] is not spikes["f0.bank"]
     step(x, y, False)
     assert all(a is b for a, b in zip(grads, (p.grad for p in model.parameters())))
-    assert all(model.gate_inputs[key] is gates[key] for key in gates) and all(
+    assert all(model.activity[key] is spikes[key] for key in spikes) and all(
         a is layer.rate for a, layer in zip(rates, model.layers())
     )
 
@@ -106,7 +101,7 @@ def test_a_refusal_is_one_clear_line(recordings, model, monkeypatch):
     with pytest.raises(
         UserError, match=r"recorded as a CUDA graph \(CUDA error: operation not permitted\); go on with --no-graph"
     ):
-        Recorded(model, partial(loop.passes, cfg=SMALL))(*batch(model), False)
+        Recorded(model, partial(epoch.passes, cfg=SMALL))(*batch(model), False)
 
 
 def test_a_gpu_that_is_too_small_is_one_clear_line(tmp_path, monkeypatch):
@@ -115,7 +110,7 @@ def test_a_gpu_that_is_too_small_is_one_clear_line(tmp_path, monkeypatch):
     def full(*args, **more):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
 
-    monkeypatch.setattr(loop, "passes", full)
+    monkeypatch.setattr(epoch, "passes", full)
     with pytest.raises(
         UserError, match="does not hold a batch of 16 in 1 part; start again with --accumulate 2 --fresh"
     ):

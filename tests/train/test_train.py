@@ -19,7 +19,7 @@ from train.config import PRESETS, Config, preset
 from train.loop import train
 from train.model import SmolMamba
 
-ENCODER = dataclasses.asdict(dataclasses.replace(events.default_encoder("digits"), frames=2, frame_us=150_000))
+ENCODER = dataclasses.replace(events.default_encoder("digits"), frames=2, frame_us=150_000).settings()
 SMALL = Config(dataset="digits", encoder=ENCODER, stem=(8,), width=8, bank=8, float_epochs=2, exact_epochs=2, batch=64)
 
 
@@ -115,8 +115,7 @@ def test_missing_data_leaves_no_run_folder(tmp_path):
 
 @pytest.fixture
 def saved(tmp_path):
-    cfg = dataclasses.replace(SMALL, keep=())
-    model = SmolMamba(cfg, events.Encoder(**cfg.encoder), 10)
+    model = SmolMamba(SMALL, SMALL.make_encoder(), 10)
     path = tmp_path / "m.pt"
     checkpoint.save(path, model, [str(i) for i in range(10)], {})
     return path
@@ -177,15 +176,21 @@ def test_no_pickle_is_loaded(saved, tmp_path):
     "change",
     [
         {"bank": 7},
-        {"keep": (0.5,)},
-        {"keep": (0.5, 2.0)},
+        {"share": 0},
+        {"share": 1.5},
+        {"energy_uj": -1},
+        {"energy_factor": float("nan")},
+        {"sparsity": 1.0},
+        {"sparsity": "much"},
+        {"chain": 0},
+        {"chain": 65},
         {"decays": ()},
         {"width": 0},
         {"mix_decay": 5000},
         {"gate": "x"},
         {"stem": (0,)},
-        {"keep": "3x"},
-        {"keep": ("a", "b")},
+        {"stem": "3x"},
+        {"stem": ("a", "b")},
         {"lr": "fast"},
         {"lr": float("nan")},
         {"encoder": 3},

@@ -1,4 +1,4 @@
-"""Training on two processes: the same gradients, norms and thresholds as on one, the same weights on both, one
+"""Training on two processes: the same gradients, norms and masks as on one, the same weights on both, one
 voice.
 """
 
@@ -60,11 +60,9 @@ def test_two_processes_compute_what_one_does(tmp_path):
             assert float((one[key][name] - a[key][name]).abs().max()) < 1e-4 * scale, f"{key} {name}"
     for name in one["integer 1"]:  # micro-batches: the same gradient in one process, too
         assert torch.allclose(one["integer 1"][name], one["integer 3"][name], rtol=1e-4, atol=1e-6), name
-    assert (
-        torch.equal(one["thresholds"], a["thresholds"])
-        and torch.equal(a["thresholds"], b["thresholds"])
-        and (one["thresholds"] > 0).all()
-    )
+    for name, mask in one["masks"].items():
+        assert torch.equal(mask, a["masks"][name]) and torch.equal(mask, b["masks"][name]), name
+    assert not one["masks"]["stem.0.mask_tokens"].all()
     for key in ("float sums", "integer sums 1", "integer sums 3"):
         assert torch.equal(a[key], b[key]) and torch.allclose(one[key], a[key], rtol=1e-5)
     assert not one["noticed"] and a["noticed"] and b["noticed"]
@@ -103,7 +101,7 @@ def test_torchrun_trains_resumes_and_speaks_once(tmp_path):
     rows = [[json.loads(line) for line in open(tmp_path / "runs" / name / "log.jsonl")] for name in ("one", "two")]
     assert [r["loss"] for r in rows[1]] == pytest.approx([r["loss"] for r in rows[0]], rel=1e-3)
     model, _ = checkpoint.load(tmp_path / "runs/two/model.pt")
-    assert model.folded and (model.thresholds > 0).all()
+    assert model.folded
 
     # Saves after every step and dies; goes on within the second epoch, each process with its share, to the same
     # weights.

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from trees import SMALL, nmnist
+from streams import same
+from trees import SMALL, nmnist, random_batch
 
 import events
 from sim.base.errors import UserError
@@ -63,22 +64,22 @@ def test_a_run_cut_off_within_an_epoch_ends_in_the_same_weights(tmp_path, monkey
 
 
 def test_batches_do_not_depend_on_the_number_of_loaders(data_root):
-    recordings, encoder = events.load("nmnist", "train", data_root), events.Encoder(**SMALL.encoder)
+    recordings, encoder = events.load("nmnist", "train", data_root), SMALL.make_encoder()
     cfg = dataclasses.replace(SMALL, drop=0.2, rotate=10.0, jitter_us=9e3, flip_polarity=0.5)
     one, three = (list(batches(recordings, encoder, cfg, 4, loaders=n)) for n in (1, 3))
     assert len(one) == len(three) == 5 and sorted(torch.cat([b[1] for b in one]).tolist()) == sorted(
         recordings.labels.tolist()
     )
     for a, b in zip(one, three):
-        assert np.array_equal(a[0], b[0]) and torch.equal(a[1], b[1])
+        assert same(a[0], b[0]) and torch.equal(a[1], b[1])
     later = list(batches(recordings, encoder, cfg, 4, first=3))
-    assert len(later) == 2 and np.array_equal(later[0][0], one[3][0])
+    assert len(later) == 2 and same(later[0][0], one[3][0])
 
 
 def test_batches_that_are_not_augmented_come_from_the_frames(data_root):
-    recordings, encoder = events.load("nmnist", "train", data_root), events.Encoder(**SMALL.encoder)
+    recordings, encoder = events.load("nmnist", "train", data_root), SMALL.make_encoder()
     streams = events.token_streams(recordings, encoder, progress=False)
-    for cfg, same in (
+    for cfg, unchanged in (
         (dataclasses.replace(SMALL, shift=0.0, rotate=0.0, zoom=0.0, drop=0.0), True),
         (dataclasses.replace(SMALL, shift=3.0), False),
     ):
@@ -87,10 +88,10 @@ def test_batches_that_are_not_augmented_come_from_the_frames(data_root):
             list(batches(recordings, encoder, cfg, 4, streams=streams)),
         )
         assert len(read) == len(kept) and all(
-            np.array_equal(a[0], b[0]) and torch.equal(a[1], b[1]) and a[2] == b[2] for a, b in zip(read, kept)
+            same(a[0], b[0]) and torch.equal(a[1], b[1]) and a[2] == b[2] for a, b in zip(read, kept)
         )
         unread = dataclasses.replace(recordings, events=None)
-        if same:
+        if unchanged:
             assert len(list(batches(unread, encoder, cfg, 4, streams=streams))) == len(read)
         else:
             with pytest.raises(TypeError):
@@ -131,8 +132,8 @@ def test_time_and_polarity():
 
 def test_integers_are_exact_under_mixed_precision():
     torch.manual_seed(0)
-    model = SmolMamba(SMALL, events.Encoder(**SMALL.encoder), 10)
-    x = (torch.rand(4, model.encoder.channels, model.n_tokens * model.n_frames) < 0.2).float()
+    model = SmolMamba(SMALL, SMALL.make_encoder(), 10)
+    x = random_batch(model, 4)
     model.train()
     assert not torch.equal(
         precision.forward(model, x, False, True), precision.forward(model, x, False, False)
@@ -141,7 +142,7 @@ def test_integers_are_exact_under_mixed_precision():
     seen = []
     for amp in (False, True):
         logits = precision.forward(model, x, True, amp)
-        seen.append([logits, *model.gate_inputs.values()])
+        seen.append([logits, *(model.activity[name].detach() for name in sorted(model.activity))])
         model.zero_grad()
         logits.sum().backward()
         seen[-1].append(model.stem[0].synapses["tokens"].weight.grad.clone())
@@ -158,7 +159,7 @@ def test_mixed_precision_trains(tmp_path, data_root):
 
 
 def test_patience(tmp_path, monkeypatch, data_root):
-    monkeypatch.setattr(loop, "accuracy", lambda *args: 0.5)
+    monkeypatch.setattr(loop, "accuracy_and_energy", lambda *args: (0.5, 1.0))
     cfg = dataclasses.replace(SMALL, patience=2, float_epochs=1, exact_epochs=9)
     facts = loop.train(cfg, tmp_path, data_root, quiet=True, threads=1)
     assert (
@@ -185,6 +186,8 @@ def test_the_log_is_cut_and_its_copies_agree(tmp_path):
         "loss": 1.5,
         "train": 0.1,
         "val": 0.25,
+        "uj": 12.5,
+        "factor": 0.1,
         "kept": 1.0,
         "rate": 0.1,
         "wait": 0.0,
@@ -214,7 +217,7 @@ def test_epochs_are_shared_out_and_zero_evaluates(tmp_path, monkeypatch):
     twice = CliRunner().invoke(main, [*run, "--epochs", "2", "--set", "float_epochs=1"])
     assert isinstance(twice.exception, UserError) and "float_epochs" in str(twice.exception)
 
-    model = SmolMamba(SMALL, events.Encoder(**SMALL.encoder), 10)
+    model = SmolMamba(SMALL, SMALL.make_encoder(), 10)
     (tmp_path / "runs/x").mkdir(parents=True)
     checkpoint.save(tmp_path / "runs/x/model.pt", model, [str(i) for i in range(10)], {})
     text = CliRunner().invoke(main, [*run, "--epochs", "0"]).output
