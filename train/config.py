@@ -42,8 +42,8 @@ class Config:
         energy_uj: microjoules that a sample may cost the integer net, which training steers to (`train.cost`); 0: no
             target. energy_factor: what a microjoule adds to the loss, for good without a target, else to begin with; 0:
             nothing, and with a target a start that follows from it. prices: the table of prices (`sim.prices`).
-        sparsity: share of each neuron's synapses that are removed when the norms are folded (`train.sparsity`): one for
-            all kinds but the read-out, or a table such as {"input": 0.8, "bank": 0.5}.
+        sparsity: share of each neuron's synapses that are removed on the way to the integers (`train.sparsity`): one
+            for all kinds but the read-out, or a table such as {"input": 0.8, "bank": 0.5}.
         chain: recordings that are laid one after the other in a stream, with no reset between them, from half of the
             float phase on: nets learn to run on. 1: none.
         tau, scale: of the surrogate derivative, in thresholds.

@@ -4,7 +4,7 @@ Counted are, as by `deploy plan`, the operations of the net that `convert export
 model's last call (`SmolMamba.activity`):
 
     synops            spikes times the synapses that they meet: in the chip's integers those with a weight that is not
-                      0, in the float phase those that the masks leave, less the share that folding will remove
+                      0, in the float phase those that are there, less the share that is still to be removed
     active_updates    of neurons with a bias or a lasting state, at every step; of the others at the places with a
                       token, at most as often as spikes reach them: a little more than the plan's, which looks at each
                       step
@@ -41,16 +41,23 @@ def caused(model, samples: int, exact: bool = False) -> dict:
     """Count -> mean of a sample, of what the spikes of the model's last call (of `samples`) cause: synops, messages,
     spikes. Tensors with the activity's history.
     """
-    layers, shares = model.named(), {} if model.folded else model.cfg.removed()
-    going = {(g.source, g.target): shares.get(g.kind, 0.0) for g in groups(model)} if shares else {}
+    layers, left = model.named(), {} if model.folded or not model.cfg.removed() else _left(model)
     synops = messages = 0.0
     for edge in model.edges():
         sent, there = model.activity[edge.source], edge.nonzero(exact)
-        left = 1 - going.get((edge.source, edge.target), 0.0)
-        synops = synops + left * (sent * fan_out(there)).sum()
+        synops = synops + (sent * fan_out(there)).sum() * left.get((edge.source, edge.target), 1.0)
         messages = messages + (sent * lists(there, layers.get(edge.target))).sum()
     spikes = sum(model.activity[name].sum() for name in model.sizes() if name != READOUT)
     return {"synops": synops / samples, "messages": messages / samples, "spikes": spikes / samples}
+
+
+def _left(model):
+    """(source, target) -> the share of the synapses there are now that will be left when training is through."""
+    shares = model.cfg.removed()
+    return {
+        (g.source, g.target): ((1 - shares.get(g.kind, 0.0)) / g.mask.float().mean()).clamp(max=1.0)
+        for g in groups(model)
+    }
 
 
 def fan_out(there):

@@ -12,28 +12,31 @@ from .distributed import ALONE
 
 
 @torch.no_grad()
-def reestimate_norms(model, x, sizes, device, every=1):
+def reestimate_norms(model, x, sizes, device, every=1) -> dict:
     """Statistics of the norms over the whole training set, or over one batch in `every`: lagging averages are far off
     in a net of binary activations.
 
-    x: this process's samples, `sizes[i]` of them for batch i.
+    x: this process's samples, `sizes[i]` of them for batch i. Returns the spikes that were seen, of this process, as
+    `train.sparsity.rates` does.
     """
     norms = [layer.norm for layer in model.layers()]
     model.train()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    starts = np.cumsum([0, *sizes])
+    starts, seen = np.cumsum([0, *sizes]), {}
     for i in range(0, len(sizes), every):
         model(*to_device(x[starts[i] : starts[i + 1]], device))
+        seen = sparsity.added(seen, model.activity)
     for norm in norms:
         norm.momentum = 0.1
     model.eval()
+    return seen
 
 
 @torch.no_grad()
 def to_integers(model, x, device="cpu", ranks=ALONE):
-    """Folds the norms, then removes synapses as the configuration says.
+    """Folds the norms, then removes the synapses that the configuration wants gone and that are still there.
 
     x: streams, this process's share of the training set; may be None if no synapse is to go.
     """

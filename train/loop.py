@@ -183,7 +183,7 @@ def _row(run, epoch, phase, data):
     cfg, exact = run.cfg, phase == "integer"
     if not exact:  # all batches for the model that is kept, some for the accuracy that is shown
         every = 1 if epoch + 1 == cfg.float_epochs else max(1, len(data.sizes) // SHOW_BATCHES)
-        reestimate_norms(run.model, data.x_train, data.sizes, run.device, every)
+        run.rates = reestimate_norms(run.model, data.x_train, data.sizes, run.device, every)
     val, uj = accuracy_and_energy(run.model, data.x_val, data.y_val, exact, run.table, cfg.batch, run.device, run.ranks)
     run.ranks.check_same(run.model)
     return {

@@ -28,7 +28,7 @@ class Run:
     Attributes:
         facts: of the model, stored with it. classes: names.
         state: `epoch`s and `step`s of the next one done, `stale` integer epochs since the best, `factor` of the energy.
-        energy: the term of the loss, None without one.
+        energy: the term of the loss, None without one. rates: spikes that the last float epoch's norms have seen.
         recorded: steps as a CUDA graph, or None. log: None of all processes but the first.
     """
 
@@ -46,6 +46,7 @@ class Run:
     recorded: Recorded = None
     log: Log = None
     tally: Tally = field(default_factory=Tally)
+    rates: dict = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
 
     @property
@@ -93,7 +94,9 @@ class Run:
         self.saved = time.monotonic()
 
     def end(self, epoch, row):
-        """After an epoch: logs it, keeps its model if it is the best, steers the energy's factor, and saves."""
+        """After an epoch: logs it, keeps its model if it is the best, removes synapses, steers the energy's factor, and
+        saves.
+        """
         cfg, exact = self.cfg, epoch >= self.cfg.float_epochs
         if self.log:
             self.log.add(row)
@@ -102,6 +105,8 @@ class Run:
             self.save("float.pt")
         if exact:
             self._judge(epoch, row)
+        elif cfg.removed():
+            sparsity.remove(self.model, sparsity.together(self.rates, self.ranks), sparsity.grown(cfg, epoch + 1))
         self.state |= {"epoch": epoch + 1, "step": 0, "factor": cost.steer(self.state["factor"], row["uj"], cfg)}
         if self.energy:
             self.energy.factor.fill_(self.state["factor"])

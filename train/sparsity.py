@@ -1,8 +1,10 @@
-"""Synapses that are removed when the norms are folded: those that matter least to their neuron, whose weight times the
-rate of its source is smallest. What is left is trained on.
+"""Synapses that are removed while the net is trained: those that matter least to their neuron, whose weight times the
+root of their source's rate is smallest (what comes over a synapse of weight w from a source that fires with a small
+probability p has the deviation w sqrt(p)). What is gone stays gone, and the others are trained on.
 
 Each neuron keeps, of the synapses from one source, its strongest `ceil((1 - share) * n)`, never none, ties to the
-lower index. Kinds of synapses: `input` (from the tokens), `stem` (between layers of the patch embedding), `bank`,
+lower index. The share rises over the float epochs, from FROM to TO of them, as `1 - (1 - x)^3`; folding removes what is
+still too many. Kinds of synapses: `input` (from the tokens), `stem` (between layers of the patch embedding), `bank`,
 `gate`, `out`, `readout`. The phase is never touched (its line says which token is on turn, and carries the bias of the
 first layer), nor are the skips, of one synapse each."""
 
@@ -18,6 +20,8 @@ from .config import REMOVABLE
 from .data import to_device
 from .distributed import ALONE
 from .names import READOUT
+
+FROM, TO = 0.2, 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,26 +61,43 @@ def rates(model, x, batch: int, device="cpu", ranks=ALONE) -> dict:
     total = {}
     for i in range(0, len(x), batch):
         model(*to_device(x[i : i + batch], device), exact=model.folded)
-        for name, spikes in model.activity.items():
-            total[name] = total.get(name, 0) + spikes.double().cpu()
+        total = added(total, model.activity)
+    return together(total, ranks)
+
+
+def added(total: dict, activity: dict) -> dict:
+    """Counts of spikes with those of one more call."""
+    return {name: spikes.double().cpu() + total.get(name, 0) for name, spikes in activity.items()}
+
+
+def together(total: dict, ranks) -> dict:
+    """The counts of all processes."""
     return {name: ranks.add(total[name]) for name in sorted(total)}
+
+
+def grown(cfg, epochs: int) -> dict:
+    """Kind -> share that is to be gone when so many float epochs have been trained."""
+    x = (epochs / max(cfg.float_epochs, 1) - FROM) / (TO - FROM)
+    part = 1 - (1 - min(max(x, 0.0), 1.0)) ** 3
+    return {kind: share * part for kind, share in cfg.removed().items()}
 
 
 @torch.no_grad()
 def remove(model, rates: dict, shares: dict):
-    """Sets the model's masks.
+    """Takes synapses out of the model's masks.
 
     Args:
         rates: of `rates`.
-        shares: kind -> share of the synapses of each neuron that go, 0 or more and below 1.
+        shares: kind -> share of the synapses of each neuron that are gone then, 0 or more and below 1.
     """
     done = set()
     for group in groups(model):
         share = shares.get(group.kind, 0.0)
         if share and group.mask.data_ptr() not in done:
             done.add(group.mask.data_ptr())
-            score = group.weight().cpu().double().abs() * rates[group.source]
-            group.mask.copy_(strongest(score, share))
+            score = group.weight().cpu().double().abs() * rates[group.source].sqrt()
+            score[~group.mask.cpu()] = -1
+            group.mask.copy_(strongest(score, share).to(group.mask.device) & group.mask)
 
 
 def strongest(score, share: float):
