@@ -23,6 +23,7 @@ class Samples:
         encode: slice of `source` -> `sim.tokens.Stream`.
         labels: int64 [n], or None if unknown.
         dataset, split: where they are from; split None if it has none.
+        encoder: `events.Encoder` of recordings, None for streams that are there already.
     """
 
     source: Sequence
@@ -30,6 +31,7 @@ class Samples:
     labels: np.ndarray | None
     dataset: str
     split: str | None = None
+    encoder: events.Encoder | None = None
 
     def __len__(self):
         return len(self.source)
@@ -55,9 +57,8 @@ def from_dataset(net, name, split, root, limit):
             f"data set {name!r} has classes {', '.join(recordings.classes)}; the net has"
             f" {', '.join(net.classes) or 'none named'}"
         )
-    return Samples(
-        recordings.events[:limit], events.Encoder(**net.encoder).encode_all, recordings.labels[:limit], name, split
-    )
+    encoder = events.Encoder(**net.encoder)
+    return Samples(recordings.events[:limit], encoder.encode_all, recordings.labels[:limit], name, split, encoder)
 
 
 def from_file(net, path):

@@ -6,7 +6,7 @@ from functools import singledispatch
 import numpy as np
 
 from ..net import Cuba, Net, Readout
-from ..tokens import checked
+from ..tokens import Stream, checked
 from .program import Runner
 
 
@@ -48,14 +48,19 @@ def run(net: Net, stream, trace=()) -> Result:
     Raises:
         UserError: the input is for another geometry, or no stream of tokens that this net takes.
     """
-    return run_on(Runner(net), stream, trace)
+    return run_with(Runner(net), stream, trace)
 
 
-def run_on(runner: Runner, stream, trace=()) -> Result:
+def run_with(runner: Runner, stream, trace=()) -> Result:
     """`run` with the runner of a net, which can be used again."""
-    net = runner.net
-    stream = checked(net, stream)
+    stream = checked(runner.net, stream)
     runner.start(len(stream))
+    return take(runner, stream, trace)
+
+
+def take(runner: Runner, stream: Stream, trace=()) -> Result:
+    """What a runner gives for the next frames of its streams, from the states that it has; see `sim.tokens.checked`."""
+    net = runner.net
     traces = runner.run(stream, trace)
     result = Result(runner.logits(), sent=stream.sent, traces=traces)
     last = net.nodes[-1].name
@@ -74,7 +79,7 @@ def run_batches(net: Net, stream, batch: int = 64, progress=None) -> Result:
     runner, results = Runner(net), []
     for i in range(0, max(len(stream), 1), batch):
         part = stream[i : i + batch]
-        results.append(run_on(runner, part))
+        results.append(run_with(runner, part))
         if progress:
             progress(len(part))
     return merge(results)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..net import Net
 from ..tokens import checked
+from .batch import Result, take
 from .program import Runner
 
 
@@ -44,7 +45,11 @@ class Session:
         Raises:
             UserError: not whole frames, another number of streams or channels, or tokens out of order.
         """
+        result = self.take(stream, trace)
+        return result.logits, result.traces
+
+    def take(self, stream, trace=()) -> Result:
+        """`run`, with all that `sim.engine.run` says of these frames."""
         stream = checked(self.net, stream, self.frames, self.batch)
-        traces = self._runner.run(stream, trace)
         self.frames += stream.steps // self.net.places
-        return self._runner.logits(), traces
+        return take(self._runner, stream, trace)
