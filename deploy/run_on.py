@@ -1,4 +1,4 @@
-"""A net that runs on: recordings one after the other without a reset, as a sensor sends them that is never turned off."""
+"""A net that runs on: recordings one after the other without a reset, as from a sensor that is never turned off."""
 
 from sim import engine
 from sim.base.errors import UserError
