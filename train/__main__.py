@@ -118,7 +118,7 @@ def main(
 
     Several processes: torchrun --nproc-per-node 2 -m train, with the same options (docs/training.md).
 
-    Other commands: python -m train ablate, energy, spikformer (each with --help).
+    Other commands: python -m train ablate, curve, energy, spikformer (each with --help).
     """
     run_dir = f"runs/{name or f'{dataset}-{preset_name}'}"
     try:
@@ -258,6 +258,7 @@ def _changes(items):
 
 COMMANDS = {
     "ablate": "train.studies.ablate",
+    "curve": "train.studies.curve",
     "energy": "train.studies.energy",
     "spikformer": "train.studies.spikformer_train",
 }

@@ -27,7 +27,7 @@ def energy(path, split="val", data_root=None, limit=None):
     other = spikformer_train.load(path)
     model, content = (other[0], other[2]) if other else checkpoint.load(path)
     cfg = other[1] if other else model.cfg
-    encoder = events.Encoder(**cfg.encoder)
+    encoder = cfg.make_encoder()
     recordings = events.load(cfg.dataset, split, data_root)
     if list(recordings.classes) != list(content["classes"]):
         raise UserError(

@@ -9,16 +9,19 @@ Time is the frame here, and all tokens of a frame are there at once: tensors are
                 head x = x + mlp(x)
     read-out: linear in the mean of x over tokens and frames
 
-A residual sum is a small whole number, not a spike: see `batch_operations` for how that is counted. Needs the extra
+A residual sum is a small whole number, not a spike: see `counting` for how that is counted. Needs the extra
 `spikingjelly`.
 """
+
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from sim.base.errors import UserError
 
-from .literature import Part, batch_operations
+from .literature import AC_PJ, MAC_PJ, Part, batch_operations
 
 HEADS, MLP_RATIO = 4, 4
 TAU = 2.0  # of the LIF neurons, in frames
@@ -100,7 +103,9 @@ def attention_block(width, heads=HEADS):
 
 
 class Spikformer(nn.Module):
-    """`forward` takes the token stream that SmolMamba takes, float [B, C, T*N], and returns class scores [B, classes]."""  # noqa: E501
+    """`forward` takes streams of all tokens in reading order, float [B, C, T*N], and returns class scores
+    [B, classes].
+    """
 
     def __init__(self, channels, tokens, frames, classes, stem, width, hidden, blocks, heads=HEADS):
         super().__init__()
@@ -154,49 +159,67 @@ def sizes_for(wanted, heads=HEADS, **sizes):
     return {"width": width, "hidden": hidden}
 
 
-@batch_operations.register
-def _(model: Spikformer, tokens):
-    """By the rules of `train.studies.literature`. A residual sum of m spikes counts as m of them, so no synapse
+@dataclass(frozen=True)
+class Counted:
+    """Operations of a part in one call, tensors of one element, those that depend on spikes with their history."""
+
+    name: str
+    neurons: int
+    spikes: torch.Tensor
+    acs: torch.Tensor
+    macs: int
+
+
+@contextmanager
+def counting(model):
+    """Within it, the list that it gives is filled with the `Counted` of every part of a call, in the order of the net.
+
+    By the rules of `train.studies.literature`. A residual sum of m spikes counts as m of them, so no synapse
     multiplies. `Q K^T`: one AC for every pair of a query's and a key's spike that meet in a channel; times V: one for
     every spike of V and non-zero entry of the matrix that it meets. Every LIF membrane decays: one MAC a neuron and
     frame."""
-    parts, hooks = [], []
+    found, hooks = [], []
 
-    def projection(name):
-        def hook(module, inputs, spikes):
-            x = inputs[0]
-            acs = int((x.double().sum((0, 1, 2)) * (module.linear.weight != 0).sum(0)).sum())
-            if module.position is not None:
-                acs += x.shape[0] * x.shape[1] * int((module.position != 0).sum())
-            parts.append(
-                Part(name, spikes.shape[2] * spikes.shape[3], int(spikes.double().sum()), None, acs, spikes.numel())
-            )
+    def projection(name, module, x, spikes):
+        acs = (x.double().sum((0, 1, 2)) * (module.linear.weight != 0).sum(0)).sum()
+        if module.position is not None:
+            acs = acs + x.shape[0] * x.shape[1] * (module.position != 0).sum()
+        found.append(Counted(name, spikes[0, 0].numel(), spikes.double().sum(), acs, spikes.numel()))
 
-        return hook
+    def products(name, _, q, k, v, spikes):
+        pairs = (q @ k.transpose(-2, -1)).double()
+        acs = pairs.sum() + ((pairs > 0).double() @ v.double()).sum()
+        found.append(Counted(name, spikes[0, 0].numel(), spikes.double().sum(), acs, spikes.numel()))
 
-    def products(name):
-        def hook(module, inputs, spikes):
-            q, k, v = inputs
-            pairs = q @ k.transpose(-2, -1)
-            acs = int(pairs.double().sum()) + int(((pairs > 0).double() @ v.double()).sum())
-            parts.append(Part(name, spikes[0, 0].numel(), int(spikes.double().sum()), None, acs, spikes.numel()))
-
-        return hook
-
-    def readout(module, inputs, _):
-        acs = int(
-            (inputs[0].double() * model.n_tokens * model.n_frames).round().sum(0) @ (module.weight != 0).sum(0).double()
+    def readout(name, module, x, _):
+        sums = (x.double() * model.n_tokens * model.n_frames).sum(0)
+        found.append(
+            Counted(name, module.out_features, sums.new_zeros(()), sums @ (module.weight != 0).sum(0).double(), 0)
         )
-        parts.append(Part("readout", module.out_features, 0, None, acs, 0))
+
+    def watch(name, module, count):
+        hooks.append(module.register_forward_hook(lambda m, inputs, out: count(name, m, *inputs, out)))
 
     try:
         for name, module in model.named_modules():
-            make = {Projection: projection, Products: products}.get(type(module))
-            if make:
-                hooks.append(module.register_forward_hook(make(name)))
-        hooks.append(model.readout.register_forward_hook(readout))
-        model(tokens)
+            count = {Projection: projection, Products: products}.get(type(module))
+            if count:
+                watch(name, module, count)
+        watch("readout", model.readout, readout)
+        yield found
     finally:
         for hook in hooks:
             hook.remove()
-    return parts
+
+
+@batch_operations.register
+def _(model: Spikformer, tokens, which):
+    with counting(model) as found:
+        model(tokens)
+    whole = lambda value: round(float(value))  # noqa: E731
+    return [Part(c.name, c.neurons, whole(c.spikes), None, whole(c.acs), c.macs) for c in found]
+
+
+def microjoules(found, samples):
+    """What a sample costs by the convention of 45 nm (`train.studies.literature`), a tensor with its history."""
+    return sum(AC_PJ * c.acs + MAC_PJ * c.macs for c in found) / samples * 1e-6

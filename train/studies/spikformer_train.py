@@ -4,6 +4,7 @@ of a SmolMamba preset.
 Example: `python -m train spikformer --dataset digits --preset tiny`.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -13,101 +14,144 @@ from pathlib import Path
 
 import click
 
+import events
 from sim.base.console import data_root_option, print_json
 from sim.base.errors import UserError, run_command
 
 from ..config import PRESETS, Config, preset
 
-VERSION = 1
+VERSION = 2
+
+
+def whole(cfg):
+    """The configuration with streams of all tokens in reading order, which the transformer takes."""
+    return dataclasses.replace(cfg, scan="forward", share=1.0, pruner="count", leak=0, least=0)
 
 
 def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
     """Trains a `Spikformer` of as many parameters as the `SmolMamba` of `cfg` and writes `spikformer.pt` and
     `log.jsonl` into `run_dir`.
 
-    Kept is the best epoch on validation among the last `cfg.exact_epochs` (those among which SmolMamba's integer phase
-    chooses), or the last one.
+    Kept is the best epoch on validation (`train.cost.rank`) among the last `cfg.exact_epochs` (those among which
+    SmolMamba's integer phase chooses), or the last one. With `cfg.energy_uj` or `cfg.energy_factor` the loss has the
+    same energy term, and its factor is steered in the same way (`train.cost`), by the convention of 45 nm
+    (`train.studies.literature`), since no table prices its operations on the chip.
     limit: only the first so many recordings of each part. Returns the facts that are stored with the model.
     """
     import torch
     from rich.console import Console
-    from rich.progress import track
-    from torch.nn import functional as F
 
-    import events
-
-    from ..augment import is_off
-    from ..data import batches, to_stream
     from ..dynamics import set_threads
-    from ..loop import _optimizer, _set_lr
-    from ..model import SmolMamba
-    from .spikformer import Spikformer, parameters, sizes_for
 
     run_dir = Path(run_dir)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     set_threads(threads or os.cpu_count())
     console = Console(stderr=True, quiet=quiet)
-    train_set, val_set = (_first(events.load(cfg.dataset, split, data_root), limit) for split in ("train", "val"))
-    encoder = events.Encoder(**cfg.encoder)
-    x_val, y_val = events.token_streams(val_set, encoder, progress=False), torch.from_numpy(val_set.labels)
-    x_train = events.token_streams(train_set, encoder, progress=False) if is_off(cfg) else None
+    sets = [_first(events.load(cfg.dataset, split, data_root), limit) for split in ("train", "val")]
+    model, sizes, facts = _model(cfg, sets, device)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with open(run_dir / "log.jsonl", "w") as log:
+        for row in _epochs(whole(cfg), model, sets, facts, run_dir, device, console):
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+            if facts["best_epoch"] == row["epoch"]:
+                save(run_dir / "spikformer.pt", model, sizes, whole(cfg), sets[0].classes, facts)
+    return facts
 
+
+def _model(cfg, sets, device):
+    """(model, its sizes, facts): as many parameters as the SmolMamba of `cfg`."""
+    import torch
+
+    from ..model import SmolMamba
+    from .spikformer import Spikformer, parameters, sizes_for
+
+    classes = sets[0].classes
     torch.manual_seed(cfg.seed)
-    target = parameters(SmolMamba(cfg, encoder, len(train_set.classes)))
-    sizes = sizes_for(target, **given_sizes(cfg, encoder, train_set.classes))
+    target = parameters(SmolMamba(cfg, cfg.make_encoder(), len(classes)))
+    given = given_sizes(whole(cfg), classes)
+    sizes = sizes_for(target, **given)
     torch.manual_seed(cfg.seed)
-    model = Spikformer(**given_sizes(cfg, encoder, train_set.classes), **sizes).to(device)
+    model = Spikformer(**given, **sizes).to(device)
     facts = {
         "dataset": cfg.dataset,
         "seed": cfg.seed,
-        "n_train": len(train_set),
-        "n_val": len(val_set),
+        "n_train": len(sets[0]),
+        "n_val": len(sets[1]),
         "device": device,
         "parameters": parameters(model),
         "smolmamba_parameters": target,
         **sizes,
         "best_val": -1.0,
         "best_epoch": -1,
+        "uj": None,
         "seconds": 0.0,
     }
-    total, steps = cfg.float_epochs + cfg.exact_epochs, math.ceil(len(train_set) / cfg.batch)
+    return model, sizes, facts
+
+
+def _epochs(cfg, model, sets, facts, run_dir, device, console):
+    """Trains, and yields a row of the log after each epoch; `facts` then say whether it is the best so far."""
+    import torch
+    from rich.progress import track
+
+    from .. import cost
+    from ..augment import is_off
+    from ..optimizer import adamw
+
+    encoder = cfg.make_encoder()
+    x_train = events.token_streams(sets[0], encoder, progress=False) if is_off(cfg) else None
+    x_val, y_val = events.token_streams(sets[1], encoder, progress=False), torch.from_numpy(sets[1].labels)
+    total, factor = cfg.float_epochs + cfg.exact_epochs, cost.first_factor(cfg)
+    optimizer = adamw(model, cfg.lr, cfg.weight_decay)
+    for epoch in track(range(total), "training", console=console):
+        began = time.time()
+        loss = _epoch(cfg, model, optimizer, epoch, factor, (sets[0], encoder, x_train), run_dir, device)
+        val, uj = accuracy_and_energy(model, x_val, y_val, cfg.batch, device)
+        facts["seconds"] += time.time() - began
+        best = cost.rank(facts["best_val"], facts["uj"], cfg) if facts["best_epoch"] >= 0 else (-1,)
+        if epoch + 1 >= min(total, cfg.float_epochs + 1) and cost.rank(val, uj, cfg) >= best:
+            facts |= {"best_val": val, "best_epoch": epoch + 1, "uj": uj}
+        row = {"epoch": epoch + 1, "loss": loss, "val": val, "uj": uj, "factor": factor}
+        row["seconds"] = round(time.time() - began, 2)
+        console.print(
+            f"epoch {epoch + 1:3d} loss {loss:.3f} val {val:.3f} energy {uj:.2f} uJ {row['seconds']:.1f} s",
+            highlight=False,
+        )
+        factor = cost.steer(factor, uj, cfg)
+        yield row
+
+
+def _epoch(cfg, model, optimizer, epoch, factor, data, run_dir, device):
+    """The mean loss of one epoch, without the energy term. data: (recordings, encoder, streams or None)."""
+    import torch
+    from torch.nn import functional as F
+
+    from ..data import batches, to_device
+    from ..optimizer import set_lr
+    from .spikformer import counting, microjoules
+
+    recordings, encoder, streams = data
+    total, steps, losses = cfg.float_epochs + cfg.exact_epochs, math.ceil(len(recordings) / cfg.batch), []
     one_phase = dataclasses.replace(cfg, float_epochs=total, exact_epochs=0)
-    optimizer = _optimizer(model, cfg.lr, cfg.weight_decay)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with open(run_dir / "log.jsonl", "w") as log:
-        for epoch in track(range(total), "training", console=console):
-            began, losses = time.time(), []
-            model.train()
-            for step, (x, y, *_) in enumerate(batches(train_set, encoder, cfg, epoch, streams=x_train)):
-                _set_lr(optimizer, one_phase, epoch + step / steps)
-                loss = F.cross_entropy(model(to_stream(x, device)), y.to(device), label_smoothing=cfg.label_smoothing)
-                if not torch.isfinite(loss):
-                    raise UserError(
-                        f"{run_dir}: the loss is {float(loss.detach())} in epoch {epoch + 1}; start again with a"
-                        " smaller lr (--set lr=...)"
-                    )
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                losses.append(float(loss.detach()))
-            val = accuracy(model, x_val, y_val, cfg.batch, device)
-            facts["seconds"] += time.time() - began
-            row = {
-                "epoch": epoch + 1,
-                "loss": sum(losses) / len(losses),
-                "val": val,
-                "seconds": round(time.time() - began, 2),
-            }
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-            console.print(
-                f"epoch {epoch + 1:3d} loss {row['loss']:.3f} val {val:.3f} {row['seconds']:.1f} s", highlight=False
+    model.train()
+    for step, (x, y, *_) in enumerate(batches(recordings, encoder, cfg, epoch, streams=streams)):
+        set_lr(optimizer, one_phase, epoch + step / steps)
+        tokens = to_device(x, device)[0]
+        with counting(model) if factor else contextlib.nullcontext([]) as found:
+            scores = model(tokens)
+        loss = F.cross_entropy(scores, y.to(device), label_smoothing=cfg.label_smoothing)
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"{run_dir}: the loss is {float(loss.detach())} in epoch {epoch + 1}; start again with a smaller lr"
+                " (--set lr=...)"
             )
-            if epoch + 1 >= min(total, cfg.float_epochs + 1) and val >= facts["best_val"]:
-                facts |= {"best_val": val, "best_epoch": epoch + 1}
-                save(run_dir / "spikformer.pt", model, sizes, cfg, train_set.classes, facts)
-    return facts
+        optimizer.zero_grad(set_to_none=True)
+        (loss + factor * microjoules(found, len(y)) if factor else loss).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return sum(losses) / len(losses)
 
 
 def _first(recordings, limit):
@@ -123,8 +167,9 @@ def _first(recordings, limit):
     )
 
 
-def given_sizes(cfg, encoder, classes):
+def given_sizes(cfg, classes):
     """The sizes of a `Spikformer` that follow from the configuration."""
+    encoder = cfg.make_encoder()
     return dict(
         channels=encoder.channels,
         tokens=encoder.tokens,
@@ -135,16 +180,27 @@ def given_sizes(cfg, encoder, classes):
     )
 
 
-def accuracy(model, x, y, batch=64, device="cpu"):
-    """Share of right predictions on token spikes uint8 [n, K, C]."""
+def accuracy_and_energy(model, x, y, batch=64, device="cpu"):
+    """(share of right predictions, microjoules of a sample by the convention of 45 nm) on streams of all tokens."""
     import torch
 
-    from ..data import to_stream
+    from ..data import to_device
+    from .spikformer import counting, microjoules
 
     model.eval()
+    hits, uj = 0, 0.0
     with torch.no_grad():
-        logits = torch.cat([model(to_stream(x[i : i + batch], device)).cpu() for i in range(0, len(x), batch)])
-    return float((logits.argmax(1) == y).double().mean())
+        for i in range(0, len(y), batch):
+            with counting(model) as found:
+                scores = model(to_device(x[i : i + batch], device)[0]).cpu()
+            hits += int((scores.argmax(1) == y[i : i + batch]).sum())
+            uj += float(microjoules(found, 1))
+    return hits / len(y), uj / len(y)
+
+
+def accuracy(model, x, y, batch=64, device="cpu"):
+    """Share of right predictions on streams of all tokens."""
+    return accuracy_and_energy(model, x, y, batch, device)[0]
 
 
 def save(path, model, sizes, cfg, classes, facts):
@@ -169,8 +225,6 @@ def load(path):
     """
     import torch
 
-    from events import Encoder
-
     from .spikformer import Spikformer
 
     try:
@@ -189,7 +243,7 @@ def load(path):
         cfg, sizes = Config.from_dict(content["config"]), {k: content["sizes"][k] for k in ("width", "hidden")}
         if not all(type(n) is int and 1 <= n <= 65536 for n in sizes.values()):
             raise TypeError(f"sizes {sizes}")
-        sizes |= given_sizes(cfg, Encoder(**cfg.encoder), content["classes"])
+        sizes |= given_sizes(cfg, content["classes"])
     except (KeyError, TypeError, UserError) as e:
         raise UserError(f"{unfit} ({e})") from None
     model = Spikformer(**sizes)
@@ -213,6 +267,12 @@ def load(path):
 @click.option("--name", default=None, help="Run folder under runs/; default: DATASET-PRESET-spikformer.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option(
+    "--energy-uj",
+    type=float,
+    default=None,
+    help="Microjoules a sample, by the convention of 45 nm, that training steers to; 0: no target.",
+)
+@click.option(
     "--set",
     "changes",
     multiple=True,
@@ -222,18 +282,16 @@ def load(path):
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many recordings of each part.")
 @click.option("--threads", type=int, default=None, help="Threads; default: the number of cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
-def main(dataset, preset_name, data_root, name, seed, changes, limit, threads, as_json):
+def main(dataset, preset_name, data_root, name, seed, energy_uj, changes, limit, threads, as_json):
     """Train a spiking transformer with as many parameters as the preset's SmolMamba, on the same data, augmentation,
     batches and epochs.
 
     Writes runs/NAME/spikformer.pt; a run that was cut off starts anew.
     """
-    import events
+    from ..__main__ import _changes, _config
 
-    from ..__main__ import _changes
-
-    values = {"encoder": events.default_encoder(dataset, data_root).settings()} | _changes(changes) | {"seed": seed}
-    cfg = Config.from_dict(preset(preset_name, dataset=dataset).to_dict() | values)
+    values = {"seed": seed} | ({} if energy_uj is None else {"energy_uj": energy_uj})
+    cfg = _config(preset(preset_name, dataset=dataset), _changes(changes), values, None, dataset, data_root)
     run_dir = f"runs/{name or f'{dataset}-{preset_name}-spikformer'}"
     facts = train(cfg, run_dir, data_root, threads=threads, limit=limit)
     if as_json:
@@ -241,7 +299,8 @@ def main(dataset, preset_name, data_root, name, seed, changes, limit, threads, a
     else:
         print(
             f"{run_dir}/spikformer.pt: validation accuracy {facts['best_val']:.3f} (epoch {facts['best_epoch']}),"
-            f" {facts['parameters']} parameters (SmolMamba {facts['smolmamba_parameters']})"
+            f" {facts['uj']:.2f} uJ a sample at 45 nm, {facts['parameters']} parameters"
+            f" (SmolMamba {facts['smolmamba_parameters']})"
         )
 
 
