@@ -12,7 +12,7 @@ from convert.to_net import to_net
 from sim import engine
 from train import checkpoint
 from train.config import Config
-from train.data import to_stream
+from train.data import to_device
 from train.fold import to_integers
 from train.model import SmolMamba
 from train.studies.energy import energy, main, per_sample
@@ -25,34 +25,36 @@ ENCODER = events.Encoder(
 
 def model_of(**changes):
     torch.manual_seed(1)
-    cfg = Config(**{"encoder": dataclasses.asdict(ENCODER), "stem": (7,), "width": 6, "bank": 8, **changes})
-    return SmolMamba(cfg, ENCODER, 3)
+    cfg = Config(**{"encoder": ENCODER.settings(), "stem": (7,), "width": 6, "bank": 8, **changes})
+    return SmolMamba(cfg, cfg.make_encoder(), 3)
 
 
 def awake(model, x):
-    """The model with norms set so that all its layers spike, folded, with gates."""
+    """The model with norms set so that all its layers spike, folded."""
     model.train()
     for layer in model.layers():
         layer.norm.momentum = None
     with torch.no_grad():
         for layer in model.layers():
             layer.norm.bias.fill_(0.7)
-        model(to_stream(x, "cpu"))
-    to_integers(model, x, model.cfg, "cpu")
+        model(*to_device(x, "cpu"))
+    to_integers(model, x)
     return model
 
 
-def tokens(n, rate=0.4):
-    return (np.random.default_rng(5).random((n, 12, 8)) < rate).astype(np.uint8)
+def streams(model, n, rate=0.2):
+    encoder, random = model.encoder, np.random.default_rng(5)
+    return encoder.streams((random.random((n, encoder.frames, 2, *encoder.frame_shape)) < rate).astype(np.uint8))
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"scan": "reversal", "state": "frame"}, {"scan": "forward", "gate": "none"}, {"keep": (), "mix_decay": 3000}],
+    [{}, {"scan": "twin", "state": "frame"}, {"scan": "forward", "gate": "none"}, {"share": 1.0, "mix_decay": 3000}],
 )
 def test_synops_are_the_engines(changes):
-    x = tokens(10)
-    model = awake(model_of(**changes), x)
+    model = model_of(**changes)
+    x = streams(model, 10)
+    awake(model, x)
     with torch.no_grad():
         for layer in model.layers():  # some weights that are exactly zero in integers
             for synapse in layer.synapses.values():
@@ -61,26 +63,33 @@ def test_synops_are_the_engines(changes):
     for name, n in engine.run(to_net(model, "abc", {}), x).synops.items():
         part = name.rstrip("0123456789") if ".bank" in name else name  # a bank is one layer for each gain
         expected[part] = expected.get(part, 0) + n
-    parts = operations(model, x, batch=4)
+    parts = [p for p in operations(model, x, batch=4) if p.name != "choice of tokens"]
     assert {p.name: p.synops for p in parts} == expected and min(expected.values()) > 0
 
 
-def test_energy_of_a_net_whose_neurons_all_spike_at_every_step():
-    model = model_of(scan="forward", blocks=1, keep=(0.5,))
+def test_choosing_tokens_costs_their_events_and_comparisons():
+    model = model_of(share=0.5)
+    x = streams(model, 10)
     model.fold()
-    model.set_threshold("f", 0, 1)
+    first, *others = operations(model, x)
+    assert first.name == "choice of tokens" and (first.spikes, first.macs) == (x.sent, 0)
+    assert first.acs == int(x.tokens.sum()) + 10 * 3 * 4 and first.synops == 0
+    assert "choice of tokens" not in [p.name for p in others]
+
+
+def test_energy_of_a_net_whose_neurons_all_spike_at_every_step():
+    model = model_of(scan="forward", blocks=1, share=1.0)
+    model.fold()
     with torch.no_grad():
         for layer in model.layers():
             layer.gain.fill_(1)
-            layer.bias.fill_(50)
             for weight in (*[s.weight for s in layer.synapses.values()], *layer.skips.values()):
-                weight.fill_(0.25)
+                weight.fill_(3.0)
         model.readout["f"].weight.fill_(1)
-    x, steps = np.ones((2, 12, 8), np.uint8), 12
+    x, steps = model.encoder.streams(np.ones((2, 3, 2, 4, 4), np.uint8)), 12
     by_hand = {  # AC and MAC a step
         "f.stem0": ((8 + 1) * 7, 0),
         "f.stem1": (7 * 6, 0),
-        "f0.sst": (6 + 1, 0),
         "f0.bank": (6 * 8, 8),
         "f0.gate": (6 * 8, 0),
         "f0.read": (8 + 8, 0),
@@ -96,10 +105,10 @@ def test_energy_of_a_net_whose_neurons_all_spike_at_every_step():
 
 
 def test_a_membrane_with_memory_costs_a_multiplication():
-    x = tokens(4)
     macs = {}
     for mix in (4095, 2000):
-        model = model_of(keep=(), mix_decay=mix)
+        model = model_of(share=1.0, scan="twin", mix_decay=mix)
+        x = streams(model, 4)
         model.fold()
         macs[mix] = {p.name: p.macs for p in operations(model, x)}
     changed = {k: macs[2000][k] - macs[4095][k] for k in macs[2000] if macs[2000][k] != macs[4095][k]}
@@ -112,8 +121,8 @@ def test_prices():
 
 def test_command(tmp_path):
     encoder = dataclasses.replace(events.default_encoder("digits"), frames=1, frame_us=300_000)
-    cfg = Config(dataset="digits", encoder=dataclasses.asdict(encoder), stem=(), width=8, bank=8, keep=())
-    model = SmolMamba(cfg, encoder, 10)
+    cfg = Config(dataset="digits", encoder=encoder.settings(), stem=(), width=8, bank=8)
+    model = SmolMamba(cfg, cfg.make_encoder(), 10)
     model.fold()
     checkpoint.save(tmp_path / "m.pt", model, events.load("digits", "val").classes, {})
     report = energy(tmp_path / "m.pt", limit=3)

@@ -9,6 +9,7 @@ import torch
 
 import events
 from sim.base.errors import UserError
+from sim.tokens import Stream
 from train.config import Config
 from train.studies.literature import operations
 
@@ -68,7 +69,8 @@ def test_operations_of_a_net_whose_neurons_all_spike_at_every_frame():
         for attention in model.attention:
             attention.products.scale.fill_(10)
     samples, times, n, d = 2, 3, 4, 8
-    parts = {p.name: p for p in operations(model, np.ones((samples, 12, 8), np.uint8))}
+    x = Stream(np.ones((samples, 12, 8), np.uint8), np.tile(np.arange(4, dtype=np.int16), (samples, 3)))
+    parts = {p.name: p for p in operations(model, x)}
     acs = {k: p.acs / (samples * times * n) for k, p in parts.items()}  # a token and frame
     assert acs["stem.0"] == 8 * 10 + 10 and acs["stem.1"] == 10 * d
     assert acs["attention.0.q"] == d * d  # the block's input is one spike a channel,
@@ -80,13 +82,35 @@ def test_operations_of_a_net_whose_neurons_all_spike_at_every_frame():
     }
 
 
+def test_what_training_counts_is_what_the_report_counts_and_has_a_gradient():
+    torch.manual_seed(0)
+    model = spikformer.Spikformer(width=8, hidden=32, **SIZES)
+    x = (torch.rand(5, 8, 12) < 0.5).float()
+    with spikformer.counting(model) as found:
+        model(x)
+    uj = spikformer.microjoules(found, 5)
+    uj.backward()
+    assert model.stem[0].linear.weight.grad.abs().sum() > 0
+    assert model.attention[0].q.linear.weight.grad.abs().sum() > 0
+    model.eval()
+    which = np.tile(np.arange(4, dtype=np.int16), (5, 3))
+    parts = operations(model, Stream(x.transpose(1, 2).numpy().astype(np.uint8), which))
+    with torch.no_grad(), spikformer.counting(model) as found:
+        model(x)
+    assert float(spikformer.microjoules(found, 1)) * 1e6 == pytest.approx(sum(p.picojoule for p in parts))
+    assert [c.name for c in found] == [p.name for p in parts]
+
+
 @pytest.mark.slow
 def test_training_writes_a_checkpoint_that_energy_reads(tmp_path):
-    encoder = dataclasses.asdict(dataclasses.replace(events.default_encoder("digits"), frames=2, frame_us=150_000))
+    encoder = dataclasses.replace(events.default_encoder("digits"), frames=2, frame_us=150_000).settings()
     cfg = Config(
         dataset="digits", encoder=encoder, stem=(16,), width=16, bank=32, float_epochs=2, exact_epochs=1, batch=32
     )
+    free = spikformer_train.train(cfg, tmp_path / "free", quiet=True, threads=1, limit=100)
+    cfg = dataclasses.replace(cfg, energy_uj=0.7 * free["uj"], energy_factor=20.0)
     facts = spikformer_train.train(cfg, tmp_path, quiet=True, threads=1, limit=100)
+    assert facts["uj"] < 0.95 * free["uj"]  # a strong pull, and it is felt within three epochs
     assert abs(facts["parameters"] - facts["smolmamba_parameters"]) < 0.1 * facts["smolmamba_parameters"]
     assert facts["best_epoch"] == 3 and len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
     report = energy(tmp_path / "spikformer.pt", limit=100)
