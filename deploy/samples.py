@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 import events
-from events import dvs128, nmnist
+from events import formats
 from sim import netx
 from sim.base.errors import UserError
-
-READERS = {".bin": nmnist.read, ".npy": dvs128.read}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +58,17 @@ def from_dataset(net, name, split, root, limit):
     return Samples(recordings.events[:limit], encoder.encode_all, recordings.labels[:limit], name, split, encoder)
 
 
-def from_file(net, path):
-    """One recording: `.bin` in N-MNIST's format, `.npy` in that of DVS128 Gesture (columns x, y, polarity,
-    milliseconds).
+def from_file(net, path, unit_us=None):
+    """One recording, in any format of `events.formats`.
+
+    unit_us: microseconds to a unit of time, where the format does not fix it.
 
     Raises:
-        UserError: another ending, no such file, not in that format, or of another sensor than the net's.
+        UserError: as `formats.read` does; of another sensor than the net's.
     """
-    reader = READERS.get(Path(path).suffix)
-    if reader is None:
-        raise UserError(f"{path}: cannot tell the format, expected a name that ends in {' or '.join(READERS)}")
-    if not Path(path).is_file():
-        raise UserError(f"no file {str(path)!r}")
-    return Samples([reader(path)], events.Encoder(**net.encoder).encode_all, None, str(path))
+    encoder = events.Encoder(**net.encoder)
+    recording = formats.read(path, (encoder.width, encoder.height), unit_us)[0]
+    return Samples([recording], encoder.encode_all, None, str(path))
 
 
 def from_golden(path, limit):

@@ -10,6 +10,7 @@ from sim.base import files
 from sim.base.console import add_row, bar, data_root_option, new_table, print_json, show
 from sim.base.errors import run_command
 
+from . import commands
 from .cache import token_streams
 from .gestures import generate as twin
 from .registry import DATASETS, SPLITS, default_encoder, load
@@ -18,6 +19,9 @@ from .registry import DATASETS, SPLITS, default_encoder, load
 @click.group()
 def main():
     """Event recordings."""
+
+
+main.add_command(commands.info)
 
 
 @main.command("list")

@@ -141,9 +141,7 @@ def _classes(folder):
     """{class: [path]}, sorted by name."""
     found = {}
     for sub in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        found[sub.name] = sorted(
-            p for p in sub.iterdir() if p.suffix.lower() in formats.FORMATS and not p.name.startswith(".")
-        )
+        found[sub.name] = sorted(p for p in sub.iterdir() if formats.is_recording(p))
         if not found[sub.name]:
             raise UserError(
                 f"{sub} holds no recordings (files that end in {', '.join(formats.FORMATS)}); fill it or remove it"

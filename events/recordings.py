@@ -41,9 +41,8 @@ def as_events(x, y, p, t, height, width, where, sort=True):
     for name, column, limit in (("x", x, width - 1), ("y", y, height - 1), ("polarity", p, 1), ("time", t, 2**53)):
         low, high = column.min(), column.max()
         if not (low >= 0 and high <= limit):  # written so that NaN fails, too
-            bad = low if not low >= 0 else high
             raise UserError(
-                f"{where}: {name} {bad} is outside 0..{limit}; is this a recording of a {width} x {height} sensor?"
+                f"{where}: {name} {low if not low >= 0 else high} is outside 0..{limit}; {_hint(name, width, height)}"
             )
     for name, column in (("x", x), ("y", y), ("polarity", p)):
         if column.dtype.kind == "f" and (column != np.floor(column)).any():
@@ -59,6 +58,19 @@ def as_events(x, y, p, t, height, width, where, sort=True):
             )
         events = events[np.argsort(events["t"], kind="stable")]
     return events
+
+
+def _hint(name, width, height):
+    """What to look at where a column has a value that cannot be."""
+    if name == "polarity":
+        return "polarities are 0 and 1, or -1 and 1 all through; are the columns in the order that this format has?"
+    if name == "time":
+        return "times are finite numbers, in microseconds below 2**53"
+    if max(width, height) > 4096:  # nobody has said what the sensor is
+        return (
+            f"no sensor has so many pixels along a side ({width}); are the columns in the order that this format has?"
+        )
+    return f"is this a recording of a {width} x {height} sensor?"
 
 
 @dataclass(frozen=True)

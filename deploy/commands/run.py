@@ -2,6 +2,7 @@
 
 import click
 
+from events.commands import unit_option
 from sim.base.console import add_row, bar, data_root_option, new_table, print_json, show
 from sim.base.errors import UserError
 
@@ -14,7 +15,8 @@ from .options import NET_HELP, access, loihi2_options, net_path, only
 @click.option("--dataset", default=None, help="Name in the data registry; default: what the net was trained on.")
 @data_root_option
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
-@click.option("--file", "file", default=None, help="Run on one recording: .bin as N-MNIST's, .npy as DVS128 Gesture's.")
+@click.option("--file", "file", default=None, help="Run on one recording, of any format in docs/data.md.")
+@unit_option
 @click.option("--golden", is_flag=True, help="Run on the golden input that the net carries.")
 @click.option(
     "--backend",
@@ -68,6 +70,7 @@ def run(
     data_root,
     split,
     file,
+    unit_us,
     golden,
     backend,
     executor,
@@ -93,6 +96,7 @@ def run(
         profile=profile,
     )
     only(backend == "fast", "--backend fast", scheduler=scheduler)
+    only(file is not None, "--file", time_unit_us=unit_us)
     chip = _chip(partition, board, host, probes, profile) if backend == "loihi2" else None
     if golden + (file is not None) + (dataset is not None) > 1:
         raise UserError("--golden, --file and --dataset exclude each other")
@@ -107,7 +111,7 @@ def run(
     if golden:
         taken = samples.from_golden(path, limit)
     elif file is not None:
-        taken = samples.from_file(net, file)
+        taken = samples.from_file(net, file, unit_us)
     else:
         taken = samples.from_dataset(net, dataset, split, data_root, limit)
     with bar(path, len(taken)) as progress:

@@ -7,8 +7,11 @@ from dataclasses import asdict
 import click
 from rich.console import Console
 
+from events.commands import unit_option
 from sim.base.console import print_json
 from sim.base.errors import UserError
+
+from .options import only
 
 
 @click.command(
@@ -43,15 +46,17 @@ from sim.base.errors import UserError
 )
 @click.option("--frames", type=click.IntRange(1), default=None, help="End after so many frames.")
 @click.option("--record", default=None, metavar="OUT", help="Write every decision as a line of JSON.")
+@unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
-def stream(file, net, camera, speed, window, reset, fitted, frames, record, as_json):
-    """Play FILE (.npy, .bin, .aedat, .aedat4, Prophesee's .raw and .dat) as if it happened now, and decide after every
-    frame. Ctrl-C ends it in good order.
+def stream(file, net, camera, speed, window, reset, fitted, frames, record, unit_us, as_json):
+    """Play FILE (of any format in docs/data.md) as if it happened now, and decide after every frame. Ctrl-C ends it in
+    good order.
     """
     if (file is None) == (camera is None):
         raise UserError("name one file, or a camera with --camera")
     if camera is not None and speed != 1:
         raise UserError("a camera runs in real time; leave out --speed")
+    only(file is not None, "FILE", time_unit_us=unit_us)
     from rich.live import Live
 
     from sim import netx
@@ -64,7 +69,7 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, as_j
     path = find(net)
     loaded = netx.read(path)
     classifier = Classifier(loaded, window, reset)
-    source = sources.open_file(file) if camera is None else sources.open_camera(camera)
+    source = sources.open_file(file, unit_us) if camera is None else sources.open_camera(camera)
     player = Player(classifier, source, speed, frames, fitted)
     console = Console()
     # The picture is drawn here, after each decision, and not in a thread that would take time from the net at moments

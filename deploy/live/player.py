@@ -172,7 +172,8 @@ class Player:
         self.period_s = classifier.encoder.frame_us / (1e6 * speed) if speed else 0.0
         self.wanted = classifier.encoder.width, classifier.encoder.height
         self.fitted, self.dropped = fitted, 0
-        _check_sensor(source, self.wanted, fitted)
+        self.sensor = source.size or getattr(source, "usual", None)
+        _check_sensor(source, self.sensor, self.wanted, fitted)
 
     def __iter__(self):
         now, frame_us = self.clock.now, self.classifier.encoder.frame_us
@@ -189,7 +190,7 @@ class Player:
             if self.period_s and begin >= due + self.period_s:
                 self.dropped += 1
                 continue
-            scores = self.classifier.frame(fit(events, self.source.size, self.wanted) if self.fitted else events)
+            scores = self.classifier.frame(fit(events, self.sensor, self.wanted) if self.fitted else events)
             end = now()
             yield Decision(
                 k,
@@ -204,8 +205,8 @@ class Player:
             )
 
 
-def _check_sensor(source, wanted, fitted):
-    if fitted and source.size is None:
+def _check_sensor(source, sensor, wanted, fitted):
+    if fitted and sensor is None:
         raise UserError(
             f"{source.name} does not say how large its sensor is, so it cannot be fitted to {wanted[0]} x {wanted[1]}"
         )

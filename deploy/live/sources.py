@@ -5,36 +5,49 @@ A source has a name, a sensor size (width, height; None if it does not say) and 
     take(end_us) -> EVENT [n] | None
 
 the events since the last call up to, not including, `end_us` microseconds from the stream's start; None when there are
-no more and never will be. A new kind of source is a class with these; a new file format is an entry in `FORMATS`."""
-
-from pathlib import Path
+no more and never will be. A new kind of source is a class with these; a new file format is an entry in
+`events.formats.FORMATS`."""
 
 import numpy as np
 
-from events import dvs128, formats, nmnist
+from events import formats
 from events.recordings import EVENT, as_events
 from sim.base.errors import UserError
 
 
 class FileSource:
-    """A recording.
+    """A recording, read as it is played: a part of it is in memory at a time where its format allows.
 
     Attributes:
         name: the file.
         size: (width, height) of the sensor, or None.
-        events: EVENT [n], by time.
+        usual: the sensor of the data set that files of this format mostly are of, or None.
     """
 
-    def __init__(self, name, events, size):
-        self.name, self.events, self.size = name, events, size
-        self._taken = 0
+    def __init__(self, name, parts, size, usual=None):
+        """parts: EVENT [n], or an iterable of such parts, all of them by time."""
+        self.name, self.size, self.usual = name, size, usual
+        self._parts, self._waiting = iter((parts,) if isinstance(parts, np.ndarray) else parts), np.empty(0, EVENT)
+
+    @property
+    def events(self):
+        """All events that were not yet taken: EVENT [n], in memory from now on."""
+        self._waiting = np.concatenate([self._waiting, *self._parts])
+        return self._waiting
 
     def take(self, end_us):
-        if self._taken == len(self.events):
-            return None
-        begin = self._taken
-        self._taken = int(np.searchsorted(self.events["t"], end_us))
-        return self.events[begin : self._taken]
+        found = []
+        while not len(self._waiting) or self._waiting["t"][-1] < end_us:
+            if len(self._waiting):
+                found.append(self._waiting)
+            self._waiting = next(self._parts, None)
+            if self._waiting is None:
+                self._waiting = np.empty(0, EVENT)
+                return np.concatenate(found) if found else None
+        ready = int(np.searchsorted(self._waiting["t"], end_us))
+        found.append(self._waiting[:ready])
+        self._waiting = self._waiting[ready:]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 class CameraSource:
@@ -69,18 +82,24 @@ class CameraSource:
         return events[ready]
 
 
-def open_file(path):
-    """A `FileSource` by the file's ending.
+def open_file(path, unit_us=None):
+    """A `FileSource` of any format of `events.formats`.
+
+    unit_us: microseconds to a unit of time, where the format does not fix it.
 
     Raises:
-        UserError: unknown ending, no such file, a library that is not installed, a file that is not in its format.
+        UserError: as `events.formats.read` does.
     """
-    ending = Path(path).suffix.lower()
-    if ending not in FORMATS:
-        raise UserError(f"{path}: cannot tell the format, expected a name that ends in {', '.join(FORMATS)}")
-    if not Path(path).is_file():
-        raise UserError(f"no file {str(path)!r}")
-    return FileSource(str(path), *FORMATS[ending](str(path)))
+    stream = formats.Stream(path, unit_us=unit_us)
+    parts = stream.parts(sort=True)
+    first = next(parts)  # now, so that a file that is no recording is refused before anything is set up
+    return FileSource(str(path), _noting(first, parts, stream), stream.size, stream.usual)
+
+
+def _noting(first, parts, stream):
+    yield first
+    yield from parts
+    formats.say_notes(stream)
 
 
 def open_camera(serial):
@@ -127,14 +146,3 @@ def fit(events, size, wanted):
     out = events[inside].copy()
     out["x"], out["y"] = x[inside] * to_w // crop_w, y[inside] * to_h // crop_h
     return out
-
-
-# The first two formats do not name a sensor, and stand here for the data set that they come from.
-FORMATS = {
-    ".npy": lambda path: (dvs128.read(path), (dvs128.SIZE, dvs128.SIZE)),
-    ".bin": lambda path: (nmnist.read(path), (nmnist.SIZE, nmnist.SIZE)),
-    ".aedat4": formats.read,
-    ".raw": formats.read,
-    ".dat": formats.read,
-    ".aedat": formats.read,
-}
