@@ -7,6 +7,7 @@ from sim.base.console import add_row, bar, data_root_option, new_table, print_js
 from sim.base.errors import UserError
 
 from .options import NET_HELP, access, loihi2_options, net_path, only
+from .run_chain import Asked, input_options, run_chain
 
 
 @click.command(epilog="Example: python -m deploy run --backend sim runs/digits-tiny/model.net --limit 20")
@@ -18,12 +19,12 @@ from .options import NET_HELP, access, loihi2_options, net_path, only
 @click.option("--file", "file", default=None, help="Run on one recording, of any format in docs/data.md.")
 @unit_option
 @click.option("--golden", is_flag=True, help="Run on the golden input that the net carries.")
+@input_options
 @click.option(
     "--backend",
     type=click.Choice(["sim", "fast", "loihi2"]),
-    default="sim",
-    show_default=True,
-    help="The Lava CPU simulator, the batched integer engine, or the chip.",
+    default=None,
+    help="The Lava CPU simulator, the batched integer engine, or the chip; default: sim, with --input fast.",
 )
 @click.option(
     "--executor",
@@ -72,6 +73,12 @@ def run(
     file,
     unit_us,
     golden,
+    input_file,
+    output,
+    labels,
+    probes_of,
+    window,
+    readout,
     backend,
     executor,
     threads,
@@ -85,7 +92,10 @@ def run(
     profile,
     as_json,
 ):
-    """Run NET on recordings and print accuracy, spikes and operations."""
+    """Run NET on recordings, or on an array, and print accuracy, spikes and operations."""
+    backend = backend or ("fast" if input_file else "sim")
+    only(input_file is not None, "--input", output=output, labels=labels, window=window, read=readout)
+    only(input_file is not None, "--input", probe=probes_of or None)
     only(
         backend == "loihi2",
         "--backend loihi2",
@@ -98,14 +108,19 @@ def run(
     only(backend == "fast", "--backend fast", scheduler=scheduler)
     only(file is not None, "--file", time_unit_us=unit_us)
     chip = _chip(partition, board, host, probes, profile) if backend == "loihi2" else None
-    if golden + (file is not None) + (dataset is not None) > 1:
-        raise UserError("--golden, --file and --dataset exclude each other")
+    if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
+        raise UserError("--golden, --file, --dataset and --input exclude each other")
     from sim import netx
+    from sim.net import Net
 
     from .. import samples
     from ..run import run as execute
 
     path = net_path(path, option)
+    if input_file is not None and not isinstance(net := netx.load(path), Net):
+        asked = Asked(input_file, output, labels, probes_of, window, readout, limit)
+        run_chain(path, net, asked, backend, threads, timeout, as_json)
+        return
     net = netx.read(path)
     limit = limit or (None if backend == "fast" else 100)
     if golden:

@@ -5,6 +5,7 @@ Stream time as in `sim.net`: a layer's output at step k depends on its input at 
 many steps.
 """
 
+from .counts import Counter, fan_out
 from .cuba import THRESHOLD_NEVER, Neuron
 from .definition import by_definition
 from .dendrite import dendrite
@@ -17,6 +18,7 @@ __all__ = [
     "THRESHOLD_NEVER",
     "AverageLayer",
     "ConvLayer",
+    "Counter",
     "Delta",
     "DenseLayer",
     "FlattenLayer",
@@ -28,6 +30,7 @@ __all__ = [
     "Stream",
     "by_definition",
     "dendrite",
+    "fan_out",
     "run_layer",
     "wanted_shape",
 ]

@@ -283,21 +283,24 @@ def _kernels(layer):
     for g, kernels in enumerate(np.split(layer.weight, layer.groups)):
         into, out = (slice(g * n, (g + 1) * n) for n in (kernels.shape[1], kernels.shape[0]))
         weights[into, :, :, out] = kernels.transpose(1, 2, 3, 0)
-    taps = [
+    place = np.full((height * width, lanes), -1, np.int32)
+    place[:, :c_out] = np.arange(c_out * height * width).reshape(c_out, -1).T
+    return (weights.ravel(), *taps_of(layer), width), place.ravel()
+
+
+def taps_of(layer: ConvLayer) -> tuple:
+    """(rows, columns), int32 [size of the input, of the kernel]: the place in the output that an input reaches through
+    each place of the kernel, or -1.
+    """
+    return tuple(
         _taps(*sizes)
         for sizes in zip(
             layer.in_shape[1:], layer.shape[1:], layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation
         )
-    ]
-    place = np.full((height * width, lanes), -1, np.int32)
-    place[:, :c_out] = np.arange(c_out * height * width).reshape(c_out, -1).T
-    return (weights.ravel(), *taps, width), place.ravel()
+    )
 
 
 def _taps(size_in, size_out, kernel, stride, padding, dilation):
-    """int32 [size_in, kernel]: the place in the output that an input reaches through each place of the kernel, or
-    -1.
-    """
     at, rest = np.divmod(np.arange(size_in)[:, None] + padding - np.arange(kernel) * dilation, stride)
     return np.where((rest == 0) & (0 <= at) & (at < size_out), at, -1).astype(np.int32)
 

@@ -1,0 +1,196 @@
+"""Runs nets that are chains of layers (`sim.sequential`) on arrays: what `deploy run NET --input` does for them."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.base.errors import UserError
+from sim.sequential import AverageLayer, Counter, Sequential, Stream
+
+from .run import score
+
+CHUNK_BYTES = 1 << 26  # of what all layers send in a chunk of steps
+MAX_BATCH = 64
+READOUTS = ("count", "sum", "last")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Steps `first` to `end` (not included) of a sample, in which the read-out looks."""
+
+    first: int
+    end: int
+
+    @staticmethod
+    def parse(text: str | None, steps: int) -> "Window":
+        """None: all steps; `N`: the last N; `A:B`: from step A up to B.
+
+        Raises:
+            UserError: something else, or beyond the sample.
+        """
+        if text is None:
+            return Window(0, steps)
+        try:
+            numbers = [int(part) for part in text.split(":")]
+        except ValueError:
+            numbers = []
+        first, end = (steps - numbers[0], steps) if len(numbers) == 1 else (*numbers, 0, 0)[:2]
+        if len(numbers) not in (1, 2) or not 0 <= first < end <= steps:
+            raise UserError(f"--window {text}: expected N or A:B within the {steps} steps of a sample")
+        return Window(first, end)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a run gave.
+
+    Attributes:
+        output: [n, steps, *shape]: what the last layer sends: spikes, values, or the membrane of neurons that are there
+            for it.
+        outputs: int64 [n, neurons], the read-out.
+        probes: name -> [n, steps, *shape]: what each probed layer sent, and as `name.u` and the like its states.
+        counter: messages and operations. largest: see `sim.sequential.Stream`.
+        seconds: of the executor.
+    """
+
+    output: np.ndarray
+    outputs: np.ndarray
+    probes: dict
+    counter: Counter
+    largest: dict
+    seconds: float
+
+
+def value_kind(net: Sequential) -> str:
+    """What the last layer gives: `spikes`, `messages` (their values count) or `membranes`."""
+    neuron = getattr(net.layers[-1], "neuron", None)
+    if isinstance(net.layers[-1], AverageLayer) or (net.graded if neuron is None else neuron.graded):
+        return "messages"
+    return "membranes" if neuron is not None and neuron.is_readout else "spikes"
+
+
+def usual_readout(net: Sequential) -> str:
+    """Spikes are counted, values summed; a membrane has summed already: its last value."""
+    return dict(spikes="count", messages="sum", membranes="last")[value_kind(net)]
+
+
+def probed(net: Sequential, names) -> tuple:
+    """The names, each once.
+
+    Raises:
+        UserError: no such layer.
+    """
+    known = [layer.name for layer in net.layers]
+    for name in names:
+        if name not in known:
+            raise UserError(f"--probe {name}: no such layer, the net has {', '.join(known)}")
+    return tuple(dict.fromkeys(names))
+
+
+def run_engine(net: Sequential, x, window: Window, readout: str, probes=(), progress=None) -> Found:
+    """Runs all samples in the integer engine, some samples and some steps at a time; memory does not grow with what the
+    inner layers send.
+
+    Args:
+        x: [n, steps, *input shape], mapped or not.
+        probes: names of layers. progress: called with the number of samples done.
+
+    Raises:
+        UserError: values that the net does not take.
+    """
+    n, steps = x.shape[:2]
+    widths = [int(np.prod(layer.shape)) for layer in net.layers]
+    batch = max(1, min(MAX_BATCH, n, CHUNK_BYTES // (4 * sum(widths))))
+    chunk = max(1, min(steps, CHUNK_BYTES // (4 * sum(widths) * batch)))
+    last, membranes = net.layers[-1], value_kind(net) == "membranes"
+    wanted = {*probes, last.name} if membranes else set(probes)
+    counter, largest, seconds = Counter(net), {}, 0.0
+    output, kept = np.zeros((n, steps, *last.shape), np.int32), {}
+    for begin in range(0, n, batch):
+        stream, rows = None, slice(begin, min(begin + batch, n))
+        for at in range(0, steps, chunk):
+            here = rows, slice(at, min(at + chunk, steps))
+            given = net.checked(x[here])
+            start = time.monotonic()
+            stream = stream or Stream(net, len(given))
+            out, states = stream.advance(given, wanted)
+            seconds += time.monotonic() - start
+            counter.add(out)
+            output[here] = states[last.name]["v"] if membranes else out[last.name]
+            for name in probes:
+                _keep(kept, name, out[name], states[name], (n, steps), here)
+        for name, sizes in stream.largest.items():
+            largest[name] = tuple(max(a, b) for a, b in zip(sizes, largest.get(name, (0, 0))))
+        if progress:
+            progress(rows.stop)
+    return Found(output, read_out(output, window, readout), kept, counter, largest, seconds)
+
+
+def _keep(kept, name, out, states, size, here):
+    for key, value in {name: out, **{f"{name}.{state}": found for state, found in states.items()}}.items():
+        if key not in kept:
+            kept[key] = np.zeros((*size, *value.shape[2:]), value.dtype)
+        kept[key][here] = value
+
+
+def read_out(output, window: Window, readout: str) -> np.ndarray:
+    """int64 [n, neurons]: how many messages each output neuron sent in the window, their sum, or its last value."""
+    seen = output[:, window.first : window.end].reshape(len(output), window.end - window.first, -1)
+    if readout == "count":
+        return np.count_nonzero(seen, axis=1).astype(np.int64)
+    return seen.sum(1, dtype=np.int64) if readout == "sum" else seen[:, -1].astype(np.int64)
+
+
+def result(net: Sequential, found: Found, window: Window, readout: str, labels) -> dict:
+    """A run as JSON values; `spikes` and `synops` are sums over all samples, `layers` has them per sample."""
+    n, steps = found.output.shape[:2]
+    predictions = found.outputs.argmax(1) if found.outputs.shape[1] > 1 else None
+    counted = [layer for layer in net.layers if getattr(layer, "neuron", None) is not None or layer is net.layers[0]]
+    return dict(
+        n=n,
+        steps=steps,
+        input=net.input_kind,
+        readout=readout,
+        output=value_kind(net),
+        window=[window.first, window.end],
+        outputs=found.outputs.tolist(),
+        predictions=None if predictions is None else predictions.tolist(),
+        labels=None if labels is None else labels.tolist(),
+        **score(predictions, labels),
+        spikes=sum(found.counter.messages[layer.name] for layer in counted),
+        synops=sum(found.counter.synops.values()),
+        latency_steps=net.lags[net.layers[-1].name],
+        seconds=found.seconds,
+        layers=[_row(layer, found, n, steps) for layer in net.layers],
+        notes=[*net.notes, *_beyond(net, found)],
+    )
+
+
+def _row(layer, found, n, steps):
+    messages, size = found.counter.messages[layer.name], int(np.prod(layer.shape))
+    largest = found.largest.get(layer.name)
+    return dict(
+        name=layer.name,
+        type=type(layer).__name__.removesuffix("Layer").lower(),
+        shape=list(layer.shape),
+        size=size,
+        spikes=messages / n,
+        rate=messages / (n * steps * size),
+        synops=found.counter.synops[layer.name] / n,
+        largest_state=largest and largest[0],
+        largest_message=largest and largest[1],
+    )
+
+
+def _beyond(net, found):
+    """A line for each layer whose states or messages do not fit the chip."""
+    lines = []
+    for layer in net.layers:
+        state, message = found.largest.get(layer.name, (0, 0))
+        bits = getattr(getattr(layer, "neuron", None), "message_bits", 32)
+        if state >= 1 << 23:
+            lines.append(f"{layer.name}: states up to {state} do not fit the chip's 24 bits; Lava's models hold 32")
+        if message >= 1 << (bits - 1):
+            lines.append(f"{layer.name}: messages up to {message} do not fit {bits} bits")
+    return lines

@@ -1,0 +1,143 @@
+"""`python -m deploy run NET --input x.npy`, for nets that are chains of layers."""
+
+from typing import NamedTuple
+
+import click
+
+from sim.base import files
+from sim.base.console import add_row, bar, new_table, note, print_json, show
+from sim.base.errors import UserError
+
+
+class Asked(NamedTuple):
+    """What the options say: names of files, layers to probe, the read-out, how many samples."""
+
+    input: str
+    output: str | None
+    labels: str | None
+    probes: tuple
+    window: str | None
+    readout: str | None
+    limit: int | None
+
+
+def input_options(command):
+    """Options of running on an array."""
+    for option in reversed(
+        (
+            click.option(
+                "--input",
+                "input_file",
+                default=None,
+                metavar="X.npy",
+                help="Run on this array, [samples, steps, ...] or [steps, ...]: spikes, or values if it takes those.",
+            ),
+            click.option(
+                "--output",
+                default=None,
+                metavar="Y.npz",
+                help="With --input: write what the last layer gives, [samples, steps, ...], and what is probed.",
+            ),
+            click.option(
+                "--labels", default=None, metavar="L.npy", help="With --input: the samples' classes, for the accuracy."
+            ),
+            click.option(
+                "--probe",
+                "probes_of",
+                multiple=True,
+                metavar="LAYER",
+                help="With --input: write also what this layer sends, and its states. Repeatable.",
+            ),
+            click.option(
+                "--window",
+                default=None,
+                metavar="N|A:B",
+                help="With --input: the read-out looks at the last N steps, or at steps A up to B; default: all.",
+            ),
+            click.option(
+                "--read",
+                "readout",
+                type=click.Choice(["count", "sum", "last"]),
+                default=None,
+                help="With --input: count messages, sum values, or take the last value; default: count spikes, sum"
+                " graded ones, last membrane of a layer that never spikes.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def run_chain(path, net, asked: Asked, backend, threads, timeout, as_json):
+    """Runs, writes and prints."""
+    from .. import arrays, chain
+
+    if backend == "loihi2":
+        raise UserError("--backend loihi2 runs our own nets only; take fast or sim")
+    x = arrays.load_input(asked.input, net)[: asked.limit]
+    n, steps = x.shape[:2]
+    labels = None
+    if asked.labels:
+        labels = arrays.load_labels(asked.labels, n, int(_product(net.layers[-1].shape)))
+    window = chain.Window.parse(asked.window, steps)
+    readout, probes = asked.readout or chain.usual_readout(net), chain.probed(net, asked.probes)
+    with bar(path, n) as progress:
+        if backend == "fast":
+            found = chain.run_engine(net, x, window, readout, probes, progress)
+        else:
+            found = chain.run_lava(net, x, window, readout, probes, threads, timeout, progress)
+    result = dict(backend=backend, net=path, **chain.result(net, found, window, readout, labels))
+    if asked.output:
+        _write(asked.output, found)
+    if as_json:
+        print_json(result)
+        return
+    _print(result)
+    if probes and not asked.output:
+        note("what was probed is written with --output only")
+
+
+def _product(shape):
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def _write(path, found):
+    import numpy as np
+
+    content = dict(output=found.output, outputs=found.outputs, **found.probes)
+    files.fill(path, lambda file: np.savez_compressed(file, **{k.replace("/", "."): v for k, v in content.items()}))
+
+
+def _print(r):
+    table = new_table(
+        f"{r['net']}, {r['n']} samples of {r['steps']} steps, {r['backend']}",
+        *("layer", "kind", "neurons", "messages/sample", "messages/neuron/step", "operations/sample"),
+        left=2,
+    )
+    for row in r["layers"]:
+        add_row(
+            table,
+            row["name"],
+            row["type"],
+            f"{row['size']:,}",
+            f"{row['spikes']:,.0f}",
+            f"{row['rate']:.4f}",
+            f"{row['synops']:,.0f}",
+        )
+    show(table)
+    if r["accuracy"] is not None:
+        low, high = r["accuracy_interval"]
+        show(f"accuracy {r['accuracy']:.4f}, 95 % interval [{low:.3f}, {high:.3f}]")
+    for i, values in enumerate(r["outputs"][:3]):
+        shown = ", ".join(f"{v:,}" for v in values[:10])
+        show(f"sample {i}: {r['readout']} of the outputs {shown}{', ...' if len(values) > 10 else ''}")
+    n = r["n"]
+    show(
+        f"{r['spikes'] / n:,.0f} messages and {r['synops'] / n:,.0f} synaptic operations per sample; on the chip"
+        f" answers come {r['latency_steps']} steps late; {r['seconds']:.1f} s"
+    )
+    for line in r["notes"]:
+        show(line)
