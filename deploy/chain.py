@@ -7,6 +7,7 @@ import numpy as np
 
 from sim.base.errors import UserError
 from sim.sequential import AverageLayer, Counter, Sequential, Stream
+from sim.sequential.running import start
 
 from .run import score
 
@@ -125,6 +126,26 @@ def run_engine(net: Sequential, x, window: Window, readout: str, probes=(), prog
         if progress:
             progress(rows.stop)
     return Found(output, read_out(output, window, readout), kept, counter, largest, seconds)
+
+
+def run_lava(net: Sequential, x, window: Window, readout: str, probes, threads, timeout_s, progress=None) -> Found:
+    """The same in Lava's simulator, with stock processes. States stay inside: a probe gives what a layer sends, and the
+    membranes of a last layer that never spikes are computed from what reaches it.
+
+    Raises:
+        UserError: as `run_engine`; Lava has no process for a layer. SimulationError: see `sim.lava.simulate`.
+    """
+    from sim.lava.chains import simulate_chain
+
+    n, found = len(x), simulate_chain(net, x, threads, timeout_s, progress)
+    counter, last = Counter(net), net.layers[-1]
+    counter.add(found.traces)
+    output = found.traces[last.name]
+    if value_kind(net) == "membranes":
+        before = found.traces[net.layers[-2].name]
+        output = start(last, n)(before, True).states["v"]
+    kept = {name: found.traces[name] for name in probes}
+    return Found(output, read_out(output, window, readout), kept, counter, {}, found.seconds)
 
 
 def _keep(kept, name, out, states, size, here):

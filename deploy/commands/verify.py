@@ -25,6 +25,13 @@ from .options import NET_HELP, access, loihi2_options, net_path, only
     help="Golden ones first, then an empty one, all ones, random ones; default: the golden ones.",
 )
 @click.option(
+    "--input",
+    "input_file",
+    default=None,
+    metavar="X.npy",
+    help="For a net that SLAYER or NIR made: compare on this array, [samples, steps, ...] or [steps, ...].",
+)
+@click.option(
     "--dataset",
     default=None,
     help="Compare on the recordings of this data set: engine and step function on all, Lava on some.",
@@ -56,7 +63,8 @@ from .options import NET_HELP, access, loihi2_options, net_path, only
 @click.option(
     "--executors",
     default=None,
-    help="Which to compare, of engine,fused,stock,loihi2; default: engine,fused,stock; with --dataset engine,fused.",
+    help="Which to compare, of engine,fused,stock,loihi2; default: engine,fused,stock; with --dataset engine,fused."
+    " For a net that SLAYER or NIR made: of engine,steps,stock,netx; default: all that run it.",
 )
 @click.option(
     "--backend", type=click.Choice(["sim", "loihi2"]), default=None, help="loihi2: short for --executors engine,loihi2."
@@ -73,6 +81,7 @@ def verify(
     path,
     option,
     samples,
+    input_file,
     dataset,
     split,
     data_root,
@@ -139,23 +148,34 @@ def verify(
                 chip,
             )
     else:
-        from ..verify import verify as compare
-
         path = net_path(path, option)
-        result = compare(
-            path,
-            samples,
-            chosen,
-            threads,
-            timeout_s=timeout,
-            progress=lambda text: note(f"running: {text}"),
-            chip=chip,
-        )
+        result = _verify_file(path, input_file, samples, executors, chosen, threads, timeout, chip)
     if as_json:
         print_json(result)
     else:
         _print_verify(result)
     sys.exit(1 if result["differences"] else 0)
+
+
+def _verify_file(path, input_file, samples, executors, chosen, threads, timeout, chip):
+    """On what the file carries, on made-up samples, or on the user's."""
+    from sim import netx
+    from sim.net import Net
+
+    say = lambda text: note(f"running: {text}")  # noqa: E731
+    net = netx.load(path)
+    if isinstance(net, Net):
+        from ..verify import verify as compare
+
+        only(False, "a net that SLAYER or NIR made", input=input_file)
+        return compare(path, samples, chosen, threads, timeout_s=timeout, progress=say, chip=chip)
+    from .. import arrays
+    from ..verify_chain import verify_chain
+
+    if chip:
+        raise UserError("the executor loihi2 runs our own nets only; leave it out")
+    x = None if input_file is None else arrays.load_input(input_file, net)
+    return verify_chain(path, net, x, samples, chosen if executors else None, threads, timeout, say)
 
 
 def _print_verify(r):
@@ -175,6 +195,10 @@ def _print_verify(r):
         )
         for line in lines(first.get("history")):
             show(line)
+    for name, reason in r.get("left_out", {}).items():
+        show(f"not compared with {name}: {reason}")
+    for line in r.get("notes", ()):
+        show(line)
     for name, steps in r.get("neuron_steps", {}).items():
         show(
             f"{name}: {steps:,} neuron-steps in {r['seconds'][name]:.1f} s,"

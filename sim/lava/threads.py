@@ -46,6 +46,8 @@ def run_threads(executable, steps):
     Raises:
         ModelFailed: a process model raised.
     """
+    from lava.magma.core.process.ports.ports import create_port_id  # the caller has applied `compat`
+
     channels = []
     for c in executable.channel_builders:
         channel = queue.SimpleQueue()
@@ -54,9 +56,13 @@ def run_threads(executable, steps):
         executable.proc_builders[c.src_process].set_csp_ports(
             [_Port(source.name, channel, source.shape, source.d_type)]
         )
-        executable.proc_builders[c.dst_process].set_csp_ports(
-            [_Port(target.name, channel, source.shape, source.d_type)]
+        into, arriving = (
+            executable.proc_builders[c.dst_process],
+            _Port(target.name, channel, source.shape, source.d_type),
         )
+        into.set_csp_ports([arriving])
+        # Ports that reshape what they get know by this from whom it is.
+        into.add_csp_port_mapping(create_port_id(c.src_process.id, source.name), arriving)
     models = [builder.build() for builder in executable.proc_builders.values()]
     errors, round_done = [], threading.Barrier(len(models))
 

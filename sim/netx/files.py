@@ -71,6 +71,6 @@ def _read(path):
     if not is_ours(content):
         raise UserError(
             f"{path}: has no group {ROOT[:-1]!r}: a SLAYER export without tokens, frames and encoder cannot run on"
-            " recordings; write it with `python -m convert export`"
+            " recordings; give it an array with --input, or write one with `python -m convert export`"
         )
     return parse(content, path)
