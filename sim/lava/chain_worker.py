@@ -28,13 +28,12 @@ from lava.utils.weightutils import SignMode  # noqa: E402
 from scipy.sparse import csr_matrix  # noqa: E402
 
 from sim.base.errors import UserError  # noqa: E402
-from sim.integer import STATE_SHIFT  # noqa: E402
+from sim.integer import MAX_DELAY, STATE_SHIFT  # noqa: E402
 from sim.lava.chains import kept, to_lava  # noqa: E402
 from sim.lava.processes.host import Sink, Source, gather  # noqa: E402
 from sim.lava.threads import run_threads  # noqa: E402
 from sim.lava.worker import run_lava, serve  # noqa: E402
 from sim.sequential import (  # noqa: E402
-    DELAY_MAX,
     ConvLayer,
     Delta,
     DenseLayer,
@@ -118,8 +117,8 @@ def _delays(layer, before):
     n_out, n_in = int(np.prod(layer.shape)), int(np.prod(before.port.shape))
     total = np.zeros((n_out, n_in), np.int32) + (0 if before.delay is None else before.delay[None])
     total += 0 if synapse is None else synapse
-    if total.max() > DELAY_MAX:
-        raise UserError(f"{layer.name}: delays of axon and synapse add up to {total.max()}, Lava takes {DELAY_MAX}")
+    if total.max() > MAX_DELAY:
+        raise UserError(f"{layer.name}: delays of axon and synapse add up to {total.max()}, Lava takes {MAX_DELAY}")
     return total
 
 
@@ -150,7 +149,7 @@ def _dense(weight, before, delay):
         bits = loss_bits(weight) if before.graded else 0  # as netx has it
         synapse = Dense(weights=weight.astype(np.int32) << bits, weight_exp=-bits, **options)
     else:
-        synapse = DelayDense(weights=weight.astype(np.int32), delays=delay.astype(int), max_delay=DELAY_MAX, **options)
+        synapse = DelayDense(weights=weight.astype(np.int32), delays=delay.astype(int), max_delay=MAX_DELAY, **options)
     before.port.connect(synapse.s_in)
     return synapse.a_out
 
@@ -188,7 +187,7 @@ def _unrolled(layer, before, delay):
     synapse = DelaySparse(
         weights=csr_matrix(matrix),
         delays=csr_matrix(late),
-        max_delay=DELAY_MAX,
+        max_delay=MAX_DELAY,
         sign_mode=SignMode.MIXED,
         num_message_bits=MESSAGE_BITS if before.graded else 0,
     )
