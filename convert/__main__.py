@@ -70,11 +70,13 @@ def export(model, out, data_root, split, limit, as_json):
             cell("rate", "{:.3f}"),
         )
     show(table)
-    for row in report["stages"]:
-        show(
-            f"stage {row['stage']}: {row['kept']:.3f} of the tokens sent, at most {row['cap']:.3f} of a frame's, which"
-            f" {row['full']:.3f} of the frames need; the same in training, by the same code"
-        )
+    sensor, *inner = report["stages"]
+    show(
+        f"tokens: {sensor['kept']:.3f} of them sent, at most {sensor['cap']:.3f} of a frame's, which"
+        f" {sensor['full']:.3f} of the frames need; the same in training, by the same code"
+    )
+    for row in inner:
+        show(f"stage {row['stage']}: {row['kept']:.3f} of the tokens go on, from {row['least']} spikes")
     names = {"float": "float, rounding off", "integer": "integer (what runs)"}
     for key, row in report["accuracy"].items():
         show(

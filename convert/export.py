@@ -65,7 +65,7 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
         },
         "folded": "in training" if folded else "at export",
         "kept": result.sent / max(len(x) * net.frames * net.tokens, 1),
-        "stages": report.stage_rows(model, x),
+        "stages": report.stage_rows(model, x, result),
         "layers": report.layer_rows(model, net, result, len(x)),
         "synops_per_sample": sum(result.synops.values()) / max(len(x), 1),
         "parity": same,

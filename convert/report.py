@@ -5,6 +5,7 @@ import torch
 
 from sim.integer import DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from sim.net import Cuba
+from train import stage
 from train.evaluate import predict
 
 from .to_net import UNIT, nodes_of
@@ -64,19 +65,20 @@ def right_predictions(model, x, labels):
     return {name: (predict(model, x, exact).argmax(1) == labels).numpy() for name, exact in modes.items()}
 
 
-def stage_rows(model, x, batch=64):
-    """What each stage of the token pruning lets pass: a list of dicts.
+def stage_rows(model, x, result, batch=64):
+    """What each stage of the token pruning lets pass: a list of dicts; `result` is the engine's for `x`.
 
     Stage 0 is the encoder's, in training and on the chip's host the same function of the same events, so that there is
     no second mask to agree with: `kept` is the share of all tokens that are sent, `cap` the largest that K allows,
     `kept_by_frame` the first share frame by frame, `full` the share of frames in which the cap was reached.
+    Those inside the net are neurons, of which that can be said as of any: `kept` of all tokens, `least` spikes.
     """
     e, filled = model.encoder, []
     for i in range(0, len(x), batch):
         which = x[i : i + batch].which
         filled.append((which >= 0).reshape(len(which), e.frames, e.per_frame).sum(2))
     filled = np.concatenate(filled)
-    return [
+    rows = [
         {
             "stage": "sensor",
             "kept": float(filled.mean() / e.tokens),
@@ -85,3 +87,7 @@ def stage_rows(model, x, batch=64):
             "kept_by_frame": (filled.mean(0) / e.tokens).tolist(),
         }
     ]
+    for (_, b), (name, *_) in model.witnesses().items():
+        held = result.spikes[name] / stage.NEURONS / (len(x) * e.frames * e.tokens)
+        rows.append({"stage": name, "kept": rows[0]["kept"] - held, "least": model.cfg.inner[b]})
+    return rows

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from sim.base.errors import UserError
-from sim.integer import DECAY_ONE
+from sim.integer import DECAY_ONE, WEIGHT_MIN
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
-from train import names
-from train.layer import UNIT
+from train import names, stage
+from train.layer import MEMORYLESS, UNIT
 
 AND_WEIGHT, AND_THRESHOLD = 64, 96  # one spike stays below, two cross
 
@@ -60,11 +60,11 @@ def to_net(model, classes, facts) -> Net:
     """
     if not model.folded:
         raise UserError("model: its norms are not folded; export does that")
-    nodes, ends = [], []
+    nodes, ends, held = [], [], _stages(model)
     for t in model.towers:
-        x = _stem(model, t, nodes)
+        x = _stem(model, t, nodes, held)
         for b, block in enumerate(model.blocks[t]):
-            x = _block(t, b, block, x, nodes)
+            x = _block(t, b, block, x, nodes, held)
         w = integers(model.readout_weight(t, exact=True), model.readout_gain).astype(np.int16)
         ends.append(Dense(x, w))
     nodes.append(Readout(names.READOUT, tuple(ends)))
@@ -89,16 +89,44 @@ def _inputs(model):
             yield Input(name, sizes[of], of, t == "b")
 
 
-def _stem(model, tower, nodes):
+def _stages(model):
+    """Name of each layer that a stage of the token pruning inhibits -> the stage's neurons, and its synapse there."""
+    out, sizes = {}, model.sizes()
+    inputs = {i.name: i.size for i in _inputs(model)}
+    for (_, b), (name, line, witness, layer) in model.witnesses().items():
+        n = stage.NEURONS
+        seen = (sizes | inputs)[witness]
+        if seen > stage.WITNESS_MAX:
+            raise UserError(f"layer {name!r}: counts the spikes of {seen} neurons, at most {stage.WITNESS_MAX} fit")
+        here = Dense(line, np.full((n, inputs[line]), 2 * model.cfg.inner[b], np.int16))
+        spikes = Dense(witness, np.full((n, seen), stage.SPIKE, np.int16))
+        full, none = np.full(n, DECAY_ONE, np.int32), np.zeros(n, np.int32)
+        out[layer] = (
+            Cuba(name, (here, spikes), full, none, MEMORYLESS, 0),
+            (name, np.full((sizes[layer], n), WEIGHT_MIN, np.int16), None),
+        )
+    return out
+
+
+def _sender(name, layer, sources, nodes, held):
+    """Adds the nodes of a layer that sends tokens on, behind the stage that holds some back."""
+    if name in held:
+        neurons, synapse = held[name]
+        nodes.append(neurons)
+        sources = [*sources, synapse]
+    nodes.extend(_cubas(name, layer, sources))
+
+
+def _stem(model, tower, nodes, held):
     x = names.inputs(tower)
     for i, layer in enumerate(model.stem):
         sources = [(x[s], weight_integers(layer, s), None) for s in layer.sources]
-        nodes.extend(_cubas(names.stem(tower, i), layer, sources))
+        _sender(names.stem(tower, i), layer, sources, nodes, held)
         x = {layer.name: nodes[-1].name}
     return nodes[-1].name
 
 
-def _block(tower, b, block, x, nodes):
+def _block(tower, b, block, x, nodes, held):
     at = lambda part: names.block(tower, b, part)  # noqa: E731
     bank = _cubas(at("bank"), block["bank"], [(x, weight_integers(block["bank"], "x"), None)])
     nodes.extend(bank)
@@ -115,7 +143,7 @@ def _block(tower, b, block, x, nodes):
         state = [(read.name, slice(None))]
     out, w = block["out"], weight_integers(block["out"], "h")
     sources = [(name, w, columns) for name, columns in state] + [(x, weight_integers(out, "x"), None)]
-    nodes.extend(_cubas(at("out"), out, sources))
+    _sender(at("out"), out, sources, nodes, held)
     return nodes[-1].name
 
 

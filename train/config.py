@@ -9,6 +9,7 @@ from sim import prices
 from sim.base.errors import UserError
 
 VERSION = 2  # of the checkpoint's layout
+SPIKES_MAX = 127  # of `inner`: twice that is a weight
 REMOVABLE = ("input", "stem", "bank", "gate", "out", "readout")  # kinds of synapses, see `train.sparsity`
 
 
@@ -28,6 +29,8 @@ class Config:
         stem: widths of the hidden layers of the patch embedding. width: channels C of the stream.
         blocks: number of Vision SmolMamba blocks. bank: neurons of a block's state bank, a multiple of len(decays).
         decays: time constants of the bank's modes in stream steps; `i_decay = 4096 / tau`.
+        inner: stages of the token pruning inside the net, one number for each block, or none: spikes that a token must
+            have had one layer before the one that would send it on to the block; 0: no stage there (`train.stage`).
         gate: "read" (state spikes pass where a memoryless gate spikes too) or "none".
         state: "sample" (the bank's state runs on across frames) or "frame".
         mix_decay: membrane decay of a block's output, 4095 for memoryless; smaller leaks into the next tokens.
@@ -66,6 +69,7 @@ class Config:
     early: int = 4
     leak: int = 0
     least: int = 0
+    inner: tuple = ()
     gate: str = "read"
     state: str = "sample"
     mix_decay: int = 4095
@@ -128,6 +132,11 @@ class Config:
         _require(
             self.share < 1 or (self.leak, self.least, self.pruner) == (0, 0, "count"),
             "pruner, leak and least choose among tokens, but share is 1, which sends all of them; set a smaller share",
+        )
+        _require(
+            len(self.inner) in (0, self.blocks) and all(type(n) is int and 0 <= n <= SPIKES_MAX for n in self.inner),
+            f"inner is {self.inner!r}, expected none or one integer in 0..{SPIKES_MAX} for each of the {self.blocks}"
+            " blocks",
         )
         for name in sorted({"scan", "places", "pruner", "early", "leak", "least"} & set(self.encoder)):
             _require(False, f"encoder holds {name!r}, which has a place of its own (--set {_OWN.get(name, name)}=...)")

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from sim.integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, WEIGHT_MAX, WEIGHT_MIN
 from sim.net import PHASE
 
-from . import dynamics
+from . import dynamics, stage
 from .config import Config
 from .slayer import slayer
 
@@ -144,7 +144,7 @@ class CubaLayer(nn.Module):
             total = total + inputs[s] * self.weight(s, exact)[:, None]
         return total
 
-    def forward(self, inputs, exact=False, filled=None, state=None):
+    def forward(self, inputs, exact=False, filled=None, state=None, held=None):
         """Spikes [B, n, K].
 
         Args:
@@ -152,6 +152,7 @@ class CubaLayer(nn.Module):
             exact: in the chip's integers (folded layers only).
             filled: [B, 1, K], 0 at empty places, or None where there are none: makes a layer that reads the phase
                 silent there until it is folded.
+            held: [B, 1, K], 1 where a stage of the token pruning holds the token back (`train.stage`), or None.
             state: (u, v) [B, n] to begin with, overwritten with those at the end; None: zeros.
         """
         x = self.dendrite(inputs, exact)
@@ -169,6 +170,8 @@ class CubaLayer(nn.Module):
             x = normed.view(x.shape[0], -1, self.n).transpose(1, 2)
             if state is not None:  # the current that goes on is the one before the norm
                 state = torch.zeros_like(state[0]), state[1]
+        if held is not None:
+            x = x + stage.inhibition(held, self.gain, UNIT)
         s = dynamics.cuba(
             x,
             self.biases(exact),

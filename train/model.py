@@ -4,7 +4,8 @@ Tensors are `[batch, channels, steps]`, step `k = t*K + i` is what stands at pla
 (`sim.tokens`; which tokens are sent, and in which order, the encoder has decided). One tower:
 
     tokens, phase -> stem -> x
-    per block:  h  = bank(x)                        diagonal recurrence in the dendritic current, one decay per mode
+    per block:  x                                   held back for tokens of few spikes (`train.stage`), if asked for
+                h  = bank(x)                        diagonal recurrence in the dendritic current, one decay per mode
                 h  = h AND gate(x)                  spiking read gate
                 x  = out(h, x)                      projection plus skip, memoryless
     read-out: W @ (number of spikes of each channel)
@@ -26,7 +27,7 @@ from torch import nn
 from sim.integer import STATE_SHIFT, WEIGHT_MAX
 from sim.net import PHASE, TOKENS
 
-from . import names
+from . import names, stage
 from .config import Config
 from .layer import UNIT, CubaLayer, quantized_weight
 from .slayer import slayer
@@ -61,14 +62,14 @@ class _Pass:
     state: dict | None
     activity: dict = field(default_factory=dict)
 
-    def run(self, name, layer, inputs, filled=None):
+    def run(self, name, layer, inputs, filled=None, held=None):
         state = None
         if self.state is not None:
             b = next(iter(inputs.values()))
             zeros = lambda: torch.zeros(len(b), layer.n, device=b.device)  # noqa: E731
             state = tuple(x.clone() for x in self.state[name]) if name in self.state else (zeros(), zeros())
             self.state[name] = state
-        s = layer(inputs, self.exact, filled, state)
+        s = layer(inputs, self.exact, filled, state, held)
         self.note(name, s)
         return s
 
@@ -155,21 +156,31 @@ class SmolMamba(nn.Module):
     def n_frames_of(self, x):
         return x.shape[-1] // self.n_places
 
-    def run_tower(self, tower, x, now):
+    def hold(self, tower, b, witness, filled, now):
+        """Whom the stage before block `b` holds back, by the spikes of its witness; None without a stage."""
+        if b >= len(self.cfg.inner) or not self.cfg.inner[b]:
+            return None
+        held = stage.weak(witness, filled, self.cfg.inner[b])
+        now.note(names.block(tower, b, "sst"), held.expand(-1, stage.NEURONS, -1))
+        return held
+
+    def run_tower(self, tower, x, filled, now):
         for b, block in enumerate(self.blocks[tower]):
             at = lambda part: names.block(tower, b, part)  # noqa: B023, E731
             h = now.run(at("bank"), block["bank"], {"x": x})
             if "gate" in block:
                 h = h * now.run(at("gate"), block["gate"], {"x": x})
                 now.note(at("read"), h)
-            x = now.run(at("out"), block["out"], {"h": h, "x": x})
+            held = self.hold(tower, b + 1, x, filled, now)
+            x = now.run(at("out"), block["out"], {"h": h, "x": x}, held=held)
         return x
 
     def run_stem(self, tower, tokens, line, filled, now):
         """The spikes of every stem layer, first to last."""
-        inputs, out = {TOKENS: tokens, PHASE: line}, []
+        inputs, out, last = {TOKENS: tokens, PHASE: line}, [], len(self.stem) - 1
         for i, layer in enumerate(self.stem):
-            out.append(now.run(names.stem(tower, i), layer, inputs, filled if i == 0 else None))
+            held = self.hold(tower, 0, next(iter(inputs.values())), filled, now) if i == last else None
+            out.append(now.run(names.stem(tower, i), layer, inputs, filled if i == 0 else None, held))
             inputs = {layer.name: out[-1]}
         return out
 
@@ -201,9 +212,10 @@ class SmolMamba(nn.Module):
                 shared = [self.reverse(x) for x in shared]
                 for i, x in enumerate(shared):
                     now.note(names.stem(t, i), x)
+                self.hold(t, 0, shared[-2] if len(shared) > 1 else tokens, filled, now)
             else:
                 shared = self.run_stem(t, tokens, line, filled, now)
-            x = self.run_tower(t, shared[-1], now)
+            x = self.run_tower(t, shared[-1], filled, now)
             counts_of = x.unflatten(2, (chain, -1)).sum(3).transpose(1, 2).flatten(0, 1)
             w = self.readout_weight(t, exact)
             if exact and not self.training:  # float32 holds the integer sums of long streams no longer
@@ -218,7 +230,23 @@ class SmolMamba(nn.Module):
         out = {name: layer.n for name, layer in self.named().items()}
         for t in self.towers:
             out |= {names.block(t, b, "read"): self.cfg.bank for b in range(self.cfg.blocks) if self.cfg.gate == "read"}
+            out |= {names.block(t, b, "sst"): stage.NEURONS for b, least in enumerate(self.cfg.inner) if least}
         return out | {names.READOUT: len(self.readout["f"].weight)}
+
+    def witnesses(self) -> dict:
+        """(tower, block) -> names of the stage before the block, of its phase input, its witness and the layer that it
+        inhibits, for each stage inside the net.
+        """
+        out = {}
+        for t in self.towers:
+            line = names.inputs(t)
+            stem = [line[TOKENS], *(names.stem(t, i) for i in range(len(self.stem)))]
+            sends = [stem[-1], *(names.block(t, b, "out") for b in range(self.cfg.blocks))]
+            for b, least in enumerate(self.cfg.inner):
+                if least:
+                    witness = sends[b - 1] if b else stem[-2]
+                    out[t, b] = names.block(t, b, "sst"), line[PHASE], witness, sends[b]
+        return out
 
     def edges(self) -> list:
         """Every `Edge` of the net."""
@@ -243,6 +271,12 @@ class SmolMamba(nn.Module):
                 self.readout_weight(t, True).detach() != 0 if exact else self.readout_masks[t]
             )
             out.append(Edge(x, names.READOUT, self.cfg.width, synapses))
+        sizes = self.sizes() | {i: self.n_tokens for t in self.towers for i in names.inputs(t).values()}
+        sizes |= {names.inputs(t)[TOKENS]: self.encoder.channels for t in self.towers}
+        for sst, line, witness, layer in self.witnesses().values():
+            out += [
+                _all(s, target, sizes, self.readout_gain) for s, target in ((line, sst), (witness, sst), (sst, layer))
+            ]
         return out
 
 
@@ -267,6 +301,11 @@ def _dense(source, target, layer, s):
         return torch.ones(weight.shape[:2], dtype=torch.bool, device=weight.device) if mask is None else mask
 
     return Edge(source, target, weight.shape[1], synapses)
+
+
+def _all(source, target, sizes, like):
+    shape = sizes[target], sizes[source]
+    return Edge(source, target, shape[1], lambda exact: torch.ones(shape, dtype=torch.bool, device=like.device))
 
 
 def _one_each(source, target, like):

@@ -17,7 +17,7 @@ def stem(tower: str, i: int) -> str:
 
 
 def block(tower: str, b: int, part: str) -> str:
-    """A layer (`bank`, `gate`, `read`, `out`) of block `b` of a tower."""
+    """A layer (`sst`, `bank`, `gate`, `read`, `out`) of block `b` of a tower."""
     return f"{tower}{b}.{part}"
 
 

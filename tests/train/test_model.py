@@ -45,6 +45,9 @@ def test_what_the_configuration_says_of_the_encoder():
         ({"share": float("nan")}, "share is nan"),
         ({"share": 1.0, "least": 2}, "share is 1, which sends all of them; set a smaller share"),
         ({"pruner": "best"}, "pruner is 'best', expected one of count, latency, random"),
+        ({"inner": (3,)}, "inner is .3,., expected none or one integer in 0..127 for each of the 2 blocks"),
+        ({"inner": (3, 128)}, "inner is"),
+        ({"inner": (3, 1.5)}, "inner is"),
         ({"scan": "reversal"}, "scan is 'reversal', expected one of alternate, cross, forward, twin"),
         ({"keep": (0.5, 0.5)}, "has unknown entries: keep"),
         ({"encoder": ENCODER.settings() | {"places": 9}}, "encoder holds 'places', .*--set share="),
@@ -95,6 +98,28 @@ def test_gradients_come_to_every_parameter_in_both_phases():
             assert not p.requires_grad or p.grad is not None, name
         assert model.stem[0].synapses["phase"].weight.grad.abs().sum() > 0
         assert model.activity["phase"].sum() == 4 * model.steps and model.activity["tokens"].sum() == x.sum()
+
+
+def test_a_token_of_few_spikes_is_held_back():
+    """In float as in integers: where the witness has fewer spikes, the layer behind it is silent, but for drives above
+    what the stage can take away.
+    """
+    cfg = dataclasses.replace(SMALL, inner=(3, 2))
+    torch.manual_seed(0)
+    model = SmolMamba(cfg, cfg.make_encoder(), 10)
+    x = (torch.rand(4, model.encoder.channels, model.steps) < 0.2).float()
+    which = torch.arange(model.steps).expand(4, -1) % model.n_places
+    which = torch.where(torch.arange(model.steps) % model.n_places == model.n_places - 1, -1, which)
+    x = x * (which >= 0)[:, None]
+    for exact in (False, True):
+        if exact:
+            model.eval().fold()
+        trace = {}
+        model(x, which, exact, trace)
+        for sst, witness, layer, least in (("f0.sst", "f.stem0", "f.stem1", 3), ("f1.sst", "f.stem1", "f0.out", 2)):
+            held = (trace[witness].sum(1) < least) & (which >= 0)
+            assert held.any() and torch.equal(trace[sst], held[:, None].expand(-1, 2, -1).float())
+            assert trace[layer].any() and not trace[layer].transpose(1, 2)[held].any()
 
 
 def test_the_phase_is_the_synapse_of_a_one_hot_line():
