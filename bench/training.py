@@ -1,15 +1,29 @@
-"""The training kernel and a whole training step against the same with SLAYER's neurons, forward and backward, on one
-thread and, where there is a GPU, there; `ratio` is ours over the row's. SLAYER steps through time in Python on the CPU,
-and by CUDA kernels of its own, which it compiles with nvcc, on a GPU."""
+"""The training kernel and a whole training step against the same with SLAYER's neurons, forward and backward, and a
+step of the nets against one of those before (two towers, every token), on one thread and, where there is a GPU, there;
+`ratio` is how much longer the row takes than ours. SLAYER steps through time in Python on the CPU, and by CUDA kernels
+of its own, which it compiles with nvcc, on a GPU."""
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
-from .measure import MODELS, median, require
+from .measure import median, require
 from .registry import Row
 
+CLASSES = 10
+OLD = {  # sizes of the nets before tokens were chosen
+    "tiny": dict(stem=(96,), width=48, bank=96),
+    "small": dict(stem=(128,), width=64, bank=128),
+    "medium": dict(stem=(160,), width=80, bank=160),
+}
+CLASSES = 10
+OLD = {  # sizes of the nets before tokens were chosen
+    "tiny": dict(stem=(96,), width=48, bank=96),
+    "small": dict(stem=(128,), width=64, bank=128),
+    "medium": dict(stem=(160,), width=80, bank=160),
+}
 LOOP = {"cpu": "SLAYER's loop", "cuda": "SLAYER's CUDA kernels"}
 
 
@@ -74,39 +88,78 @@ def kernel(shape, runs, device):
     yield Row(f"{name}: {LOOP[device]}", 1e3 * theirs, "ms", theirs / ours, "spikes equal")
 
 
+def subject(cfg, device, batch=32):
+    """(folded model of random weights whose layers spike, what it is called with, labels, energy term or None)."""
+    import torch
+
+    from sim import prices
+    from train.data import to_device
+    from train.epoch import Energy
+    from train.model import SmolMamba
+
+    torch.manual_seed(0)
+    encoder = cfg.make_encoder()
+    frames = torch.rand(batch, encoder.frames, 2, *encoder.frame_shape) < 0.1
+    x = to_device(encoder.streams(frames.to(torch.uint8).numpy()), device)
+    model = SmolMamba(cfg, encoder, CLASSES).to(device).train()
+    for layer in model.layers():
+        layer.norm.momentum = None
+        layer.norm.bias.data.fill_(0.3)
+    with torch.no_grad():
+        model(*x)
+    model.fold()
+    for layer in model.layers():
+        layer.bias.data.zero_()
+    energy = Energy(prices.load(cfg.prices), torch.tensor(0.01, device=device)) if cfg.energy_uj else None
+    return model, x, (torch.arange(batch) % CLASSES).to(device), energy
+
+
+def subject(cfg, device, batch=32):
+    """(folded model of random weights whose layers spike, what it is called with, labels, energy term or None)."""
+    import torch
+
+    from sim import prices
+    from train.data import to_device
+    from train.epoch import Energy
+    from train.model import SmolMamba
+
+    torch.manual_seed(0)
+    encoder = cfg.make_encoder()
+    frames = torch.rand(batch, encoder.frames, 2, *encoder.frame_shape) < 0.1
+    x = to_device(encoder.streams(frames.to(torch.uint8).numpy()), device)
+    model = SmolMamba(cfg, encoder, CLASSES).to(device).train()
+    for layer in model.layers():
+        layer.norm.momentum = None
+        layer.norm.bias.data.fill_(0.3)
+    with torch.no_grad():
+        model(*x)
+    model.fold()
+    for layer in model.layers():
+        layer.bias.data.zero_()
+    energy = Energy(prices.load(cfg.prices), torch.tensor(0.01, device=device)) if cfg.energy_uj else None
+    return model, x, (torch.arange(batch) % CLASSES).to(device), energy
+
+
 def step(name, runs, device):
-    """Rows for a step of the integer phase on a trained net, batch 32: forward, backward, optimiser. Biases are 0,
-    as SLAYER's neurons have none.
+    """Rows for a step of the integer phase, batch 32: forward, backward, optimiser, of the preset's net with an energy
+    term, of the same with SLAYER's neurons, and of the net as it was before tokens were chosen. Biases are 0, as
+    SLAYER's neurons have none.
     """
     import torch
 
-    from train import checkpoint
-    from train.graphs import Recorded
-    from train.loop import passes
+    from events import default_encoder
+    from train.config import preset
 
+    dataset, kind = name.split("-")
+    new = preset(kind, dataset=dataset, encoder=default_encoder(dataset).settings())
+    new = replace(new, energy_uj=new.energy_uj or 10.0)
     more, wait, where = prepare(device)
-    model, content = checkpoint.load(MODELS / f"{name}.pt")
-    for layer in model.layers():
-        layer.bias.data.zero_()
-    model.to(device).train()
-    steps = model.n_tokens * model.n_frames
-    x = (torch.rand(32, steps, model.encoder.channels) < 0.1).to(device).float().transpose(1, 2)
-    y = (torch.arange(32) % len(content["classes"])).to(device)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
-    python = partial(passes, model, x, y, True, model.cfg)
-    recorded = Recorded(model, partial(passes, cfg=model.cfg)) if device == "cuda" else None
-
-    def run(both=python):
-        both()
-        optimizer.step()
-        optimizer.zero_grad()
-        wait()
-
+    run, model, x, graphed = stepper(new, device, wait)
     name = f"{where}{name}"
     plain, expected = median(run, more * runs), scores(model, x)
-    ours = median(lambda: run(lambda: recorded(x, y, True)), more * runs) if recorded else plain
-    yield Row(f"{name}: training step, batch 32", 1e3 * ours, "ms", 1.0)
-    if recorded:
+    ours = median(graphed, more * runs) if graphed else plain
+    yield Row(f"{name}: training step, batch 32", 1e3 * ours, "ms", 1.0, "energy term included")
+    if graphed:
         yield Row(f"{name}: the same without a graph", 1e3 * plain, "ms", plain / ours)
     with slayers_neurons():
         same = torch.equal(scores(model, x), expected)
@@ -119,6 +172,48 @@ def step(name, runs, device):
         theirs / ours,
         "scores equal" if same else "scores differ: see docs/design.md",
     )
+    old_run, *_, old_graphed = stepper(as_it_was(new, kind, dataset), device, wait)
+    before = median(old_graphed or old_run, more * runs)
+    yield Row(f"{name}: two towers, every token, no energy term", 1e3 * before, "ms", before / ours)
+    yield from shares(name, run, ours, device)
+
+
+def as_it_was(cfg, kind, dataset):
+    """A preset's net as it was before tokens were chosen: two towers, every token of the data set's usual windows, the
+    same batch.
+    """
+    from events import default_encoder
+    from train.config import Config
+
+    encoder = default_encoder(dataset).settings()
+    return Config(dataset, encoder, **OLD[kind], scan="twin", share=1.0, batch=cfg.batch)
+
+
+def stepper(cfg, device, wait):
+    """(one step, model, what it is called with, the step as a CUDA graph or None)."""
+    import torch
+
+    from train.epoch import passes
+    from train.graphs import Recorded
+
+    model, x, y, energy = subject(cfg, device)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
+    python = partial(passes, model, x, y, True, cfg, energy=energy)
+
+    def run(both=python):
+        both()
+        optimizer.step()
+        optimizer.zero_grad()
+        wait()
+
+    recorded = Recorded(model, partial(passes, cfg=cfg, energy=energy)) if device == "cuda" else None
+    return run, model, x, recorded and (lambda: run(lambda: recorded(x, y, True)))
+
+
+def shares(name, run, seconds, device):
+    """Rows: what a step's time goes into."""
+    import torch
+
     with torch.profiler.profile() as profile:
         run()
     kinds = {"matrix products": ("aten::mm", "aten::addmm", "aten::bmm"), "dynamics": ("_Cuba", "_CubaBackward")}
@@ -126,7 +221,7 @@ def step(name, runs, device):
         event.key: event.self_cpu_time_total if device == "cpu" else event.self_device_time_total
         for event in profile.key_averages()
     }
-    total = sum(spent.values()) if device == "cpu" else 1e6 * ours
+    total = sum(spent.values()) if device == "cpu" else 1e6 * seconds
     for kind, keys in kinds.items():
         yield Row(f"{name}: of our step, {kind}", 100 * sum(spent.get(key, 0) for key in keys) / total, "%")
 
@@ -135,7 +230,7 @@ def scores(model, x):
     import torch
 
     with torch.no_grad():
-        return model(x, exact=True)
+        return model(*x, exact=True)
 
 
 @contextmanager
@@ -150,7 +245,7 @@ def slayers_neurons():
 
     neurons, ours = {}, dynamics.cuba
 
-    def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True):
+    def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True, state=None):
         out, start = [], 0
         for (decay, g), stretch in groupby(zip(i_decay.tolist(), gain.tolist())):
             end = start + len(list(stretch))

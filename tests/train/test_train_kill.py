@@ -13,7 +13,8 @@ from trees import SMALL, nmnist
 from train.loop import train
 
 KILLS = 10
-CFG = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=6, exact_epochs=4)
+NEW = dict(energy_uj=5.0, sparsity=0.5, chain=2, leak=128)
+CFG = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=6, exact_epochs=4, **NEW)
 
 
 @pytest.mark.slow

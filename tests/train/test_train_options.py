@@ -37,7 +37,8 @@ def rows(folder):
 
 
 def test_a_run_cut_off_within_an_epoch_ends_in_the_same_weights(tmp_path, monkeypatch, data_root):
-    cfg = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=1, exact_epochs=1)
+    new = dict(energy_uj=5.0, sparsity=0.5, chain=2, leak=128)
+    cfg = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=1, exact_epochs=1, **new)
     loop.train(cfg, tmp_path / "whole", data_root, quiet=True, threads=1, loaders=3)
     save = checkpoint.save
     for run in range(6):  # dies after its second save, mostly within an epoch, and goes on
