@@ -11,13 +11,14 @@ STAMP   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test train bench clean
+.PHONY: help setup demo test train bench gpu clean
 
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
 	@echo 'make test     install, run the tests (ARGS="-m \"not slow\"" and the like go to pytest)'
 	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder NPROC=processes ARGS="more options"'
 	@echo 'make bench    install, run the benchmarks (ARGS="options")'
+	@echo 'make gpu      install, check and measure what takes a GPU with CUDA, in less than ten minutes'
 	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.12 (after make clean)'
 	@echo 'make clean    remove $(VENV) and caches; runs/ and data/ stay'
 
@@ -52,6 +53,12 @@ train: setup
 
 bench: setup
 	@$(PY) -m bench $(ARGS)
+
+gpu: setup
+	@$(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { \
+	  echo 'make gpu: torch finds no GPU with CUDA on this machine; nothing was checked' >&2; exit 1; }
+	@$(PY) -m pytest tests/train/test_cuda.py tests/train/test_dynamics_cuda.py
+	@$(PY) -m bench --only training --quick
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis

@@ -18,12 +18,6 @@ OLD = {  # sizes of the nets before tokens were chosen
     "small": dict(stem=(128,), width=64, bank=128),
     "medium": dict(stem=(160,), width=80, bank=160),
 }
-CLASSES = 10
-OLD = {  # sizes of the nets before tokens were chosen
-    "tiny": dict(stem=(96,), width=48, bank=96),
-    "small": dict(stem=(128,), width=64, bank=128),
-    "medium": dict(stem=(160,), width=80, bank=160),
-}
 LOOP = {"cpu": "SLAYER's loop", "cuda": "SLAYER's CUDA kernels"}
 
 
@@ -86,32 +80,6 @@ def kernel(shape, runs, device):
     require(torch.equal(run(), neuron(y)), f"{where}the training kernel and {LOOP[device]} differ")
     theirs = median(lambda: both(lambda: neuron(y)), more * (1 if runs < 5 else 2))
     yield Row(f"{name}: {LOOP[device]}", 1e3 * theirs, "ms", theirs / ours, "spikes equal")
-
-
-def subject(cfg, device, batch=32):
-    """(folded model of random weights whose layers spike, what it is called with, labels, energy term or None)."""
-    import torch
-
-    from sim import prices
-    from train.data import to_device
-    from train.epoch import Energy
-    from train.model import SmolMamba
-
-    torch.manual_seed(0)
-    encoder = cfg.make_encoder()
-    frames = torch.rand(batch, encoder.frames, 2, *encoder.frame_shape) < 0.1
-    x = to_device(encoder.streams(frames.to(torch.uint8).numpy()), device)
-    model = SmolMamba(cfg, encoder, CLASSES).to(device).train()
-    for layer in model.layers():
-        layer.norm.momentum = None
-        layer.norm.bias.data.fill_(0.3)
-    with torch.no_grad():
-        model(*x)
-    model.fold()
-    for layer in model.layers():
-        layer.bias.data.zero_()
-    energy = Energy(prices.load(cfg.prices), torch.tensor(0.01, device=device)) if cfg.energy_uj else None
-    return model, x, (torch.arange(batch) % CLASSES).to(device), energy
 
 
 def subject(cfg, device, batch=32):

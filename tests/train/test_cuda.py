@@ -10,16 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from trees import SMALL, nmnist
+from trees import SMALL, nmnist, random_batch
 
 from convert import parity
 from convert.to_net import to_net
-from sim import netx
+from sim import netx, prices
+from sim.tokens import join
 from train import checkpoint, precision
+from train.epoch import Energy, chained, passes
 from train.graphs import Recorded
-from train.loop import passes, train
+from train.loop import train
 from train.model import SmolMamba
 
+NEW = dict(energy_uj=5.0, sparsity=0.5, chain=2, leak=128)
+DENSITY = np.array([0.01, 0.1, 0.5, 1.0])[:, None, None, None, None]
 REPO = Path(__file__).resolve().parents[2]
 NETS = sorted((REPO / "models").glob("*.net"))
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
@@ -31,12 +35,13 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 def test_every_layer_is_the_engines(path, amp):
     """The trained nets, on their golden samples and on random ones; with `--amp`, too, whose products are TF32's."""
     model, content = checkpoint.load(path.with_suffix(".pt"))
-    net, golden = to_net(model, content["classes"], content["facts"]), netx.read_golden(path).tokens
-    dense = np.random.default_rng(0).random((4, *golden.shape[1:])) < np.array([0.01, 0.1, 0.5, 1.0])[:, None, None]
+    net, golden = to_net(model, content["classes"], content["facts"]), netx.read_golden(path).stream
+    e = model.encoder
+    dense = np.random.default_rng(0).random((4, e.frames, 2, *e.frame_shape)) < DENSITY
     model.to("cuda")
     try:
         precision.prepare("cuda", amp, _Quiet)
-        found = parity.compare(model, net, np.concatenate([golden, dense.astype(np.uint8)]))
+        found = parity.compare(model, net, join([golden, e.streams(dense.astype(np.uint8))]))
     finally:
         torch.set_float32_matmul_precision("highest")
     assert found["compared"] > 100_000 and found["differences"] == 0, found["first_difference"]
@@ -55,22 +60,27 @@ def test_a_graph_computes_what_python_does(exact):
     turn.
     """
     random = torch.Generator().manual_seed(1)
-    models = []
+    cfg, models = dataclasses.replace(SMALL, sparsity=0.5), []
     for _ in range(2):
-        model, _ = checkpoint.load(REPO / "models" / "digits-tiny.pt")
-        if not exact:
-            torch.manual_seed(1)
-            model = SmolMamba(model.cfg, model.encoder, 10)
+        torch.manual_seed(1)
+        model = SmolMamba(cfg, cfg.make_encoder(), 10).train()
+        for layer in model.layers():
+            layer.norm.bias.data.fill_(0.3)
+        model(*random_batch(model, 16))
+        if exact:
+            model.fold()
         models.append(model.to("cuda").train())
     plain, replayed = models
-    recorded = Recorded(replayed, partial(passes, cfg=plain.cfg))
-    size = plain.encoder.channels, plain.n_tokens * plain.n_frames
-    for _ in range(3):
-        x = (torch.rand(32, size[1], size[0], generator=random) < 0.2).to("cuda").float().transpose(1, 2)
+    energies = [Energy(prices.load(prices.USUAL), torch.tensor(0.1, device="cuda")) for _ in models]
+    recorded = Recorded(replayed, partial(passes, cfg=cfg, energy=energies[1]))
+    for factor in (0.1, 0.1, 3.0):  # the graph reads the energy's factor anew
+        x = tuple(t.to("cuda") for t in chained(random_batch(plain, 32, random=random), 2))
         y = torch.randint(0, 10, (32,), generator=random).to("cuda")
         plain.zero_grad()
         replayed.zero_grad()
-        loss, hits = passes(plain, x, y, exact, plain.cfg)
+        for energy in energies:
+            energy.factor.fill_(factor)
+        loss, hits = passes(plain, x, y, exact, cfg, energy=energies[0])
         loss_too, hits_too = recorded(x, y, exact)
         assert torch.equal(hits, hits_too)
         torch.testing.assert_close(loss, loss_too)
@@ -80,12 +90,8 @@ def test_a_graph_computes_what_python_does(exact):
                 torch.testing.assert_close(p.grad, q.grad, rtol=1e-4, atol=1e-6, msg=name)
         for (name, a), b in zip(plain.named_buffers(), replayed.buffers()):
             torch.testing.assert_close(a, b, msg=name)
-        assert all(
-            torch.equal(plain.kept[key], replayed.kept[key])
-            and torch.equal(plain.gate_inputs[key], replayed.gate_inputs[key])
-            for key in plain.kept
-        )
-        assert plain.kept and all(torch.equal(a.rate, b.rate) for a, b in zip(plain.layers(), replayed.layers()))
+        assert all(torch.equal(plain.activity[key], replayed.activity[key]) for key in plain.activity)
+        assert plain.activity and all(torch.equal(a.rate, b.rate) for a, b in zip(plain.layers(), replayed.layers()))
 
 
 @needs_gpu
@@ -96,7 +102,7 @@ def test_a_run_repeats_and_resumes(tmp_path, amp):
     state within an epoch.
     """
     nmnist(tmp_path)
-    cfg = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=2, exact_epochs=2, amp=amp)
+    cfg = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=2, exact_epochs=2, amp=amp, **NEW)
     for name in ("one", "two"):
         facts = train(cfg, tmp_path / name, str(tmp_path), quiet=True)
         assert facts["device"] == "cuda"
@@ -112,7 +118,7 @@ def stop(*args, **more):
 checkpoint.save = stop
 import dataclasses
 from trees import SMALL
-cfg = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=2, exact_epochs=2, amp={amp})
+cfg = dataclasses.replace(SMALL, drop=0.2, shift=1.0, float_epochs=2, exact_epochs=2, amp={amp}, **{NEW})
 loop.train(cfg, {str(tmp_path / "cut")!r}, {str(tmp_path)!r}, quiet=True, save_minutes=0)
 """
     codes = [subprocess.run([sys.executable, "-c", code], cwd=REPO).returncode for _ in range(2)]
@@ -154,6 +160,7 @@ def test_more_processes_than_gpus_is_one_clear_line(tmp_path):
 
 
 def test_what_python_branches_on_stays_on_the_cpu():
-    model, _ = checkpoint.load(REPO / "models" / "digits-tiny.pt")
+    model = SmolMamba(SMALL, SMALL.make_encoder(), 10)
+    model.fold()
     model.to("meta")
-    assert model.folded and model.threshold("f", 0) > 0 and model.readout_gain.is_meta
+    assert model.folded and model.readout_gain.is_meta and model.stem[0].mask_tokens.is_meta
