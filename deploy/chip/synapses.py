@@ -15,6 +15,7 @@ from sim.expansion import Kernel
 
 WORD, HEADER, BLOCK, DELAY_BITS = 64, 10, 64, 6
 WEIGHT_SIZES = (1, 2, 3, 4, 5, 6, 8, 9)
+SPARED = 0.1  # share of zeros from which on lists are sparse, though they may take more memory
 INDEX_SIZES = (6, 7, 8, 9, 10, 11, 12, 13)  # 13: for the 8,192 neurons of a Loihi 2 core; Loihi 1 ends at 12
 
 
@@ -90,13 +91,15 @@ def _(weight, start, stop, bits, delayed):
 
 
 def _cheaper(nonzero, n, per_entry):
-    """Dense or sparse lists for so many non-zeros per source among `n` targets, whichever takes less memory; if they
-    take the same, the sparse ones, which hold no zeros to work through.
+    """Dense or sparse lists for so many non-zeros per source among `n` targets.
+
+    Memory costs something only where it is short, an entry costs energy and time with every spike: lists are sparse
+    where that spares at least a tenth of the entries (`SPARED`), or takes no more memory.
     """
     axons = int(np.count_nonzero(nonzero))
     dense = int(axons * list_bits(n, per_entry))
     thin = int(list_bits(nonzero, per_entry + index_bits(n)).sum())
-    if dense < thin:
+    if dense < thin and nonzero.sum() > (1 - SPARED) * axons * n:
         return Lists(axons, dense, "dense", np.where(nonzero > 0, n, 0), nonzero)
     return Lists(axons, thin, "sparse", nonzero, nonzero)
 
