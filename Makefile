@@ -57,8 +57,8 @@ bench: setup
 gpu: setup
 	@$(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { \
 	  echo 'make gpu: torch finds no GPU with CUDA on this machine; nothing was checked' >&2; exit 1; }
-	@$(PY) -m pytest tests/train/test_cuda.py tests/train/test_dynamics_cuda.py
-	@$(PY) -m bench --only training --quick
+	@timeout 360 $(PY) -m pytest tests/train/test_cuda.py tests/train/test_dynamics_cuda.py
+	@timeout 230 $(PY) -m bench --only training --quick
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis

@@ -5,7 +5,7 @@ above `sim`.
 from .cache import TokenStreams, token_streams
 from .encoder import Encoder
 from .recordings import EVENT, Files, Recordings
-from .registry import DATASETS, Dataset, default_encoder, load
+from .registry import DATASETS, Dataset, default_encoder, load, with_clips
 
 __all__ = [
     "DATASETS",
@@ -18,4 +18,5 @@ __all__ = [
     "default_encoder",
     "load",
     "token_streams",
+    "with_clips",
 ]

@@ -5,15 +5,16 @@ import sys
 import time
 
 import click
+import numpy as np
 
 from sim.base import files
 from sim.base.console import add_row, bar, data_root_option, new_table, print_json, show
 from sim.base.errors import run_command
 
-from . import commands
+from . import cache, commands
 from .cache import token_streams
 from .gestures import generate as twin
-from .registry import DATASETS, SPLITS, default_encoder, load
+from .registry import DATASETS, SPLITS, default_encoder, load, with_clips
 
 
 @click.group()
@@ -22,6 +23,8 @@ def main():
 
 
 main.add_command(commands.info)
+main.add_command(commands.import_)
+main.add_command(commands.show_)
 
 
 @main.command("list")
@@ -36,15 +39,17 @@ def list_():
 @main.command(epilog="Example: python -m events check --dataset nmnist --data-root data")
 @click.option("--dataset", default="folder", show_default=True, help="Name in the data registry.")
 @data_root_option
+@commands.clip_options
 @click.option(
     "--samples", type=click.IntRange(1), default=512, show_default=True, help="Recordings of each part that are timed."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
-def check(dataset, data_root, samples, as_json):
+def check(dataset, data_root, clip_ms, stride_ms, samples, as_json):
     """Read every file of a data set, keep its frames (see docs/data.md), and say what is there, what is broken, and how
     fast it is read.
 
     Exit code 1 if a file is broken."""
+    dataset = with_clips(dataset, clip_ms, stride_ms)
     encoder = default_encoder(dataset, data_root)
     facts = {"dataset": dataset, "encoder": encoder.settings(), "parts": {}}
     for split in SPLITS:
@@ -55,6 +60,7 @@ def check(dataset, data_root, samples, as_json):
         from_cache = _rate(chosen, lambda part: streams[part])  # noqa: B023
         facts["parts"][split] = {
             "recordings": len(recordings),
+            **_lengths(recordings),
             "broken": list(recordings.skipped),
             "files_per_s": from_files,
             "cache_per_s": from_cache,
@@ -64,26 +70,60 @@ def check(dataset, data_root, samples, as_json):
     if as_json:
         print_json(facts)
     else:
-        table = new_table(
-            f"{dataset}: {len(facts['classes'])} classes, sensor {recordings.width} x {recordings.height}",
-            "part",
-            "recordings",
-            "broken",
-            "token streams/s from files",
-            "from the cache",
-        )
-        for split, part in facts["parts"].items():
-            add_row(
-                table,
-                split,
-                f"{part['recordings']:,}",
-                str(len(part["broken"])),
-                f"{part['files_per_s']:,.0f}",
-                f"{part['cache_per_s']:,.0f}",
-            )
-        show(table)
+        _show_check(facts, recordings)
         print("\n".join(f"broken: {line}" for line in broken) or "no file is broken")
     sys.exit(1 if broken else 0)
+
+
+def _lengths(recordings):
+    """What is in some recordings, of which each is read once and for all: events, on, off, seconds (all of them), the
+    mean length, events a second, and microseconds to a unit of time."""
+
+    def look(i):
+        events = recordings.events[i]
+        return [len(events), int(events["p"].sum()), int(events["t"][-1] - events["t"][0])]
+
+    table = np.array(cache.remembered(recordings, "facts", lambda: list(cache.each(recordings, "facts", look))))
+    n, on, span = table.reshape(-1, 3).sum(0).tolist()
+    unit = getattr(getattr(recordings.events, "read", None), "unit_us", None)
+    return {
+        "events": n,
+        "on": on,
+        "off": n - on,
+        "span_us": span,
+        "mean_ms": span / max(len(table), 1) / 1000,
+        "events_per_s": n / max(span / 1e6, 1e-6),
+        "time_unit_us": "as the format has it" if unit is None else unit,
+    }
+
+
+def _show_check(facts, recordings):
+    table = new_table(
+        f"{facts['dataset']}: {len(facts['classes'])} classes, sensor {recordings.width} x {recordings.height}",
+        "part",
+        "recordings",
+        "broken",
+        "mean length",
+        "events",
+        "events/s",
+        "token streams/s from files",
+        "from the cache",
+    )
+    for split, part in facts["parts"].items():
+        add_row(
+            table,
+            split,
+            f"{part['recordings']:,}",
+            str(len(part["broken"])),
+            f"{part['mean_ms']:,.1f} ms",
+            f"{part['events']:,}",
+            f"{part['events_per_s']:,.0f}",
+            f"{part['files_per_s']:,.0f}",
+            f"{part['cache_per_s']:,.0f}",
+        )
+    show(table)
+    unit = next(iter(facts["parts"].values()))["time_unit_us"]
+    print(f"a unit of time: {unit if isinstance(unit, str) else f'{unit:g} us'}")
 
 
 def _rate(chosen, make, batch=32):

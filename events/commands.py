@@ -1,8 +1,10 @@
 """The subcommands of `python -m events` that look at one recording."""
 
+import sys
+
 import click
 
-from sim.base.console import add_row, new_table, print_json, show
+from sim.base.console import add_row, bar, new_table, print_json, show
 
 from . import formats
 
@@ -13,6 +15,20 @@ unit_option = click.option(
     default=None,
     help="Microseconds to a unit of time, in files that do not say: 1000000 for seconds.",
 )
+
+_ms = click.FloatRange(0, min_open=True)
+
+
+def clip_options(command):
+    """How long recordings are cut."""
+    for option in (
+        click.option("--stride-ms", type=_ms, default=None, help="With --clip-ms: clips begin so far apart."),
+        click.option(
+            "--clip-ms", type=_ms, default=None, help="With the data set folder: cut recordings into clips this long."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(epilog="Example: python -m events info recording.raw --json")
@@ -39,3 +55,49 @@ def info(file, unit_us, as_json):
     ):
         add_row(table, *line)
     show(table)
+
+
+@click.command("import", epilog="Example: python -m events import recordings imported")
+@click.argument("src")
+@click.argument("out")
+@unit_option
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+def import_(src, out, unit_us, as_json):
+    """Convert every recording below SRC into the layout that is read fastest, with the same folders and names, to OUT.
+
+    That is .npy, sorted by time, mapped into memory. What is there already and not older is left; labels.csv and
+    folder.json go along.
+
+    Exit code 1 if a file is broken."""
+    from .convert_tree import convert
+
+    with bar("importing", None) as progress:
+        facts = convert(src, out, unit_us, progress)
+    if as_json:
+        print_json(facts)
+    else:
+        print(
+            f"{out}: {facts['written']} recordings written, {facts['kept']} were there, {facts['events']:,} events;"
+            f" {len(facts['broken'])} broken"
+        )
+        for line in facts["broken"]:
+            print(f"broken: {line}")
+    sys.exit(1 if facts["broken"] else 0)
+
+
+@click.command("show", epilog="Example: python -m events show recording.raw --out frames.png")
+@click.argument("file")
+@unit_option
+@click.option("--out", default=None, help="A PNG file to write; without it the terminal shows the frames.")
+@click.option("--net", default=None, help="Cut into the net's frames, and mark the tokens that it sends.")
+@click.option("--frames", type=click.IntRange(1, 100), default=None, help="So many frames; default: the net's, else 8.")
+def show_(file, unit_us, out, net, frames):
+    """Draw the frames of one recording, ON red and OFF blue, as a picture or in the terminal."""
+    from . import draw
+
+    pictures = draw.frames(file, unit_us, net, frames)
+    if out:
+        draw.save(out, pictures)
+        print(f"{out}: {len(pictures)} frames in a row; ON red, OFF blue" + ("; dark: tokens not sent" if net else ""))
+    else:
+        draw.in_terminal(pictures)

@@ -1,19 +1,19 @@
 """Your own recordings: one folder a class, in it one event file a recording, of any format of `events.formats`.
 
     DATA_ROOT/<class>/<file>                    each class is parted here: by a digest of their names a fifth of its
-        files are for test, a tenth for
-                                                validation, at least one each
+                                                recordings are for test, a tenth for validation, at least one each
+    DATA_ROOT/<class>/<session>/<file>          the same by sessions: one is in one part, of all classes
     DATA_ROOT/train/<class>/<file>              as they stand; parts `val` and `test` without a folder are taken out of
-    `train` in that way DATA_ROOT/val/..., DATA_ROOT/test/...
-    DATA_ROOT/folder.json                       optional: {"height": .., "width": .., "time_unit_us": ..}, see below
+    DATA_ROOT/val/..., DATA_ROOT/test/...       `train` in that way
+    DATA_ROOT/labels.csv                        optional: labelled windows of recordings (`events.labels`)
+    DATA_ROOT/folder.json                       optional (`events.folder_settings`)
 
 Classes are the folders' names, sorted. Hidden files and folders, and files with other endings, are passed over. The
 sensor is what `folder.json` says; else what the files say, if all of them do and agree; else one that just holds the
-largest coordinates of the whole set. `time_unit_us` is for .npy and .npz, where a table's times are milliseconds and
-those of named columns microseconds unless it says otherwise."""
+largest coordinates of the whole set. Where recordings are cut into clips (`clip_ms`), each clip is a sample.
+"""
 
-import hashlib
-import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,18 +21,15 @@ import numpy as np
 
 from sim.base.errors import UserError
 
-from . import cache, formats
+from . import cache, clips, folder_parts, folder_settings, formats
 from .encoder import Encoder
 from .recordings import Files, Recordings
 
-LAYOUT = (
-    "<class>/<file>, at least two classes of three files, or train/<class>/<file>, and val and test likewise; files"
-    f" end in {', '.join(formats.FORMATS)}; folder.json may say height, width and time_unit_us"
-)
-_SETTINGS = "folder.json"
-_PARTS = ("train", "val", "test")
-_TEST, _VAL = 5, 10  # one of so many
+LAYOUT = folder_parts.LAYOUT
 _SAMPLE = 50  # recordings that the encoder is made by
+_LONG_US = 10_000_000
+_REASONS = 3  # that are given where nothing can be read
+_note = set()
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,22 @@ class Survey:
     """Reads a file for what it says of the sensor: (its own size or None, (width, height) that hold its events)."""
 
     unit_us: float | None
+    root: str | None = None  # where it is decoded to, if clips are to be cut
 
     def __call__(self, path):
-        events, size = formats.read(path, None, self.unit_us, sort=False)
+        if self.root is None:
+            events, size = formats.read(path, None, self.unit_us, sort=False)
+        else:
+            size = formats.Stream(path, None, self.unit_us).size
+            events = clips.decoded(path, self.root, self.unit_us)
         return size, (int(events["x"].max()) + 1, int(events["y"].max()) + 1)
 
 
-def load(split, root):
+def load(split, root, clip_ms=None, stride_ms=None):
     """Recordings of one part; None if there is no folder.
+
+    Args:
+        clip_ms, stride_ms: as in `folder.json`, and before it.
 
     Raises:
         UserError: what is there is not such a set.
@@ -67,19 +72,69 @@ def load(split, root):
     root = Path(root)
     if not root.is_dir():
         return None
-    parts, classes = _parts(root)
-    width, height, unit_us = _settings(root)
+    settings = folder_settings.read(root, clip_ms, stride_ms)
+    parts, classes = folder_parts.find(root, settings)
+    everything = [entry for found in parts.values() for entry in found]
+    cut = settings.clip_ms is not None or any(entry.begin is not None for entry in everything)
+    width, height, unit_us = settings.width, settings.height, settings.time_unit_us
     if width is None:
-        width, height = _sensor(root, [path for found in parts.values() for path, _ in found], unit_us)
+        paths = list(dict.fromkeys(entry.path for entry in everything))
+        width, height = _sensor(root, paths, Survey(unit_us, str(root) if cut else None))
     found = parts[split]
+    if cut:
+        return _clips(found, settings, clips.ClipReader(width, height, unit_us, str(root)), classes, root)
     return Recordings(
-        Files(tuple(path for path, _ in found), Reader(width, height, unit_us)),
-        np.array([label for _, label in found], np.int64),
-        [path.relative_to(root).as_posix() for path, _ in found],
+        Files(tuple(entry.path for entry in found), Reader(width, height, unit_us)),
+        np.array([entry.label for entry in found], np.int64),
+        [entry.path.relative_to(root).as_posix() for entry in found],
         classes,
         height,
         width,
     )
+
+
+def _clips(entries, settings, reader, classes, root):
+    """`Recordings` of the clips of some recordings, or of their labelled windows."""
+    paths, parts, labels, names = [], [], [], []
+    clip_us = None if settings.clip_ms is None else round(settings.clip_ms * 1000)
+    stride_us = round((settings.stride_ms or settings.clip_ms or 0) * 1000)
+    for entry in entries:
+        name = entry.path.relative_to(root).as_posix()
+        for begin, end in _windows(entry, clip_us, stride_us, reader, root):
+            paths.append(entry.path)
+            parts.append((begin, end))
+            labels.append(entry.label)
+            names.append(f"{name}@{begin / 1e6:.3f}-{end / 1e6:.3f}s")
+    for i in range(1, len(names)):  # two labels may begin at one moment
+        if names[i] == names[i - 1]:
+            names[i] += f"-{i}"
+    return Recordings(
+        Files(tuple(paths), reader, tuple(parts)),
+        np.array(labels, np.int64),
+        names,
+        classes,
+        reader.height,
+        reader.width,
+    )
+
+
+def _windows(entry, clip_us, stride_us, reader, root):
+    """(begin, end) of the clips of a recording or of its window, without those in which nothing happens."""
+    try:
+        events = clips.decoded(entry.path, str(root), reader.unit_us)
+    except UserError:
+        return [(0, clip_us or 1)]  # which says why when it is read, or is left out with the other broken ones
+    length = int(events["t"][-1]) + 1
+    begin, end = (0, length) if entry.begin is None else (entry.begin, min(entry.end, length))
+    if begin >= length:
+        raise UserError(
+            f"{root}/labels.csv: a window of {entry.path.relative_to(root)} begins at {begin / 1e6:g} s, and the"
+            f" recording ends at {length / 1e6:g} s; do the times count in other units (start_ms,end_ms;"
+            " start_us,end_us)?"
+        )
+    found = [(begin, end)] if clip_us is None else clips.windows(begin, end, clip_us, stride_us)
+    edges = np.searchsorted(events["t"], np.array(found).reshape(-1, 2))
+    return [window for window, (first, last) in zip(found, edges.tolist()) if last > first]
 
 
 def encoder(recordings):
@@ -88,7 +143,18 @@ def encoder(recordings):
     """
     pool = -(-max(recordings.height, recordings.width) // 36)
     chosen = np.unique(np.linspace(0, len(recordings) - 1, min(_SAMPLE, len(recordings))).astype(int)).tolist()
-    length = np.mean([int(recordings.events[i]["t"][-1]) + 1 for i in chosen])
+    clips_of = set(recordings.events.parts) and {end - begin for begin, end in recordings.events.parts}
+    if len(clips_of) == 1:
+        length = clips_of.pop()
+    else:
+        length = np.mean([int(recordings.events[i]["t"][-1]) + 1 for i in chosen])
+    if length > _LONG_US and recordings.root not in _note:
+        _note.add(recordings.root)
+        print(
+            f"note: recordings in {recordings.root} last {length / 1e6:.0f} s on average, each is one sample of 12"
+            " frames; --clip-ms 500 (or clip_ms in folder.json) cuts them into clips",
+            file=sys.stderr,
+        )
     return Encoder(
         height=recordings.height,
         width=recordings.width,
@@ -100,101 +166,10 @@ def encoder(recordings):
     )
 
 
-def _parts(root):
-    """({part: [(path, label)]}, classes)."""
-    given = {part: root / part for part in _PARTS if (root / part).is_dir()}
-    if given and "train" not in given:
-        raise UserError(f"{root} has a folder {next(iter(given))!r} but none named 'train'; expected there: {LAYOUT}")
-    listed = {part: _classes(folder) for part, folder in (given or {"train": root}).items()}
-    classes = tuple(listed["train"])
-    if len(classes) < 2:
-        folder = given.get("train", root)
-        loose = any(p.suffix.lower() in formats.FORMATS for p in folder.iterdir())
-        what = (
-            f"one class only, {classes[0]!r}"
-            if classes
-            else (
-                "recordings but no folders of classes: is it the folder of one class?"
-                if loose
-                else "no folders of classes"
-            )
-        )
-        raise UserError(f"{folder} holds {what}; expected there: {LAYOUT}")
-    for part, found in listed.items():
-        if unknown := sorted(set(found) - set(classes)):
-            raise UserError(
-                f"{root / part} has a class {unknown[0]!r} that 'train' has not; expected the same folders in every"
-                " part"
-            )
-    parts = {part: [] for part in _PARTS}
-    for label, name in enumerate(classes):
-        for part, its in _split(
-            listed["train"][name], [part for part in ("test", "val") if part not in listed], root / name
-        ).items():
-            parts[part] += [(path, label) for path in its]
-        for part in set(listed) - {"train"}:
-            parts[part] += [(path, label) for path in listed[part].get(name, [])]
-    return parts, classes
-
-
-def _classes(folder):
-    """{class: [path]}, sorted by name."""
-    found = {}
-    for sub in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        found[sub.name] = sorted(p for p in sub.iterdir() if formats.is_recording(p))
-        if not found[sub.name]:
-            raise UserError(
-                f"{sub} holds no recordings (files that end in {', '.join(formats.FORMATS)}); fill it or remove it"
-            )
-    return found
-
-
-def _split(files, held, where):
-    """{part: [path]} of one class: `held` are the parts that are taken out of its training files."""
-    if len(files) <= len(held):
-        raise UserError(
-            f"class {where.name!r} has {len(files)} recordings in {files[0].parent}, too few to take"
-            f" {' and '.join(held)} out of them; at least {len(held) + 1} are needed"
-        )
-    # By a digest of the name: the same on every machine, of no order in time or number, and a file that is added moves
-    # few others.
-    order = sorted(files, key=lambda path: hashlib.sha256(path.name.encode()).digest())
-    out, begin = {}, 0
-    for part in held:
-        n = max(1, len(files) // {"test": _TEST, "val": _VAL}[part])
-        out[part] = sorted(order[begin : begin + n])
-        begin += n
-    return out | {"train": sorted(order[begin:])}
-
-
-def _settings(root):
-    """(width, height, time_unit_us) of `folder.json`, None each where it does not say."""
-    path = root / _SETTINGS
-    if not path.is_file():
-        return None, None, None
-    try:
-        with open(path, encoding="utf-8") as f:
-            says = json.loads(f.read(10_000))
-    except (OSError, ValueError) as e:
-        raise UserError(f"{path} is not JSON that can be read ({formats.reason(e)})") from None
-    known = {"height", "width", "time_unit_us"}
-    if not isinstance(says, dict) or set(says) - known or ("height" in says) != ("width" in says):
-        raise UserError(f"{path}: expected an object with height and width, and time_unit_us, all optional")
-    for key, limit, kinds in (
-        ("height", formats.SIDE_LIMIT, int),
-        ("width", formats.SIDE_LIMIT, int),
-        ("time_unit_us", 1e6, (int, float)),
-    ):
-        value = says.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= limit):
-            raise UserError(f"{path}: {key} is {value!r}, expected a number above 0 and at most {limit:g}")
-    return says.get("width"), says.get("height"), says.get("time_unit_us")
-
-
-def _sensor(root, paths, unit_us):
+def _sensor(root, paths, survey):
     """(width, height) from the files of the whole set; broken ones are passed over, and reported when they are read."""
     files = Recordings(
-        Files(tuple(paths), Survey(unit_us)),
+        Files(tuple(paths), survey),
         np.zeros(len(paths), np.int64),
         [p.relative_to(root).as_posix() for p in paths],
         (),
@@ -202,10 +177,13 @@ def _sensor(root, paths, unit_us):
         0,
         root=str(root),
     )
-    seen = cache.remembered(files, "sensor", lambda: _survey(files))
+    looked = cache.remembered(files, "sensor", lambda: _survey(files))
+    seen = [found for found in looked if not isinstance(found, str)]
     if not seen:
+        reasons = list(dict.fromkeys(looked))
         raise UserError(
-            f"{root}: none of the {len(paths)} files is a recording that can be read, among them {paths[0]}"
+            f"{root}: none of the {len(paths)} files is a recording that can be read: {'; '.join(reasons[:_REASONS])}"
+            + (f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else "")
         )
     sizes = {tuple(size) for size, _ in seen if size}
     if len(sizes) > 1:
@@ -220,10 +198,12 @@ def _sensor(root, paths, unit_us):
 
 
 def _survey(files):
+    """[size, extent] of each file, or why it cannot be read."""
+
     def look(i):
         try:
             return files.events[i]
-        except UserError:
-            return None
+        except UserError as e:
+            return str(e)
 
-    return list(filter(None, cache.each(files, "sensor's size", look)))
+    return list(cache.each(files, "sensor's size", look))

@@ -3,6 +3,7 @@ files are missing.
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -154,10 +155,40 @@ DATASETS = {
 
 
 def dataset(name):
-    """Entry of `DATASETS`; UserError otherwise."""
+    """Entry of `DATASETS`; UserError otherwise. A name may say how recordings are cut, as in `with_clips`."""
+    name = name.partition(":")[0]
     if name not in DATASETS:
         raise UserError(f"no data set {name!r}; available: {', '.join(DATASETS)}")
     return DATASETS[name]
+
+
+def with_clips(name, clip_ms=None, stride_ms=None):
+    """The name of a data set whose recordings are cut into clips: `folder:clip_ms=500,stride_ms=250`. A net that was
+    trained on it carries that name, and is run on the same clips.
+
+    Raises:
+        UserError: only `folder` has recordings to cut; stride_ms without clip_ms.
+    """
+    if clip_ms is None:
+        if stride_ms is not None:
+            raise UserError("--stride-ms goes with --clip-ms, the length of a clip; say that, too")
+        return name
+    if name != "folder":
+        raise UserError(f"--clip-ms cuts the recordings of 'folder', not those of {name!r}; leave it out")
+    return f"{name}:clip_ms={clip_ms:g}" + ("" if stride_ms is None else f",stride_ms={stride_ms:g}")
+
+
+def _cut(name):
+    """{clip_ms, stride_ms} that a name says."""
+    plain, _, rest = name.partition(":")
+    found = re.fullmatch(r"clip_ms=([0-9.]+)(?:,stride_ms=([0-9.]+))?", rest)
+    try:
+        values = {key: float(x) for key, x in zip(("clip_ms", "stride_ms"), found.groups()) if x} if found else {}
+    except ValueError:
+        values = {}
+    if rest and (not values or plain != "folder" or min(values.values()) <= 0):
+        raise UserError(f"data set {name[:80]!r}: expected folder:clip_ms=500 or folder:clip_ms=500,stride_ms=250")
+    return values
 
 
 def default_encoder(name, root=None):
@@ -187,7 +218,7 @@ def load(name, split, root=None, skip_bad=False):
     if split not in SPLITS:
         raise UserError(f"no part {split!r} of a data set; expected one of: {', '.join(SPLITS)}")
     root = os.fspath(root or os.environ.get("DATA_ROOT") or "data")
-    found = entry.loader(split, root)
+    found = entry.loader(split, root, **_cut(name))
     if found is None:
         raise UserError(
             f"data set {name!r}: no recordings for {split!r} below {root!r} (set DATA_ROOT to another folder); "

@@ -14,6 +14,7 @@ SMALL = Config(
     stem=(8,),
     width=8,
     bank=8,
+    gate="read",
     batch=16,
     float_epochs=2,
     exact_epochs=2,

@@ -10,6 +10,7 @@ from functools import partial
 import click
 
 import events
+from events.commands import clip_options
 from sim.base.console import data_root_option, print_json
 from sim.base.errors import UserError, run_command
 
@@ -20,6 +21,7 @@ from .config import PRESETS, Config, preset
 @click.option("--dataset", default="digits", show_default=True, help="Name in the data registry.")
 @click.option("--preset", "preset_name", default="tiny", show_default=True, help=f"One of {', '.join(PRESETS)}.")
 @data_root_option
+@clip_options
 @click.option("--name", default=None, help="Run folder under runs/; default: DATASET-PRESET.")
 @click.option("--seed", type=int, default=None, help="Seed of weights, order and augmentation.")
 @click.option(
@@ -96,6 +98,8 @@ def main(
     dataset,
     preset_name,
     data_root,
+    clip_ms,
+    stride_ms,
     name,
     seed,
     epochs,
@@ -121,6 +125,7 @@ def main(
     Other commands: python -m train ablate, curve, energy, spikformer (each with --help).
     """
     run_dir = f"runs/{name or f'{dataset}-{preset_name}'}"
+    dataset = events.with_clips(dataset, clip_ms, stride_ms)
     try:
         values = {
             key: value

@@ -121,6 +121,7 @@ class Stream:
         usual: the sensor of the data set that files of this format mostly are of, where nothing says it; or None.
         kind: the format's name.
         first_us: time of the first event on the file's own clock, once there was one.
+        in_order: no part began before the end of the one before it.
         notes: what was passed over; complete at the end.
     """
 
@@ -142,7 +143,7 @@ class Stream:
         told = unit_us is not None and not (self._source.sure and self._source.unit_us == 1)
         self.unit_us = unit_us if told else self._source.unit_us
         self._watch = None if self._source.sure or told else Watch(self.unit_us)
-        self.first_us = None
+        self.first_us, self.in_order = None, True
 
     def columns(self) -> Iterator[Columns]:
         """The parts as the file has them, numbers that can be looked at. UserError at the end if the unit of time is
@@ -157,10 +158,11 @@ class Stream:
         if self._watch:
             self._watch.check(self.path)
 
-    def parts(self, sort=False) -> Iterator[np.ndarray]:
+    def parts(self, sort=False, across=False) -> Iterator[np.ndarray]:
         """EVENT [n] each; time 0 is the first event of the first part.
 
         sort: put the times of a part in order; otherwise a time that goes back is an error.
+        across: parts may overlap in time, and begin below 0; the caller sorts them.
         """
         before, zero, polarity = 0, None, _Polarity()
         width, height = self.size or (SIDE_LIMIT, SIDE_LIMIT)
@@ -171,12 +173,14 @@ class Stream:
                 zero = part.t.min()
                 self.first_us = _whole(zero, self.unit_us)
             t = _since(part.t, zero, self.unit_us)
-            events = as_events(part.x, part.y, polarity(part.p), t, height, width, self.path, sort)
-            if events["t"][0] < before:
+            self.in_order = self.in_order and bool(t.min() >= before)
+            if t.min() < before and not across:
                 raise UserError(
-                    f"{self.path}: time goes back from {before} to {events['t'][0]} us after {zero}; sort the recording"
-                    " by time, which python -m events import does"
+                    f"{self.path}: time goes back from {before} to {t.min():.0f} us after {zero}; sort the recording by"
+                    " time, which python -m events import does"
                 )
+            t = np.maximum(t, 0) if across else t
+            events = as_events(part.x, part.y, polarity(part.p), t, height, width, self.path, sort)
             before = int(events["t"][-1])
             yield events
         if zero is None:

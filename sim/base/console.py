@@ -1,6 +1,7 @@
 """What all commands share in speaking to people and scripts: tables, a progress bar, JSON, an option."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -64,10 +65,10 @@ def note(text: str) -> None:
 
 
 def output() -> "Console":
-    """Standard output; as wide as the terminal, or `WIDTH`."""
+    """Standard output; as wide as the terminal or as COLUMNS says, else `WIDTH`."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH)
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH)
 
 
 @cache

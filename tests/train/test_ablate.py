@@ -20,6 +20,8 @@ ENCODER = dataclasses.replace(events.default_encoder("digits"), frames=2, frame_
 CFG = Config(dataset="digits", encoder=ENCODER, stem=(8,), width=8, bank=8, float_epochs=1, exact_epochs=1, batch=64)
 OPTIONS = [
     "--set",
+    "gate=read",
+    "--set",
     f"encoder={json.dumps(ENCODER)}",
     "--set",
     "stem=[8]",
@@ -60,7 +62,8 @@ def row(group, variant, folder, **columns):
 
 
 def test_variants_are_valid_share_the_default_and_differ_where_they_say():
-    cfg = preset("tiny", encoder=events.default_encoder("digits").settings(), energy_uj=8.0, share=0.6, leak=128)
+    cfg = preset("tiny", encoder=events.default_encoder("digits").settings())
+    cfg = dataclasses.replace(cfg, energy_uj=8.0, share=0.6, leak=128, early=4, sparsity=0.0, chain=1)
     groups = ablate.variants(cfg)
     made = {}
     for labels in groups.values():

@@ -20,7 +20,7 @@ from train.fold import to_integers
 from train.model import SmolMamba
 
 DRAWING = events.Encoder(height=8, width=8, window=4, stride=2, frames=4, frame_us=1000).drawing()
-CFG = Config(encoder=DRAWING | {"window": 4, "stride": 2}, stem=(7,), width=6, bank=8)
+CFG = Config(encoder=DRAWING | {"window": 4, "stride": 2}, stem=(7,), width=6, bank=8, gate="read")
 DAVIES = prices.load(prices.USUAL)
 
 

@@ -25,7 +25,7 @@ ENCODER = events.Encoder(
 
 def model_of(**changes):
     torch.manual_seed(1)
-    cfg = Config(**{"encoder": ENCODER.settings(), "stem": (7,), "width": 6, "bank": 8, **changes})
+    cfg = Config(**{"encoder": ENCODER.settings(), "stem": (7,), "width": 6, "bank": 8, "gate": "read", **changes})
     return SmolMamba(cfg, cfg.make_encoder(), 3)
 
 
