@@ -176,7 +176,7 @@ def test_relays_carry_what_waits_longer_than_a_synapse_can():
 
 
 def brute_bits(weight, start, stop, bits, delayed):
-    """Sparse where a tenth of the entries or more are zeros, or where it is smaller, else dense: by writing every list."""
+    """Sparse where a tenth of the entries or more are zeros, or where it is smaller, else dense: list by list."""
     part, per = weight[start:stop], bits + 6 * delayed
     index = max(6, math.ceil(math.log2(max(2, stop - start))))
 
