@@ -69,7 +69,7 @@ DATASETS = {
             nmnist.SIZE,
             nmnist.SIZE,
             nmnist.CLASSES,
-            Encoder(height=34, width=34, window=10, stride=5, frames=8, frame_us=40_000),
+            Encoder(height=34, width=34, window=8, stride=5, frames=8, frame_us=40_000),
         ),
         Dataset(
             "dvs128",

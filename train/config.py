@@ -22,7 +22,7 @@ class Config:
             defaults. What is sent of them, the next two lines say.
         scan: "alternate" (frames are read forward and backward by turns), "cross" (and by rows and columns, both ways),
             "forward", "twin" (one tower in reading order, one in reverse, joined at the read-out).
-        share: of a frame's tokens that are sent, K = round(share * N); 1 sends every token.
+        share: of a frame's tokens that are sent, K = round(share * N); 1 sends every token, whatever comes next.
         pruner, early, leak, least: which those are (`events.Encoder`): "count", "latency" or "random"; what each frame
             since its first event adds to a token's count; what the count loses a frame, in 256ths; and the count that
             opens the gate.
@@ -128,10 +128,6 @@ class Config:
         )
         _require(
             0 < self.share <= 1, f"share is {self.share!r}, expected the share of tokens that are sent, above 0 up to 1"
-        )
-        _require(
-            self.share < 1 or (self.leak, self.least, self.pruner) == (0, 0, "count"),
-            "pruner, leak and least choose among tokens, but share is 1, which sends all of them; set a smaller share",
         )
         _require(
             len(self.inner) in (0, self.blocks) and all(type(n) is int and 0 <= n <= SPIKES_MAX for n in self.inner),
@@ -252,19 +248,14 @@ def _require(ok, text):
         raise UserError(f"configuration: {text}")
 
 
+# Chosen on validation data: the read gate takes half of the updates and brought no accuracy; streams of two recordings
+# teach a net to run on.
+_SPARSE = dict(share=0.6, leak=128, early=0, gate="none", chain=2)
+_LARGER = dict(shift=2.0, rotate=10.0, zoom=0.1, **_SPARSE)  # sensors than the digits' 16 x 16 pixels
+
 PRESETS = {
-    "tiny": Config(stem=(96,), width=48, bank=96, float_epochs=40, exact_epochs=15, lr=6e-3, shift=0.7),
-    "small": Config(
-        stem=(128,),
-        width=64,
-        bank=128,
-        float_epochs=60,
-        exact_epochs=20,
-        shift=2.0,
-        rotate=10.0,
-        zoom=0.1,
-        weight_decay=2e-2,
-    ),
+    "tiny": Config(stem=(96,), width=48, bank=96, float_epochs=40, exact_epochs=15, lr=6e-3, shift=0.7, **_SPARSE),
+    "small": Config(stem=(128,), width=64, bank=128, float_epochs=60, exact_epochs=20, weight_decay=2e-2, **_LARGER),
     "medium": Config(
         stem=(160,),
         width=80,
@@ -272,28 +263,30 @@ PRESETS = {
         float_epochs=40,
         exact_epochs=8,
         exact_lr=2e-4,
-        shift=2.0,
-        rotate=10.0,
-        zoom=0.1,
         weight_decay=2e-2,
+        **_LARGER,
     ),
-    "base": Config(
-        stem=(192,),
-        width=96,
-        bank=256,
-        blocks=3,
-        float_epochs=100,
-        exact_epochs=30,
-        shift=2.0,
-        rotate=10.0,
-        zoom=0.1,
-    ),
+    "base": Config(stem=(192,), width=96, bank=256, blocks=3, float_epochs=100, exact_epochs=30, **_LARGER),
 }
+
+
+def _removed(input, inside):
+    """Shares of synapses to remove: of those that the events meet, and of those between layers."""
+    return {"input": input} | dict.fromkeys(("stem", "bank", "gate", "out"), inside)
+
 
 # Whole people on a larger sensor: more of every augmentation, and smaller batches. Found on validation subjects of
 # `gestures`.
-_GESTURES = dict(batch=16, shift=8.0, zoom=0.15, stretch=0.2, flip_polarity=0.5, drop=0.2)
-FOR_DATASET = {"gestures": _GESTURES, "dvs128": _GESTURES}
+_GESTURES = dict(
+    batch=16, shift=8.0, zoom=0.15, stretch=0.2, flip_polarity=0.5, drop=0.2, sparsity=_removed(input=0.5, inside=0.2)
+)
+# Found on the validation parts: how many synapses a net can lose, and for how long it must remember.
+FOR_DATASET = {
+    "digits": dict(share=0.56, chain=4, decays=(2, 8, 20, 60), sparsity=_removed(input=0.3, inside=0.2)),
+    "nmnist": dict(share=0.53, decays=(2, 8, 30, 100), sparsity=_removed(input=0.7, inside=0.4)),
+    "gestures": _GESTURES,
+    "dvs128": _GESTURES,
+}
 
 
 def preset(name, **changes):
