@@ -1,6 +1,6 @@
 """Integer populations as nets: a chain of layers where they are one, a graph otherwise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,14 +44,12 @@ def as_chain(entry: InputLayer, made: tuple, source: str, notes: tuple) -> Seque
     """A `Sequential`, or None if the populations are more than a chain."""
     layers, before = [entry], source
     for m in made:
-        edges = dict()
-        for (name, way), weight in zip(m.real.edges, m.whole.weights):
-            if name in edges:
-                return None
-            edges[name] = way, weight
-        if not edges.keys() <= {before, m.real.name} or before not in edges:
+        edges = list(zip(m.real.edges, m.whole.weights))
+        onward = [(way, weight) for (name, way), weight in edges if name == before]
+        back = [(way, weight) for (name, way), weight in edges if name == m.real.name]
+        if not onward or len(back) > 1 or len(onward) + len(back) != len(edges):
             return None
-        layer = _chained(m, edges, before, layers)
+        layer = _chained(m, onward, back, layers)
         if layer is None:
             return None
         layers.append(layer)
@@ -59,24 +57,53 @@ def as_chain(entry: InputLayer, made: tuple, source: str, notes: tuple) -> Seque
     return Sequential(tuple(layers), notes)
 
 
-def _chained(m, edges, before, layers):
-    """The layer of one population behind `layers`, to which a flattening one may be added, or None."""
-    way, weight = edges[before]
-    at = f"layer/{len(layers)}"
-    again, back = edges.get(m.real.name, (None, None))
-    if weight.ndim == 4:
-        if again is not None or way.delay.any() or way.before != layers[-1].shape:
+def _chained(m, onward, back, layers):
+    """The layer of one population behind `layers`, or None; adds to `layers` what must flatten, or delays."""
+    way, weight = onward[0]
+    again = back[0][1] if back else None
+    if back and (back[0][0].delay.any() or again.ndim != 2):
+        return None
+    late = None
+    if len(onward) > 1:
+        late = _apart(onward)
+        if late is None or back:
             return None
-        return named(m, lambda: conv_layer(at, way, weight, m.whole.neuron))
-    if again is not None and (again.delay.any() or back.ndim != 2):
-        return None
+        weight = sum(w for _, w in onward).astype(np.int16)
+    elif way.delay.any() and not _move_to_axons(way, layers):
+        if weight.ndim == 4 or back:
+            return None
+        late = np.broadcast_to(way.delay.astype(np.int32), weight.shape).copy()
+    if weight.ndim == 4:
+        if back or way.before != layers[-1].shape:
+            return None
+        return named(m, lambda: conv_layer(f"layer/{len(layers)}", way, weight, m.whole.neuron))
     if len(layers[-1].shape) > 1:
-        layers.append(FlattenLayer(at, (int(np.prod(layers[-1].shape)),)))
-        at = f"layer/{len(layers)}"
-    if again is not None and way.delay.any():
+        layers.append(FlattenLayer(f"layer/{len(layers)}", (int(np.prod(layers[-1].shape)),)))
+    return named(m, lambda: DenseLayer(f"layer/{len(layers)}", weight, m.whole.neuron, again, None, late))
+
+
+def _apart(onward):
+    """int32 [n_out, n_in]: the delays of matrices that have no synapse in common, or None."""
+    if any(weight.ndim != 2 for _, weight in onward):
         return None
-    late = np.broadcast_to(way.delay.astype(np.int32), weight.shape).copy() if way.delay.any() else None
-    return named(m, lambda: DenseLayer(at, weight, m.whole.neuron, back, None, late))
+    if (sum((weight != 0).astype(np.int64) for _, weight in onward) > 1).any():
+        return None
+    late = np.zeros(onward[0][1].shape, np.int32)
+    for way, weight in onward:
+        late = np.where(weight != 0, way.delay.astype(np.int32), late)
+    return late
+
+
+def _move_to_axons(way, layers):
+    """Makes what leaves the last layer late, where its channels are late as a whole; returns whether that was so."""
+    layer = layers[-1]
+    if not isinstance(layer, DenseLayer | ConvLayer):
+        return False
+    each = way.delay.reshape(layer.shape[0], -1)
+    if (each != each[:, :1]).any():
+        return False
+    layers[-1] = replace(layer, axon_delay=each[:, 0].astype(np.int32))
+    return True
 
 
 def named(m: Made, make):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.sequential import DELAY_MAX
+from sim.integer import MAX_DELAY
 
 from .maps import Kernel, Map, convolved, mix, scaled
 from .unfold import kind
@@ -54,9 +54,9 @@ def _scale(m, node, name, dt):
 def _delay(m, node, name, dt):
     value = per_neuron(numbers(node, name, "delay"), m.shape, name, "delay")
     steps = np.rint(value / dt).astype(np.int64)
-    if (value < 0).any() or (steps > DELAY_MAX).any():
+    if (value < 0).any() or (steps > MAX_DELAY).any():
         raise UserError(
-            f"node {name!r}: delays from {value.min():g} to {value.max():g} s, expected 0 to {DELAY_MAX} steps of"
+            f"node {name!r}: delays from {value.min():g} to {value.max():g} s, expected 0 to {MAX_DELAY} steps of"
             f" {dt:g} s"
         )
     return replace(m, late=m.late + steps)

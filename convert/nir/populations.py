@@ -229,8 +229,10 @@ def _population(flat, name, where, shape, edges, dt):
 
 
 def _as_taken(name, shape, made):
-    """An input's shape as the first convolution behind it takes it."""
+    """An input's shape as the first convolution behind it takes it; a vector is a vector."""
     taken = {m.before for p in made for source, m in p.edges if source == name and m.kernel is not None}
     if len(taken) > 1:
         raise UserError(f"node {name!r}: is taken as {' and as '.join(map(str, sorted(taken)))}")
+    if not taken and sum(size > 1 for size in shape) <= 1:
+        return (int(np.prod(shape)),)
     return taken.pop() if taken else shape

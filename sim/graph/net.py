@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..base.errors import UserError
-from ..integer import INPUT_LIMIT
-from ..sequential import DELAY_MAX, ConvLayer, DenseLayer, InputLayer, Neuron
+from ..integer import INPUT_LIMIT, MAX_DELAY
+from ..sequential import ConvLayer, DenseLayer, InputLayer, Neuron
 from ..sequential.checks import require
 
 
@@ -53,7 +53,7 @@ class Node:
             require(layer.shape == self.shape, self.name, f"its edges make {layer.shape} and {self.shape}")
             plain = all(getattr(layer, key, None) is None for key in ("recurrent", "axon_delay", "synapse_delay"))
             require(plain, self.name, "an edge with delays or recurrence of its own")
-            require(0 <= edge.delay <= DELAY_MAX, self.name, f"delay {edge.delay} outside 0..{DELAY_MAX}")
+            require(0 <= edge.delay <= MAX_DELAY, self.name, f"delay {edge.delay} outside 0..{MAX_DELAY}")
         require(
             (sum(edge.fan_in for edge in self.edges) <= INPUT_LIMIT).all(),
             self.name,

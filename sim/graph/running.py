@@ -28,10 +28,12 @@ class GraphStream:
         out, kept = {self.net.input.name: x}, {}
         if self.net.input.name in states:
             kept[self.net.input.name] = {}
+        if not x.shape[1]:
+            return out | {node.name: np.zeros((len(x), 0, *node.shape), np.uint8) for node in self.net.nodes}, kept
         for group in self._groups:
             if len(group) == 1 and not group[0].loops:
                 _take(group[0], out, kept, states)
-            elif x.shape[1]:
+            else:
                 parts = [_stepped(group, out, k, states) for k in range(x.shape[1])]
                 for working in group:
                     name = working.node.name
@@ -39,9 +41,6 @@ class GraphStream:
                     if name in states:
                         found = [part[1][name] for part in parts]
                         kept[name] = {key: np.concatenate([f[key] for f in found], 1) for key in found[0]}
-            else:
-                for working in group:
-                    out[working.node.name] = np.zeros((*x.shape[:2], *working.node.shape), np.uint8)
         return out, kept
 
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from ..base.errors import UserError
 from ..graph import Edge, Graph, Node
-from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE
-from ..sequential import DELAY_MAX, THRESHOLD_NEVER, ConvLayer, DenseLayer, InputLayer, Neuron
+from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, MAX_DELAY
+from ..sequential import THRESHOLD_NEVER, ConvLayer, DenseLayer, InputLayer, Neuron
 from . import hdf5
 
 ROOT, VERSION = "graph/", 1
@@ -97,7 +97,7 @@ def _node(fields, here):
             layer = ConvLayer(name, weight, neuron, stride, padding, dilation, groups, fields.sizes(f"{at}in_shape", 3))
         else:
             layer = DenseLayer(name, weight, neuron)
-        edges.append(Edge(fields.text(f"{at}source"), layer, fields.number(f"{at}delay", 0, DELAY_MAX)))
+        edges.append(Edge(fields.text(f"{at}source"), layer, fields.number(f"{at}delay", 0, MAX_DELAY)))
     return Node(name, tuple(edges))
 
 
