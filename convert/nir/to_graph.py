@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.base.errors import UserError
 from sim.graph import Graph
-from sim.integer import DECAY_ONE
+from sim.integer import DECAY_ONE, THRESHOLD_MAX
 from sim.net import Cuba, Net, Readout
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
 
@@ -68,6 +68,10 @@ def _say(net, draft):
 @_say.register
 def _(net: Net, draft):
     nir = library()
+    read = {source for node in net.nodes for source in node.sources}
+    for layer in (*net.inputs, *net.nodes[:-1]):
+        if layer.name not in read:
+            raise UserError(f"layer {layer.name!r}: nothing reads it, and a NIR graph has no dead ends")
     for i in net.inputs:
         draft.add(i.name, nir.Input(np.array([i.size])))
     for node in net.nodes:
@@ -242,7 +246,7 @@ def _neuron(neuron: Cuba | Neuron, where, shape, dt, last=False):
         if neuron.bias.size in (1, i_decay.size)
         else flat(np.repeat(neuron.bias, i_decay.size // neuron.bias.size))
     )
-    silent = last and neuron.is_readout
+    silent = last and neuron.v_th > THRESHOLD_MAX
     if silent and neuron.v_decay == DECAY_ONE and not i_decay.any() and not bias.any():
         return nir.I(r=flat(1 / dt))
     if neuron.v_decay == 0:

@@ -478,7 +478,7 @@ def test_braille_does_what_its_equations_say():
     expected, got = euler(graph, x.astype(float), 1e-4), (net.run(x)[f"layer/{k}"] for k in (1, 2))
     for a, b in zip(expected, got):
         assert a.mean() > 0.02 and abs(a.mean() - b.mean()) < 0.1 * a.mean()
-        assert np.corrcoef(a.sum((0, 1)), b.sum((0, 1)))[0, 1] > 0.98
+        assert np.corrcoef(a.sum((0, 1)), b.sum((0, 1)))[0, 1] > 0.95
 
 
 def frames(path, steps=320):
