@@ -11,22 +11,24 @@ STAMP   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test train bench gpu clean
+.PHONY: help setup demo test lint docs train bench gpu clean
 
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
 	@echo 'make test     install, run the tests (ARGS="-m \"not slow\"" and the like go to pytest)'
+	@echo 'make lint     install, check style, format and types'
+	@echo 'make docs     install, build the documentation as a site in site/'
 	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder NPROC=processes ARGS="more options"'
 	@echo 'make bench    install, run the benchmarks (ARGS="options")'
 	@echo 'make gpu      install, check and measure what takes a GPU with CUDA, in less than ten minutes'
-	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.12 (after make clean)'
+	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.13 (after make clean)'
 	@echo 'make clean    remove $(VENV) and caches; runs/ and data/ stay'
 
 setup: $(STAMP)
 
 $(PY):
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || { \
-	  echo 'make: "$(PYTHON)" is not a Python 3.10, 3.11 or 3.12, which Lava needs ('"$$($(PYTHON) --version 2>&1 | head -n 1)"').' \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  echo 'make: "$(PYTHON)" is not a Python 3.10 to 3.13, which is needed ('"$$($(PYTHON) --version 2>&1 | head -n 1)"').' \
 	       'Name one: make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
@@ -48,6 +50,16 @@ demo: setup
 test: setup
 	@$(PY) -m pytest $(ARGS)
 
+lint: setup
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m pyright
+
+docs: setup
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts -c constraints.txt -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo 'Built site/index.html'
+
 train: setup
 	@$(if $(filter-out 1,$(NPROC)),$(PY) -m torch.distributed.run --standalone --nproc-per-node $(NPROC) -m train,$(PY) -m train) --dataset $(DATASET) --preset $(PRESET) --name $(NAME) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(ARGS)
 
@@ -61,5 +73,5 @@ gpu: setup
 	@timeout 230 $(PY) -m bench --only training --quick
 
 clean:
-	@rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis
+	@rm -rf $(VENV) build site *.egg-info .pytest_cache .hypothesis .ruff_cache
 	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -9,6 +9,7 @@ All states are zero at the first step of a sample.
 """
 
 from dataclasses import dataclass, field, replace  # noqa: F401  (replace is re-exported for callers)
+from html import escape
 
 import numpy as np
 
@@ -156,7 +157,7 @@ def check_weight(weight, where):
             raise UserError(f"layer {where!r}: weights must be even, found {int(odd[0])}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Net:
     """A net and all that is needed to run it on recordings.
 
@@ -210,6 +211,24 @@ class Net:
             sizes[node.name] = node.size
         last = [isinstance(n, Readout) for n in self.nodes]
         _require_net(bool(last) and last[-1] and sum(last) == 1, "the last node, and only it, must be a Readout")
+
+    def __repr__(self):
+        """One line; the weights of a net fill a screen."""
+        sent = f"{self.places} of {self.tokens} tokens" if self.places < self.tokens else f"{self.tokens} tokens"
+        return (
+            f"Net({len(self.nodes)} layers, {sum(n.size for n in self.nodes):,} neurons, {self.frames} frames of"
+            f" {sent}, {self.inputs[0].size} channels, {self.nodes[-1].size} classes)"
+        )
+
+    def _repr_html_(self):
+        """A table of the layers, for notebooks."""
+        rows = [(i.name, "input", i.size, "", "") for i in self.inputs]
+        for node in self.nodes:
+            weights = sum(int(np.count_nonzero(s.weight)) for s in node.synapses)
+            rows.append((node.name, type(node).__name__, node.size, ", ".join(node.sources), f"{weights:,}"))
+        cells = ("<td>" + "</td><td>".join(escape(str(cell)) for cell in row) + "</td>" for row in rows)
+        head = "<th>" + "</th><th>".join(("layer", "kind", "neurons", "sources", "weights other than 0")) + "</th>"
+        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{''.join(f'<tr>{c}</tr>' for c in cells)}</table>"
 
     def _check_orders(self):
         orders = self.orders

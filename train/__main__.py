@@ -1,11 +1,8 @@
 """`python -m train`: trains a model. Example: `python -m train --dataset digits --preset tiny`."""
 
-import importlib
 import json
 import os
-import sys
 import time
-from functools import partial
 
 import click
 
@@ -13,11 +10,25 @@ import events
 from events.commands import clip_options
 from sim.base.console import data_root_option, print_json
 from sim.base.errors import UserError, run_command
+from sim.base.lazy import LazyGroup
 
 from .config import PRESETS, Config, preset
 
+COMMANDS = {
+    "ablate": ("train.studies.ablate:main", "The net without, or with another kind of, each of its parts."),
+    "curve": ("train.studies.curve:main", "Accuracy against energy: one run for each target."),
+    "energy": ("train.studies.energy:main", "Operations and energy as the literature counts them."),
+    "spikformer": ("train.studies.spikformer_train:main", "Train the spiking transformer to compare with."),
+}
 
-@click.command(epilog="Example: python -m train --dataset nmnist --data-root data --preset small")
+
+@click.group(
+    cls=LazyGroup,
+    places=COMMANDS,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND [ARGS]...]",
+    epilog="Example: python -m train --dataset nmnist --data-root data --preset small",
+)
 @click.option("--dataset", default="digits", show_default=True, help="Name in the data registry.")
 @click.option("--preset", "preset_name", default="tiny", show_default=True, help=f"One of {', '.join(PRESETS)}.")
 @data_root_option
@@ -94,7 +105,9 @@ from .config import PRESETS, Config, preset
     help="On a GPU, record a step as a CUDA graph and replay it: the same numbers, sooner.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
+@click.pass_context
 def main(
+    context,
     dataset,
     preset_name,
     data_root,
@@ -120,10 +133,11 @@ def main(
 ):
     """Train Vision SmolMamba on DATASET; resumes where runs/NAME holds a checkpoint. Writes runs/NAME/model.pt.
 
-    Several processes: torchrun --nproc-per-node 2 -m train, with the same options (docs/training.md).
-
-    Other commands: python -m train ablate, curve, energy, spikformer (each with --help).
+    Several processes: torchrun --nproc-per-node 2 -m train, with the same options (docs/training.md). With a COMMAND
+    it does that instead.
     """
+    if context.invoked_subcommand:
+        return
     run_dir = f"runs/{name or f'{dataset}-{preset_name}'}"
     dataset = events.with_clips(dataset, clip_ms, stride_ms)
     try:
@@ -261,17 +275,5 @@ def _changes(items):
     return out
 
 
-COMMANDS = {
-    "ablate": "train.studies.ablate",
-    "curve": "train.studies.curve",
-    "energy": "train.studies.energy",
-    "spikformer": "train.studies.spikformer_train",
-}
-
 if __name__ == "__main__":
-    word = sys.argv[1] if len(sys.argv) > 1 else None
-    if word in COMMANDS:
-        del sys.argv[1]
-        run_command(partial(importlib.import_module(COMMANDS[word]).main, prog_name=f"python -m train {word}"))
-    else:
-        run_command(main)
+    run_command(main)

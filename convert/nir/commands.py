@@ -32,13 +32,13 @@ def nir_export(net, out, dt):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report of the rounding as JSON.")
 def nir_import(graph, out, dt, as_json):
-    """Write the NIR graph GRAPH, a chain of Linear, Affine or Conv2d and CubaLIF, LIF or IF, as the integer net OUT,
-    and say what was rounded.
-    """
+    """Write the NIR graph GRAPH as the integer net OUT, and say what was rounded."""
     from sim import netx
     from sim.base.errors import UserError
+    from sim.graph import Graph
     from sim.net import Net
-    from sim.netx import slayer_writer
+    from sim.netx import graph_file, slayer_writer
+    from sim.sequential import Sequential
 
     from .files import load
     from .from_graph import from_graph
@@ -47,7 +47,8 @@ def nir_import(graph, out, dt, as_json):
         net, rows = from_graph(load(graph), dt)
     except UserError as e:
         raise UserError(f"{graph}: {str(e).removeprefix(f'{graph}: ')}") from e
-    (netx.write if isinstance(net, Net) else slayer_writer.write)(net, out)
+    write = {Net: netx.write, Sequential: slayer_writer.write, Graph: graph_file.write}[type(net)]
+    write(net, out)
     if as_json:
         print_json(dict(graph=graph, net=out, layers=rows))
         return
@@ -65,3 +66,7 @@ def nir_import(graph, out, dt, as_json):
             *(f"{r[key]:.2%}" for key in ("weight_error", "decay_error", "bias_error")),
         )
     show(table)
+    if rows:
+        print(f"steps of {rows[0]['dt']:g} s")
+    for note in (note for r in rows for note in r["notes"]):
+        print(f"note: {note}")

@@ -5,9 +5,19 @@
 import io
 from pathlib import Path
 
+import numpy as np
+
 from sim.base.errors import UserError
 from sim.base.files import write
 from sim.netx.hdf5 import DEPTH_LIMIT, FILE_LIMIT, OBJECT_LIMIT, SIGNATURE
+
+PARAMETERS = {
+    "IF": ("r", "v_threshold", "v_reset"),
+    "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
+    "LI": ("tau", "r", "v_leak"),
+    "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
+    "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
+}
 
 
 def library():
@@ -55,7 +65,9 @@ def load(path):
             if "node" not in f:
                 raise UserError(f"{path}: has no group 'node', expected a NIR graph")
             _check(f, "", path, [0, 0])
-        graph = nir.read(path, type_check=False)
+            found = nir.serialization.hdf2dict(f["node"])
+        _loosen(found)
+        graph = nir.dict2NIRNode(found | ({"type_check": False} if found.get("type") == "NIRGraph" else {}))
     except (
         OSError,
         RuntimeError,
@@ -73,6 +85,27 @@ def load(path):
     if not isinstance(graph, nir.NIRGraph):
         raise UserError(f"{path}: holds one {type(graph).__name__}, expected a graph")
     return graph
+
+
+def _loosen(node: dict) -> None:
+    """Gives a neuron's parameters one shape, as `nir` wants it; tools write (), (1,) and (1, 1, 1) for one value."""
+    for inner in node.get("nodes", {}).values():
+        _loosen(inner)
+    if node.get("type") in PARAMETERS:
+        named = {key: np.asarray(node[key]) for key in PARAMETERS[node["type"]] if key in node}
+        most = max((value.size for value in named.values()), default=1)
+        shape = next((value.shape for value in named.values() if value.size == most and value.ndim), (1,))
+        for key, value in named.items():
+            node[key] = (
+                value.reshape(shape) if value.size == most else np.broadcast_to(_fit(value, shape), shape).copy()
+            )
+
+
+def _fit(value, shape):
+    """One value for each channel stands in front, whatever ones were written around it."""
+    if value.size == 1:
+        return value.reshape(())
+    return value.reshape(value.size, *(1 for _ in shape[1:]))
 
 
 def _check(group, prefix, path, sums):

@@ -4,6 +4,7 @@ from functools import singledispatch
 
 import numpy as np
 
+from ..graph import Graph, Node
 from ..integer import weight_bits
 from ..net import Cuba, Input, Net, Readout
 from ..sequential import AverageLayer, ConvLayer, Delta, DenseLayer, FlattenLayer, InputLayer, Sigma, SigmaDelta
@@ -20,6 +21,8 @@ def describe(net) -> list:
     `bias` [lowest, highest]."""
     if isinstance(net, Net):
         return [describe_node(node, ()) for node in (*net.inputs, *net.nodes)]
+    if isinstance(net, Graph):
+        return [describe_node(node, ()) for node in net.layers]
     before = [()] + [(layer.name,) for layer in net.layers]
     return [describe_node(layer, source) for layer, source in zip(net.layers, before)]
 
@@ -154,4 +157,17 @@ def _(layer: ConvLayer, before):
         delayed=layer.axon_delay is not None,
         **_neurons(layer.neuron),
         **_weighted([layer.weight], _biases(layer)),
+    )
+
+
+@describe_node.register
+def _(node: Node, before):
+    return dict(
+        type="node",
+        name=node.name,
+        sources=[edge.source for edge in node.edges],
+        shape=list(node.shape),
+        delayed=any(edge.delay for edge in node.edges),
+        **_neurons(node.neuron),
+        **_weighted([edge.layer.weight for edge in node.edges], node.neuron.bias.size),
     )

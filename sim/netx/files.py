@@ -10,6 +10,8 @@ from ..base.errors import UserError
 from ..net import Net
 from . import hdf5
 from .golden import make_golden
+from .graph_file import is_graph
+from .graph_file import parse as parse_graph
 from .reader import is_ours, parse
 from .slayer_reader import parse as parse_slayer
 from .stock import stock_layers
@@ -56,8 +58,10 @@ def read_digest(path) -> str:
 
 
 def load(path):
-    """Reads any net: a `Net` of ours, or a `sim.sequential.Sequential` that SLAYER has exported."""
+    """Reads any net: a `Net` of ours, a `sim.graph.Graph`, or a `sim.sequential.Sequential` that SLAYER exported."""
     content = hdf5.load(path)
+    if is_graph(content):
+        return parse_graph(content, path)
     return parse(content, path)[0] if is_ours(content) else parse_slayer(content, path)
 
 
@@ -68,6 +72,8 @@ def read_slayer(path, layers=None):
 
 def _read(path):
     content = hdf5.load(path)
+    if is_graph(content):
+        raise UserError(f"{path}: is a graph of layers without tokens, frames and encoder, it cannot run on recordings")
     if not is_ours(content):
         raise UserError(
             f"{path}: has no group {ROOT[:-1]!r}: a SLAYER export without tokens, frames and encoder cannot run on"

@@ -10,7 +10,7 @@ from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Sequ
 
 
 def write(net: Sequential, path):
-    """Writes a net of layers without delays and recurrence (what `convert.nir.from_graph` makes), atomically.
+    """Writes a net of CUBA layers (what `convert.nir.from_graph` makes), atomically.
 
     Raises:
         UserError: another layer; the folder cannot be written.
@@ -42,8 +42,14 @@ def _(layer: FlattenLayer):
 
 @pack.register
 def _(layer: DenseLayer):
-    return {
-        "type": np.array([b"dense"], "S10"),
+    if layer.recurrent is not None and layer.synapse_delay is not None:
+        raise UserError(f"{layer.name}: recurrent synapses beside delayed ones cannot be written")
+    more = {} if layer.recurrent is None else {"weight_rec": layer.recurrent.astype("<f4")}
+    delay = layer.axon_delay if layer.synapse_delay is None else layer.synapse_delay
+    if delay is not None:
+        more["delay"] = delay.astype("<i8")
+    return more | {
+        "type": np.array([b"dense" if layer.recurrent is None else b"dense_rec"], "S10"),
         "shape": np.array(layer.shape, "<i8"),
         "inFeatures": np.array(layer.weight.shape[1], "<i8"),
         "outFeatures": np.array(layer.weight.shape[0], "<i8"),

@@ -12,7 +12,7 @@ from .layers import AverageLayer, ConvLayer, DenseLayer, InputLayer, wanted_shap
 from .running import Stream
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sequential:
     """A chain of layers; the first is an `InputLayer`.
 
@@ -42,6 +42,11 @@ class Sequential:
                     "CUBA neurons take spikes without a value, the layer before sends graded ones",
                 )
                 graded = neuron.graded
+
+    def __repr__(self):
+        """One line; the weights of a net fill a screen."""
+        shapes = " -> ".join(f"{layer.name} {'x'.join(map(str, layer.shape))}" for layer in self.layers)
+        return f"Sequential({shapes})"
 
     @property
     def lags(self) -> dict:

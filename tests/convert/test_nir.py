@@ -5,17 +5,18 @@ refused by name where it cannot be.
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import weights
+from nets import random_net, weights
 
 from sim import engine, netx
 from sim.base.errors import UserError
-from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
+from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential, run_layer
 
 nir = pytest.importorskip("nir", reason="the extra `nir` is not installed")
@@ -85,7 +86,8 @@ def chain_net(seed):
         )
         before = nodes[-1].name
     nodes.append(Readout("out", (Dense(before, weights(r, 3, sizes[2])),)))
-    return Net(tuple(nodes), (Input(TOKENS, sizes[0]),), 4, 3, {"height": 2}, ("a", "b", "ü"), {"seed": seed})
+    more = dict(encoder={"height": 2}, classes=("a", "b", "ü"), facts={"seed": seed})
+    return Net(tuple(nodes), (Input(TOKENS, sizes[0]),), 4, 3, **more)
 
 
 def parts(layer):
@@ -140,6 +142,47 @@ def test_nets_come_back_as_they_were(tmp_path_factory, seed):
     assert isinstance(back, Net) and netx.write(back, tmp_path / "b.net") == netx.write(net, tmp_path / "a.net")
     x = (np.random.default_rng(seed).random((2, net.steps, net.inputs[0].size)) < 0.5).astype(np.uint8)
     assert (engine.run(back, x).logits == engine.run(net, x).logits).all()
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10**6))
+def test_nets_with_branches_come_back_as_they_were(tmp_path_factory, seed):
+    """Banks, skips, the phase, reversed views, scan orders: the file's digest is the same."""
+    tmp_path = tmp_path_factory.mktemp("nir")
+    net = random_net(seed)
+    if any(getattr(node, "frame_reset", False) for node in net.nodes):
+        net = replace(net, nodes=tuple(replace(n, frame_reset=False) if isinstance(n, Cuba) else n for n in net.nodes))
+    try:
+        graph = to_graph(net)
+    except UserError as e:  # what NIR has no neuron for
+        assert any(why in str(e) for why in ("v_decay 0", "two synapses from one source", "nothing reads"))
+        return
+    files.save(graph, tmp_path / "a.nir")
+    back, rows = from_graph(files.load(tmp_path / "a.nir"))
+    assert netx.write(back, tmp_path / "b.net") == netx.write(net, tmp_path / "a.net")
+    assert all(row["exact"] for row in rows)
+
+
+def test_recurrence_and_delays_come_back(tmp_path):
+    """Of sources, of synapses apart and of axons, and a layer's own spikes; also through the file that is written."""
+    r = np.random.default_rng(3)
+    late = r.integers(0, 5, (4, 6)).astype(np.int32)
+    w = weights(r, 4, 6)
+    layers = (
+        InputLayer("layer/0", (6,)),
+        DenseLayer("layer/1", w, neuron(r, 4, 4), None, I4(3, 0, 1, 9), np.where(w == 0, 0, late)),
+        DenseLayer("layer/2", weights(r, 5, 4), neuron(r, 5, 5), weights(r, 5, 5)),
+        DenseLayer("layer/3", weights(r, 3, 5), neuron(r, 3, 3)),
+    )
+    net = Sequential(layers)
+    back, rows = round_trip(net, tmp_path, 1e-3)
+    assert isinstance(back, Sequential) and all(row["exact"] for row in rows)
+    assert (back.layers[1].axon_delay == layers[1].axon_delay).all()
+    assert (back.layers[1].synapse_delay == layers[1].synapse_delay).all()
+    assert (back.layers[2].recurrent == layers[2].recurrent).all()
+    x = (r.random((2, 40, 6)) < 0.4).astype(np.uint8)
+    ours, theirs = net.run(x), back.run(x)
+    assert all((ours[name] == theirs[name]).all() for name in ours) and ours["layer/1"].any()
 
 
 def every_decay(kind):
@@ -267,7 +310,7 @@ def test_float_graphs_are_quantized_by_the_stated_rule():
 def test_limits_of_the_rule():
     """Bias, sum of weights and threshold bound the scale, too; silent rows bound nothing."""
     net, _ = from_graph(
-        graph_of(nir.Linear(np.array([[0.001]])), cuba(1, 1e-3, 1e-3, v_leak=-0.9, v_threshold=1.1), dt=1e-3)
+        graph_of(nir.Linear(np.array([[0.01]])), cuba(1, 1e-3, 1e-3, v_leak=-0.9, v_threshold=1.1), dt=1e-3)
     )
     assert net.layers[1].neuron.v_th == int(4095 / 0.9 * 1.1) and net.layers[1].neuron.bias.tolist() in (
         [-4095],
@@ -276,7 +319,7 @@ def test_limits_of_the_rule():
     n = 5000
     net, _ = from_graph(graph_of(nir.Linear(np.full((1, n), 0.3)), cuba(1, 1e-3, 1e-3), dt=1e-3))
     assert np.abs(net.layers[1].weight.astype(int)).sum() <= 1 << 18 and net.layers[1].weight[0, 0] == 52
-    net, _ = from_graph(graph_of(nir.Linear(np.array([[1e-9], [0.0]])), cuba(2, 1e-3, 1e-3, v_threshold=1.1), dt=1e-3))
+    net, _ = from_graph(graph_of(nir.Linear(np.array([[1e-4], [0.0]])), cuba(2, 1e-3, 1e-3, v_threshold=1.1), dt=1e-3))
     assert net.layers[1].neuron.v_th == (1 << 17) - 1
 
 
@@ -346,8 +389,10 @@ def test_real_slayer_nets_come_back(tmp_path):
         assert [parts(a) for a in netx.load(tmp_path / "b.net").layers] == [parts(a) for a in net.layers]
         done.append(len(rows))
     assert min(done) > 1
-    with pytest.raises(UserError, match="layer/3: a current that never leaks"):  # ends in an integrator
-        to_graph(netx.load(folder / "mnist.net"))
+    net = netx.load(folder / "mnist.net")  # ends in an integrator, whose current never leaks: NIR's has a membrane
+    back, _ = round_trip(net, tmp_path)
+    assert [parts(a) for a in back.layers[:-1]] == [parts(a) for a in net.layers[:-1]]
+    assert back.layers[-1].neuron.v_decay == 0 and (back.layers[-1].weight == net.layers[-1].weight).all()
 
 
 def test_conv_paddings():
@@ -370,17 +415,14 @@ def test_conv_paddings():
 EYE = np.eye(2) * 4
 
 
-def _branch():
-    g = graph_of(nir.Linear(EYE), cuba(2))
-    g.edges.append(("n0", "out"))
-    return g
+def joined(nodes, *edges, **metadata):
+    """A graph of `nodes` (name -> node) and edges `a>b`; inputs and outputs are among the nodes."""
+    return nir.NIRGraph(nodes, [tuple(e.split(">")) for e in edges], metadata, type_check=False)
 
 
-def _loop():
-    g = graph_of(nir.Linear(EYE), cuba(2))
-    g.nodes["w"] = nir.Linear(EYE)
-    g.edges += [("n1", "w"), ("w", "n1")]
-    return g
+def ends(n_in, n_out):
+    """Input and output of a graph, as `joined` takes them."""
+    return {"in": nir.Input(np.array(n_in, ndmin=1)), "out": nir.Output(np.array(n_out, ndmin=1))}
 
 
 def _apart():
@@ -391,63 +433,65 @@ def _apart():
 
 def _two_inputs():
     g = graph_of(nir.Linear(EYE), cuba(2))
-    g.nodes["more"] = nir.Input(np.array([2]))
+    g.nodes["more"], g.nodes["w"] = nir.Input(np.array([2])), nir.Linear(EYE)
+    g.edges += [("more", "w"), ("w", "n1")]
     return g
 
 
-def _inner():
+def _without_neurons():
+    g = joined(ends(2, 2) | {"a": nir.Linear(EYE), "b": nir.Linear(EYE), "n": cuba(2)}, "in>a", "a>b", "b>a", "b>n")
+    g.edges.append(("n", "out"))
+    return g
+
+
+def _inner(ins=1):
     inner = graph_of(nir.Linear(EYE), cuba(2))
-    nodes = {"in": nir.Input(np.array([2])), "inner": inner, "out": nir.Output(np.array([2]))}
-    return nir.NIRGraph(nodes, [("in", "inner"), ("inner", "out")], type_check=False)
-
-
-def _pool():
-    nodes = {
-        "in": nir.Input(np.array([1, 4, 4])),
-        "pool": nir.SumPool2d(*[np.array([2, 2])] * 2, np.array([0, 0])),
-        "out": nir.Output(np.array([1, 2, 2])),
-    }
-    return nir.NIRGraph(nodes, [("in", "pool"), ("pool", "out")], type_check=False)
+    if ins != 1:
+        inner.nodes.pop("in")
+    return joined(ends(2, 2) | {"inner": inner}, "in>inner", "inner>out")
 
 
 def _wrong_shape():
     return graph_of(nir.Linear(EYE), cuba(3))
 
 
-def _grid(**k):
-    values = np.ones((1, 2, 2))
-    values[0, 1, 1] = 3
-    neurons = cuba((1, 2, 2), **{key: values for key in k})
-    conv = nir.Conv2d((2, 2), np.full((1, 1, 1, 1), 0.3), 1, 0, 1, 1, np.zeros(1))
-    return graph_of(conv, neurons)
+def _integrator_inside():
+    nodes = ends(2, 2) | {"li": nir.I(np.ones(2)), "n": cuba(2)}
+    return joined(nodes, "in>li", "li>n", "n>out")
+
+
+def _late_mix():
+    nodes = [nir.Linear(EYE), nir.Delay(np.array([0.0, 3e-4])), nir.Linear(EYE), cuba(2)]
+    return graph_of(*nodes)
+
+
+RUINED = lambda **k: graph_of(nir.Linear(np.random.default_rng(0).normal(0, 0.3, (8, 6))), cuba(8, 2e-2, 5e-2), **k)  # noqa: E731
 
 
 @pytest.mark.parametrize(
     "make, message",
     [
-        (_branch, "node 'n0': has several edges out; only chains"),
-        (_loop, "node 'n1': has several edges out; only chains"),
-        (_apart, "is not one chain from input to output: 'alone' is not on it"),
+        (_apart, "node 'alone': is on no way from the graph's input to its output"),
         (_two_inputs, "has 2 Input nodes, expected one"),
-        (_inner, "node 'inner': a graph inside the graph where weights were expected"),
+        (_without_neurons, "stands in a loop without neurons"),
+        (lambda: _inner(0), "node 'inner': the graph inside has 0 Input nodes, expected one"),
         (_wrong_shape, "node 'n1': has shape (3,), the weights 'n0' make (2,)"),
-        (lambda: graph_of(cuba(2)), "node 'n0': is driven by the input without weights"),
+        (_integrator_inside, "node 'li': a I sends values and not spikes"),
+        (_late_mix, "node 'n2': mixes values that a Delay has made late by different times"),
+        (RUINED, "rounding ruins its weights (RMS error 100%)"),
+        (RUINED, "steps are of 0.0001 s, it works with --dt 0.0005"),
         (
-            lambda: graph_of(nir.IF(np.full(2, 1e4), np.full(2, 7.0)), input_transform=np.array([1.5, 2])),
+            lambda: graph_of(
+                nir.IF(np.full(2, 1e4), np.full(2, 7.0)),
+                nir.Linear(EYE),
+                cuba(2),
+                dt=1e-4,
+                input_transform=np.array([1.5, 2]),
+            ),
             "its metadata 'input_transform' are [1.5, 2.0]",
         ),
-        (lambda: graph_of(nir.Linear(EYE), cuba(2), cuba(2)), "node 'n2': a CubaLIF where weights were expected"),
-        (lambda: graph_of(nir.Linear(EYE)), "node 'out': a Output after the weights 'n0', expected neurons"),
-        (
-            lambda: graph_of(nir.Linear(EYE), nir.LI(*np.ones((3, 2)))),
-            "node 'n1': a LI after the weights 'n0', expected neurons (CubaLIF, LIF, IF)",
-        ),
-        (lambda: graph_of(nir.Linear(EYE), nir.CubaLI(*np.ones((4, 2)))), "node 'n1': a CubaLI after"),
-        (lambda: graph_of(nir.Linear(EYE), nir.Linear(EYE), cuba(2)), "node 'n1': a Linear after the weights 'n0'"),
-        (lambda: graph_of(nir.Scale(np.ones(2)), cuba(2)), "node 'n0': a Scale where"),
-        (lambda: graph_of(nir.Linear(EYE), cuba(2), nir.Delay(np.ones(2))), "node 'n2': a Delay where"),
-        (_pool, "node 'pool': a SumPool2d where"),
-        (lambda: graph_of(nir.Linear(EYE), cuba(2, v_reset=0.1)), "node 'n1': v_reset is not 0"),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2), nir.Delay(np.full(2, 1.0))), "node 'n2': delays from 1 to 1 s"),
+        (lambda: graph_of(nir.Linear(EYE), cuba(2, v_reset=1.0)), "node 'n1': v_reset is not below v_threshold"),
         (
             lambda: graph_of(nir.Linear(EYE), cuba(2, tau_mem=[1e-2, 2e-2])),
             "node 'n1': has several membrane time constants",
@@ -472,17 +516,17 @@ def _grid(**k):
             lambda: graph_of(nir.Linear(np.ones((1, 2, 2))), cuba((1, 2))),
             "node 'n0': weight has shape (1, 2, 2), expected 2 dimensions",
         ),
-        (lambda: graph_of(nir.Affine(EYE, np.ones(2)), cuba(2)), "node 'n0': its bias enters the current, which leaks"),
         (lambda: graph_of(nir.Affine(EYE, np.ones(3)), cuba(2)), "node 'n0': bias has shape (3,), expected (2,)"),
         (lambda: graph_of(nir.Linear(EYE), cuba(2), dt=-1.0), "dt is -1.0, expected a positive number"),
         (lambda: graph_of(nir.Linear(EYE), cuba(2), dt="soon"), "its dt is 'soon'"),
         (
-            lambda: graph_of(nir.Linear(EYE), cuba(2), smolmamba="{}"),
+            lambda: graph_of(nir.Linear(EYE), cuba(2), dt=1e-3, smolmamba="{}"),
             "its metadata 'smolmamba' are not what convert wrote",
         ),
-        (lambda: graph_of(nir.Linear(EYE), cuba(2), smolmamba='{"version": 2}'), "are of version 2, expected 1"),
-        (lambda: _grid(v_threshold=1), "node 'n1': its v_threshold differ within a channel"),
-        (lambda: _grid(w_in=1), "node 'n1': its gains (w_in, r) differ within a channel"),
+        (
+            lambda: graph_of(nir.Linear(EYE), cuba(2), dt=1e-3, smolmamba='{"version": 9}'),
+            "are of version 9, expected",
+        ),
         (
             lambda: graph_of(nir.Conv2d((2, 2), np.ones((1, 1, 3, 3)), 1, 0, 1, 1, np.zeros(1)), cuba((1, 1, 1))),
             "node 'n0': kernel (3, 3) does not fit",
@@ -520,28 +564,18 @@ def plain(name="a", source=TOKENS, **k):
     [
         (net_of(plain(frame_reset=True)), "layer 'a': is reset at every frame"),
         (
-            net_of(plain(), inputs=(Input(TOKENS, 2), Input("back", 2, backward=True))),
-            "input 'back': NIR has no reversed view",
+            net_of(plain(), Cuba("b", (Dense("a", W2), Dense("a", W2)), I4(9, 9), I4(0, 0), 9, 9)),
+            "layer 'b': has two synapses from one source",
         ),
-        (
-            net_of(plain(), Cuba("b", (Dense("a", W2), Dense(TOKENS, W2)), I4(9, 9), I4(0, 0), 9, 9)),
-            "layer 'b': reads a, tokens; only chains",
-        ),
-        (
-            net_of(plain(), Cuba("b", (Dense("a", W2), Dense(PHASE, W2)), I4(9, 9), I4(0, 0), 9, 9)),
-            "(the token phase is an input that NIR",
-        ),
-        (net_of(plain(), plain("b")), "layer 'b': reads tokens; only chains can be said, here of 'a'"),
-        (net_of(plain("input")), "layer 'input': its name is needed"),
+        (net_of(plain("output")), "layer 'output': its name is needed"),
+        (net_of(plain("a/b")), "a name in a NIR file must not contain '/'"),
         (
             net_of(Cuba("a", (Dense(TOKENS, W2),), I4(7, 7), I4(0, 0), 0, 9)),
             "a: a membrane that never leaks (v_decay 0) with a current of its own",
         ),
         (one(DenseLayer("layer/1", W2, Neuron(I4(0), 4096, 9, I4(0)))), "layer/1: a current that never leaks"),
         (one(DenseLayer("layer/1", W2, Neuron(I4(4096), 0, 9, I4(3)))), "layer/1: a membrane that never leaks"),
-        (one(DenseLayer("layer/1", W2, N2, W2)), "layer/1: recurrent synapses"),
-        (one(DenseLayer("layer/1", W2, N2, axon_delay=I4(0, 3))), "layer/1: has delays"),
-        (one(DenseLayer("layer/1", W2, N2, synapse_delay=np.ones((2, 2), np.int32))), "layer/1: has delays"),
+        (one(DenseLayer("layer/1", W2, N2, axon_delay=I4(0, 3))), "layer/1: delays of what the last layer sends"),
         (
             one(
                 ConvLayer("layer/1", np.full((2, 1, 1, 1), 4, np.int16), N2, (1, 1), (0, 0), (1, 1), 2, (2, 3, 3)),

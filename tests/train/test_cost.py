@@ -10,6 +10,8 @@ import torch
 
 import events
 from convert.to_net import to_net
+from deploy.chip import board
+from deploy.chip.plan import plan
 from sim import engine, prices
 from sim.base.errors import UserError
 from sim.net import PHASE
@@ -86,6 +88,25 @@ def test_operations_are_those_of_the_exported_net(changes):
     assert active / len(x) <= found["active_updates"] <= 1.15 * active / len(x)
     assert found["messages"] * len(x) == pytest.approx(messages, abs=0.01)
     assert sent / len(x) <= found["spikes"] <= sent / len(x) + 3 * net.steps
+
+
+@pytest.mark.parametrize("changes", [{}, {"sparsity": 0.6, "scan": "twin"}], ids=["usual", "sparse twin"])
+def test_the_plan_of_the_exported_net_says_the_same(changes):
+    """All but what is known only when the net is placed: zeros in dense lists, and tiles that messages cross."""
+    cfg = dataclasses.replace(CFG, **changes)
+    x = samples(cfg)
+    model = awake(cfg, x)
+    run(model, x)
+    found = cost.counts(model, len(x), exact=True)
+    planned = plan(to_net(model, "abc", {}), board.load("oheo-gulch"), "separate", x).to_dict()
+    counted = planned["activity"]
+    assert found["synops"] == pytest.approx(counted["synops"] - counted["zero_synops"])
+    assert found["messages"] == pytest.approx(counted["messages"])
+    assert counted["active_updates"] <= found["active_updates"] <= 1.15 * counted["active_updates"]
+    uj = planned["energy"][DAVIES.name]["energy_j_by_operation"]
+    placed = 23.6e-12 * counted["zero_synops"] + uj["hops_ew"] + uj["hops_ns"]
+    whole = planned["energy"][DAVIES.name]["energy_j_per_sample"]
+    assert cost.microjoules(DAVIES, found) == pytest.approx(1e6 * (whole - placed), rel=0.07)
 
 
 def test_prices_are_those_of_the_table():
