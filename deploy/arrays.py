@@ -6,6 +6,7 @@ import numpy as np
 
 from sim.base.errors import UserError
 from sim.sequential import Sequential
+from sim.tokens import checked
 
 
 def load(path: str, what: str) -> np.ndarray:
@@ -43,6 +44,22 @@ def load_input(path: str, net: Sequential) -> np.ndarray:
     if not x.shape[0] or not x.shape[1]:
         raise UserError(f"{path}: has no samples or no steps: shape {x.shape}, the net takes {wanted}")
     return x
+
+
+def load_any(path: str, net):
+    """The input of any net, checked: an array for a chain of layers, a `sim.tokens.Stream` for a net of ours that sends
+    all its tokens, from their spikes [n, steps, channels] or [steps, channels].
+
+    Raises:
+        UserError: another shape, type or range than the net's.
+    """
+    if isinstance(net, Sequential):
+        return net.checked(load_input(path, net))
+    x = load(path, "the input")
+    x = x[None] if x.ndim == 2 else x
+    if x.size and (x.min() < 0 or x.max() > 1 or (x != np.floor(x)).any()):
+        raise UserError(f"{path}: has values from {x.min()} to {x.max()}, expected spikes, 0 or 1")
+    return checked(net, np.asarray(x, np.uint8))
 
 
 def load_labels(path: str, n: int, classes: int) -> np.ndarray:

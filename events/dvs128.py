@@ -61,6 +61,14 @@ def read(path):
     return as_events(x, y, p, t - t.min(initial=np.inf), SIZE, SIZE, path)
 
 
+def read_array(path):
+    """Events of one `.npz` clip with arrays x, y, p and t in microseconds: EVENT [n]. Raises UserError as
+    `formats.read` does."""
+    from . import formats
+
+    return formats.read(path, (SIZE, SIZE), 1)[0]
+
+
 def read_window(path, begin, end):
     """Events of a trial, an AEDAT 3.1 file, from `begin` to before `end` (microseconds of its clock). Time 0 is the
     first event.
@@ -76,7 +84,8 @@ def read_window(path, begin, end):
 
 
 def load(split, root):
-    """Recordings of one part, below `root/DVSGesture`, `root/DvsGesture` or `root`; None if the files are not there.
+    """Recordings of one part, below `root/DVSGesture`, `root/DvsGesture` or `root`, in tonic's layout,
+    SpikingJelly's (`events_np/train/<label>/userNN_<light>_<number>.npz`) or IBM's; None if the files are not there.
 
     Of the subjects for training, those with the highest numbers are validation, about one in seven (three of IBM's 23)
     and at least one; training is
@@ -89,11 +98,22 @@ def load(split, root):
         if (base / "ibmGestureTrain").is_dir() or (base / "ibmGestureTest").is_dir():
             return _part(split, base, _clips(base / ("ibmGestureTest" if split == "test" else "ibmGestureTrain")), read)
     for base in folders:
+        if (base / "events_np").is_dir():
+            return _part(
+                split, base, _arrays(base / "events_np" / ("test" if split == "test" else "train")), read_array
+            )
+    for base in folders:
         if any((base / list_).is_file() for list_ in _LISTS.values()):
             return _part(split, base, _windows(base, _LISTS["test" if split == "test" else "train"]), read_window)
+        if any(base.glob("user*_*.aedat")):
+            raise UserError(
+                f"{base} holds recordings of DVS128 Gesture but not {_LISTS['train']} and {_LISTS['test']}, which say"
+                " which are of which part; they are in the same archive, put them there"
+            )
     return None
 
 
+MARKS = ("DVSGesture", "DvsGesture", "ibmGestureTrain", "ibmGestureTest", "trials_to_train.txt", "events_np")
 _LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 
 
@@ -101,6 +121,11 @@ def _part(split, base, clips, reader):
     """`Recordings` of (user, label, name, path, *part) of a part, or None."""
     if split != "test":
         users = sorted({clip[0] for clip in clips})
+        if len(users) == 1:
+            raise UserError(
+                f"{base}: all recordings for training are of user {users[0]}; at least two users are needed, of"
+                " whom one is for validation"
+            )
         held_out = users[-max(1, len(users) // 7) :]
         clips = [clip for clip in clips if (clip[0] in held_out) == (split == "val")]
     if not clips:
@@ -128,6 +153,17 @@ def _clips(folder):
                 raise UserError(f"{path}: the file's name is its label, expected 0 to {len(CLASSES) - 1}")
             found.append((int(user[1]), int(path.stem), path.relative_to(folder.parent).as_posix(), path))
     return sorted(found, key=lambda clip: (clip[0], clip[3].parent.name, clip[1], clip[3].name))
+
+
+def _arrays(folder):
+    """(user, label, name, path) of every `<label>/userNN_<light>_<number>.npz`, as SpikingJelly leaves them."""
+    found = []
+    for path in folder.glob("*/user*.npz"):
+        user = re.match(r"user(\d+)_", path.name)
+        if user and re.fullmatch(r"\d+", path.parent.name) and int(path.parent.name) < len(CLASSES):
+            name = path.relative_to(folder.parent).as_posix()
+            found.append((int(user[1]), int(path.parent.name), name, path))
+    return sorted(found, key=lambda clip: (clip[0], clip[3].name, clip[1]))
 
 
 def _windows(base, list_):

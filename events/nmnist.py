@@ -18,6 +18,8 @@ from .recordings import Files, Recordings, as_events
 
 CLASSES = tuple("0123456789")
 SIZE = 34
+MARKS = ("NMNIST", "Train", "Test", "events_np")
+_FOLDERS = ("NMNIST", "", "extract", "events_np")
 _OVERFLOW_ROW, _OVERFLOW_US = 240, 2**13
 
 
@@ -26,6 +28,16 @@ def read(path):
     sensor.
     """
     return as_events(*columns(path), SIZE, SIZE, path)
+
+
+def read_any(path):
+    """As `read`; of `.npz` files, too, with arrays x, y, p and t in microseconds."""
+    if str(path).endswith(".npz"):
+        from . import formats
+
+        (found,) = formats.Stream(path, (SIZE, SIZE), 1).columns()
+        return as_events(found.x, found.y, found.p, found.t, SIZE, SIZE, path)  # times as they stand, as in the others
+    return read(path)
 
 
 def columns(path):
@@ -47,24 +59,33 @@ def columns(path):
     x, y, high, middle, low = raw.reshape(-1, 5).astype(np.int64).T
     mark = y == _OVERFLOW_ROW
     t = ((high & 127) << 16 | middle << 8 | low) + _OVERFLOW_US * np.cumsum(mark)
+    if (y > _OVERFLOW_ROW).any():
+        raise UserError(
+            f"{path}: y {y.max()} is above {_OVERFLOW_ROW - 1}, where sensors of this format end; is it a file of"
+            " five-byte records?"
+        )
     event = ~mark
     return x[event], y[event], high[event] >> 7, t[event]
 
 
 def load(split, root):
-    """Recordings of one part, below `root` or `root/NMNIST`; None if the files are not there.
+    """Recordings of one part, below `root` or `root/NMNIST`, or as SpikingJelly leaves them, below `root/extract` or,
+    as arrays, `root/events_np`; None if the files are not there.
 
     In each class folder, files are ranked by their number. Validation is rank 7 of every ten in `Train`. Without a
     folder `Test`, test is ranks 4 and 9 of every ten in `Train`; training is the rest."""
-    base = Path(root, "NMNIST") if Path(root, "NMNIST").is_dir() else Path(root)
-    train, test = _ranked(base / "Train"), _ranked(base / "Test")
+    for folder in _FOLDERS:
+        base = Path(root, folder)
+        train, test = (_ranked(_either(base, part)) for part in ("Train", "Test"))
+        if train or test:
+            break
     held = () if test else (4, 9)
     ranks = {"val": (7,), "test": held, "train": tuple(r for r in range(10) if r != 7 and r not in held)}[split]
     chosen = test if split == "test" and test else [entry for entry in train if entry[0] % 10 in ranks]
     if not chosen:
         return None
     return Recordings(
-        Files(tuple(path for _, _, path in chosen), read),
+        Files(tuple(path for _, _, path in chosen), read_any),
         np.array([label for _, label, _ in chosen], np.int64),
         [path.relative_to(base).as_posix() for _, _, path in chosen],
         CLASSES,
@@ -73,13 +94,19 @@ def load(split, root):
     )
 
 
+def _either(base, part):
+    return next((base / name for name in (part, part.lower()) if (base / name).is_dir()), base / part)
+
+
 def _ranked(folder):
-    """(rank in its class, label, path) of every `<digit>/<number>.bin`, by class and number; other names are passed
-    over.
+    """(rank in its class, label, path) of every `<digit>/<number>.bin` (or, without any, `.npz`), by class and number;
+    other names are passed over.
     """
     found = []
     for label in range(10):
-        files = [p for p in (folder / str(label)).glob("*.bin") if re.fullmatch(r"\d+", p.stem)]
+        files = []
+        for ending in (".bin", ".npz"):
+            files = files or [p for p in (folder / str(label)).glob(f"*{ending}") if re.fullmatch(r"\d+", p.stem)]
         files.sort(key=lambda p: (int(p.stem), p.name))
         found += [(rank, label, path) for rank, path in enumerate(files)]
     return found

@@ -12,6 +12,7 @@ from sim.base.errors import UserError
 from . import cache, cifar10dvs, digits, dvs128, folder, nmnist, pictures
 from .encoder import Encoder
 from .gestures import generate as gestures
+from .missing import instead
 from .recordings import Files
 
 SPLITS = ("train", "val", "test")
@@ -28,6 +29,7 @@ class Dataset:
         where: which files go where below the data folder, with counts and checksums, in one line.
         height, width, classes: sensor and class names; 0, 0 and () where they depend on the files: `Recordings` carries
             them.
+        marks: names of folders and files by which it is known.
         encoder: the encoder to begin with; None where it depends on the files, see `default_encoder`.
     """
 
@@ -39,6 +41,7 @@ class Dataset:
     width: int = 0
     classes: tuple = ()
     encoder: Encoder | None = None
+    marks: tuple = ()
 
 
 _GESTURES = Encoder(height=128, width=128, pool=2, window=10, stride=8, frames=12, frame_us=120_000)
@@ -70,6 +73,7 @@ DATASETS = {
             nmnist.SIZE,
             nmnist.CLASSES,
             Encoder(height=34, width=34, window=8, stride=5, frames=8, frame_us=40_000),
+            nmnist.MARKS,
         ),
         Dataset(
             "dvs128",
@@ -86,6 +90,7 @@ DATASETS = {
             dvs128.SIZE,
             dvs128.CLASSES,
             _GESTURES,
+            dvs128.MARKS,
         ),
         Dataset(
             "gestures",
@@ -97,18 +102,21 @@ DATASETS = {
             dvs128.SIZE,
             dvs128.CLASSES,
             _GESTURES,
+            dvs128.MARKS[:4],
         ),
         Dataset(
             "cifar10dvs",
             "CIFAR10-DVS, pictures of ten classes moving on a screen before a DVS128, 128 x 128",
             cifar10dvs.load,
             "CIFAR10DVS/<class>/<name>_<number>.aedat4 (ten classes of 1,000 files), from CIFAR10DVS.zip (md5"
-            " ce3a4a0682dc0943703bd8f749a7701c), which tonic.datasets.CIFAR10DVS(save_to=<folder>) downloads; reading"
-            " them needs pip install 'smolmamba-loihi[events]'",
+            " ce3a4a0682dc0943703bd8f749a7701c), which tonic.datasets.CIFAR10DVS(save_to=<folder>) downloads; or, as"
+            " its authors publish it, CIFAR10DVS/<class>.zip, or the .aedat files in it in CIFAR10DVS/<class>/; or"
+            " SpikingJelly's extract/<class>/*.aedat or events_np/<class>/*.npz",
             cifar10dvs.SIZE,
             cifar10dvs.SIZE,
             cifar10dvs.CLASSES,
             Encoder(height=128, width=128, pool=4, window=8, stride=4, frames=10, frame_us=130_000),
+            cifar10dvs.MARKS,
         ),
         Dataset(
             "cifar10",
@@ -221,8 +229,8 @@ def load(name, split, root=None, skip_bad=False):
     found = entry.loader(split, root, **_cut(name))
     if found is None:
         raise UserError(
-            f"data set {name!r}: no recordings for {split!r} below {root!r} (set DATA_ROOT to another folder); "
-            f"expected there: {entry.where}; 'digits' is embedded and runs now"
+            f"data set {name!r}: no recordings for {split!r} below {root!r}: {instead(root, entry.marks)} (set"
+            f" DATA_ROOT to another folder); expected there: {entry.where}; 'digits' is embedded and runs now"
         )
     found = replace(found, root=root)
     return _sound(found) if skip_bad and isinstance(found.events, Files) else found

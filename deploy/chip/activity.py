@@ -185,13 +185,13 @@ class _Counter:
                 active = arrived if active is None else active | arrived
             kind = "graded_synops" if j.graded else "synops"
             for core, part in self.parts[p.name]:
-                found = part.lists[i]
-                work[:, core, WORK.index(kind)] += rows @ found.entries.astype(np.float32)
-                done, useful = int(sent @ found.entries), int(sent @ found.nonzero)
+                entries, nonzero = part.lists[i].of_sources()
+                work[:, core, WORK.index(kind)] += rows @ entries.astype(np.float32)
+                done, useful = int(sent @ entries), int(sent @ nonzero)
                 self.counts[kind] += done
                 self.counts["zero_synops"] += done - useful
                 self.layers[p.layer] += useful
-                self._messages(j.source, sent * (found.entries > 0), core)
+                self._messages(j.source, sent * (entries > 0), core)
         active = busy(p) | (np.zeros((len(work), p.n), bool) if active is None else active)
         for core, part in self.parts[p.name]:
             now = active[:, part.members].sum(1)

@@ -19,9 +19,11 @@ import numpy as np
 
 from sim.expansion import Expansion
 
-from .synapses import lists, order, stored_bits
+from .synapses import lists, neediest, order, stored_bits
 
 PACKINGS = ("separate", "shared")
+CORES = "neurocores"
+PLACED_ANYWAY = 2048  # parts up to which a net that is too large is placed all the same, to say by how much
 AXONS_OUT, DELAY_SLOTS = "axons out", "delay slots"
 SUMS = {
     "neurons": "neurons_per_core",
@@ -123,24 +125,37 @@ def allocate(expansion: Expansion, board, packing="separate") -> Placement:
     """
     check_formats(expansion, board)
     limit = limits(board)
-    parts = {p.name: cut(p, limit, packing) for p in expansion.populations}
+    check_neurons(expansion, limit)
+    parts, reached = {}, {}
+
+    def divide(population, at_least=1):
+        others = sum(len(p) for name, p in parts.items() if name != population.name)
+
+        def check(k):
+            if others + k > max(board.cores, PLACED_ANYWAY):
+                raise _too_large(population, others + k, board)
+
+        parts[population.name] = cut(population, limit, packing, at_least, check)
+        reached[population.name] = lists_reached(parts[population.name])
+
+    for p in expansion.populations:
+        divide(p)
     while True:
-        parts = count_axons_out(parts)
+        parts.update(count_axons_out(parts, reached))
         crowded = [name for name in parts if any(p.sums[AXONS_OUT] > limit[AXONS_OUT] for p in parts[name])]
         if not crowded:
             break
         for name in crowded:  # fewer neurons send fewer messages
-            population = parts[name][0].population
+            population, sent = parts[name][0].population, [p.sums[AXONS_OUT] for p in parts[name]]
             if len(parts[name]) == population.n:
-                worst = max(p.sums[AXONS_OUT] for p in parts[name])
                 raise DoesNotFit(
                     AXONS_OUT,
                     population.layer,
-                    worst,
+                    max(sent),
                     limit[AXONS_OUT],
                     "one neuron alone reaches too many cores: let fewer or smaller layers read it",
                 )
-            parts[name] = cut(population, limit, packing, 2 * len(parts[name]))
+            divide(population, max(2 * len(sent), math.ceil(sum(sent) / limit[AXONS_OUT])))
     every = [p for name in parts for p in parts[name]]
     cores = pack(every, limit) if packing == "shared" else [Core([p]) for p in every]
     return Placement(cores, max(1, *(math.ceil(sum(p.sums[r] for p in every) / limit[r]) for r in SUMS)))
@@ -168,48 +183,62 @@ def check_formats(expansion, board):
                 )
 
 
-def cut(population, limit, packing, at_least=1):
+def cut(population, limit, packing, at_least=1, check=lambda k: None):
     """The population as the fewest equal parts (a power of two of them if separate) that each fit a core, but not fewer
-    than `at_least`.
+    than `at_least`. check: called with each number of parts before it is tried.
     """
-    one = part(population, 0, 1)
-    for resource, used in Core([one]).use().items():
-        if used > limit[resource]:
-            raise DoesNotFit(
-                resource,
-                population.layer,
-                used,
-                limit[resource],
-                REMEDIES.get(resource, "one neuron alone exceeds a core"),
-            )
-    whole = part(population, 0, population.n)
-    use = Core([whole]).use()
-    # What is shared out exactly; the axons that come in may be as many for half the neurons.
-    k = max(at_least, *(math.ceil(use[r] / limit[r]) for r in ("neurons", "synapse bits", DELAY_SLOTS)))
+    k = max(at_least, fewest(population, limit))
     while True:
         k = min(1 << (k - 1).bit_length() if packing == "separate" else k, population.n)
-        parts = cut_into(population, k, whole)
-        worst = next(((r, used) for p in parts for r, used in Core([p]).use().items() if used > limit[r]), None)
-        if worst is None:
+        check(k)
+        ends = np.linspace(0, population.n, k + 1).round().astype(int)
+        parts, short = [None] * k, None
+        for i in [k // 2, *(i for i in range(k) if i != k // 2)]:  # in the middle most sources are read
+            parts[i] = part(population, int(ends[i]), int(ends[i + 1]))
+            if short := _short([parts[i]], limit):
+                break
+        if short is None:
             return parts
         if k == population.n:
-            resource, used = worst
-            raise DoesNotFit(
-                resource,
-                population.layer,
-                used,
-                limit[resource],
-                REMEDIES.get(resource, "one neuron alone exceeds a core"),
-            )
+            raise _alone(population, *short, limit)
         k = 2 * k if packing == "separate" else k + max(1, k // 8)
 
 
-def cut_into(population, k, whole=None):
-    """`k` parts that differ by one neuron at most."""
-    if k == 1 and whole is not None:
-        return [whole]
-    ends = np.linspace(0, population.n, k + 1).round().astype(int)
-    return [part(population, int(a), int(b)) for a, b in zip(ends[:-1], ends[1:])]
+def fewest(population, limit):
+    """No fewer parts can do: what is shared out exactly among them; the axons that come in may be as many for half the
+    neurons.
+    """
+    use = Core([part(population, 0, population.n)]).use()
+    return max(1, *(math.ceil(use[r] / limit[r]) for r in ("neurons", "synapse bits", DELAY_SLOTS)))
+
+
+def _short(parts, limit):
+    """(resource, used) of the first part that exceeds a core, or None."""
+    return next(((r, used) for p in parts for r, used in Core([p]).use().items() if used > limit[r]), None)
+
+
+def _alone(population, resource, used, limit):
+    remedy = REMEDIES.get(resource, "one neuron alone exceeds a core")
+    return DoesNotFit(resource, population.layer, used, limit[resource], remedy)
+
+
+def check_neurons(expansion, limit):
+    """Raises `DoesNotFit` where one neuron alone exceeds a core: then no cut helps."""
+    for p in expansion.populations:
+        for i in {0, *(neediest(j.weight) for j in p.inputs)}:
+            if short := _short([part(p, i, i + 1)], limit):
+                raise _alone(p, *short, limit)
+
+
+def _too_large(population, at_least, board):
+    return DoesNotFit(
+        CORES,
+        population.layer,
+        at_least,
+        board.cores,
+        f"at least: the net must shrink {at_least / board.cores:.1f} times or more; it was not placed",
+        of_whole=True,
+    )
 
 
 def part(population, start, stop) -> Part:
@@ -242,17 +271,24 @@ def part(population, start, stop) -> Part:
     )
 
 
-def count_axons_out(parts):
-    """The same parts with the axons that leave them: for every neuron one for each list that it must reach, that is
-    for each projection and part.
-    """
+def lists_reached(parts) -> dict:
+    """Source -> int64 [its neurons]: lists that each must reach in these parts, one for each projection and part."""
     reach = {}
-    for p in (p for name in parts for p in parts[name]):
+    for p in parts:
         for j, found in zip(p.population.inputs, p.lists):
-            reach[j.source] = reach.get(j.source, 0) + (found.entries > 0).astype(np.int64)
+            reach[j.source] = reach.get(j.source, np.zeros(j.weight.shape[1], np.int64)) + found.listed()
+    return reach
+
+
+def count_axons_out(parts, reached) -> dict:
+    """The same parts with the axons that leave them, one for every list that a neuron must reach.
+
+    reached: population -> what `lists_reached` says of its parts.
+    """
     out = {}
     for name in parts:
-        sent = np.broadcast_to(reach.get(name, 0), parts[name][0].population.n)
+        total = sum(reach[name] for reach in reached.values() if name in reach)
+        sent = np.broadcast_to(total, parts[name][0].population.n)
         out[name] = [replace(p, sums=p.sums | {AXONS_OUT: int(sent[p.members].sum())}) for p in parts[name]]
     return out
 
@@ -262,10 +298,43 @@ def pack(parts, limit):
     first core that can still take it.
     """
     share = lambda p: max(used / limit[r] for r, used in Core([p]).use().items())  # noqa: E731
-    cores = []
+    cores, room = [], _Room(len(parts), limit)
     for p in sorted(parts, key=lambda p: (p.longest_delay, share(p)), reverse=True):
-        home = next((c for c in cores if all(used <= limit[r] for r, used in Core([*c.parts, p]).use().items())), None)
-        if home is None:
-            cores.append(home := Core())
-        home.parts.append(p)
+        home = next((i for i in room.candidates(p) if room.takes_sets(cores[i], p)), len(cores))
+        if home == len(cores):
+            cores.append(Core())
+        cores[home].parts.append(p)
+        room.add(home, p)
     return cores
+
+
+class _Room:
+    """What is used of every core so far, so that all are looked at together."""
+
+    def __init__(self, most, limit):
+        self.limit, self.cores = limit, 0
+        self.sums = np.zeros((most, len(SUMS)), np.int64)
+        self.delay = np.zeros(most, np.int64)
+        self.most = np.array([limit[r] for r in SUMS])
+
+    def candidates(self, part):
+        """Numbers of the cores that have room for a part's sums and delays."""
+        own = _sums(part)
+        sums = self.sums[: self.cores] + own
+        slots = sums[:, 0] * (1 + np.maximum(self.delay[: self.cores], part.longest_delay))
+        return np.flatnonzero((sums <= self.most).all(1) & (slots <= self.limit[DELAY_SLOTS])).tolist()
+
+    def takes_sets(self, core, part):
+        """Whether a core can be configured for a part, too."""
+        return all(
+            len(frozenset().union(part.sets[r], *(p.sets[r] for p in core.parts))) <= self.limit[r] for r in SETS
+        )
+
+    def add(self, core, part):
+        self.cores = max(self.cores, core + 1)
+        self.sums[core] += _sums(part)
+        self.delay[core] = max(self.delay[core], part.longest_delay)
+
+
+def _sums(part):
+    return np.array([part.sums.get(r, 0) for r in SUMS], np.int64)

@@ -12,7 +12,7 @@ from sim.tokens import checked
 from . import board as boards
 from . import energy
 from .activity import measure
-from .allocate import PACKINGS, Core, DoesNotFit, allocate, limits
+from .allocate import CORES, PACKINGS, Core, DoesNotFit, allocate, limits
 from .results import (
     Bottleneck,
     ChipPlan,
@@ -26,8 +26,6 @@ from .results import (
     Reason,
     Sizes,
 )
-
-CORES = "neurocores"
 
 
 def plan(net, board, packing="separate", x=None, data=None, tables=("loihi1-davies2018", "cmos-45nm")) -> ChipPlan:

@@ -5,8 +5,10 @@ projection has delays, and, if the list is sparse, the index of its target. Dens
 hold zeros, too. Lists start on a word. This is Loihi 1's layout as NengoLoihi counts it (github.com/nengo/nengo-loihi,
 block.py, `bits_per_axon`); Loihi 2's is not public."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import lru_cache, singledispatch
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -27,17 +29,27 @@ class Lists:
         axons: source neurons with a synapse there.
         bits: memory.
         encoding: "dense", "sparse" or "shared".
-        entries: int64 [sources], entries that a spike of each source makes the core work through.
-        nonzero: int64 [sources], those of them that are not 0.
+        of_sources: gives (int64 [sources], entries that a spike of each source makes the core work through; int64
+            [sources], those of them that are not 0). Counted when asked for: a large net has thousands of lists.
+        listed: gives bool [sources], which have entries.
     """
 
     axons: int
     bits: int
     encoding: str
-    entries: np.ndarray
-    nonzero: np.ndarray
+    of_sources: Callable
+    listed: Callable
+
+    @property
+    def entries(self) -> np.ndarray:
+        return self.of_sources()[0]
+
+    @property
+    def nonzero(self) -> np.ndarray:
+        return self.of_sources()[1]
 
 
+@lru_cache(maxsize=8)
 def order(population) -> np.ndarray:
     """The neurons of a population in the order in which it is cut into parts: for a convolution pixel after pixel,
     all channels of one together.
@@ -78,78 +90,171 @@ def lists(weight, start, stop, bits, delayed):
 
 @lists.register
 def _(weight: np.ndarray, start, stop, bits, delayed):
-    nonzero = np.count_nonzero(weight[start:stop], axis=0).astype(np.int64)
-    return _cheaper(nonzero, stop - start, bits + DELAY_BITS * delayed)
+    count = lambda: np.count_nonzero(weight[start:stop], axis=0).astype(np.int64)  # noqa: E731
+    return _cheaper(count, stop - start, bits + DELAY_BITS * delayed)
 
 
 @lists.register(sparse.csr_matrix)
 def _(weight, start, stop, bits, delayed):
-    nonzero = np.bincount(weight.indices[weight.indptr[start] : weight.indptr[stop]], minlength=weight.shape[1]).astype(
-        np.int64
-    )
-    return _cheaper(nonzero, stop - start, bits + DELAY_BITS * delayed)
+    def count():
+        targets = weight.indices[weight.indptr[start] : weight.indptr[stop]]
+        return np.bincount(targets, minlength=weight.shape[1]).astype(np.int64)
+
+    return _cheaper(count, stop - start, bits + DELAY_BITS * delayed)
 
 
-def _cheaper(nonzero, n, per_entry):
-    """Dense or sparse lists for so many non-zeros per source among `n` targets.
+def _cheaper(count, n, per_entry):
+    """Dense or sparse lists for as many non-zeros per source among `n` targets as `count()` says.
 
     Memory costs something only where it is short, an entry costs energy and time with every spike: lists are sparse
     where that spares at least a tenth of the entries (`SPARED`), or takes no more memory.
     """
+    nonzero = count()
     axons = int(np.count_nonzero(nonzero))
     dense = int(axons * list_bits(n, per_entry))
-    thin = int(list_bits(nonzero, per_entry + index_bits(n)).sum())
-    if dense < thin and nonzero.sum() > (1 - SPARED) * axons * n:
-        return Lists(axons, dense, "dense", np.where(nonzero > 0, n, 0), nonzero)
-    return Lists(axons, thin, "sparse", nonzero, nonzero)
+    thin = int(list_bits(nonzero[nonzero > 0], per_entry + index_bits(n)).sum())
+    is_dense = dense < thin and nonzero.sum() > (1 - SPARED) * axons * n
+
+    def of_sources():
+        found = count()
+        return (np.where(found > 0, n, 0) if is_dense else found), found
+
+    bits, encoding = (dense, "dense") if is_dense else (thin, "sparse")
+    return Lists(axons, bits, encoding, of_sources, lambda: count() > 0)
 
 
 @lists.register
 def _(weight: Kernel, start, stop, bits, delayed):
-    channels, per_group = weight.weight.shape[:2]
-    out_group = channels // weight.groups
+    found = _entries(weight, start, stop)
+    entries, per_group = found.entries, weight.weight.shape[1]
+    memory = list_bits(entries, bits + DELAY_BITS * delayed + index_bits(stop - start))
+    axons = int((np.bincount(found.which, minlength=len(entries)) @ (entries > 0)).sum()) * per_group
+
+    def listed():
+        out = np.zeros((weight.groups, per_group, weight.in_shape[1] * weight.in_shape[2]), bool)
+        out[:, :, found.near] = (entries > 0)[found.which].T[:, None, :]
+        return out.ravel()
+
+    of_sources = lambda: _of_sources(weight, start, stop)  # noqa: E731
+    return Lists(axons, int(memory.sum()) * per_group, "shared", of_sources, listed)
+
+
+class _OfKernel(NamedTuple):
+    """What all parts of a convolution need.
+
+    Attributes:
+        reach: see `Kernel.reach`. lowest, highest: int [in pixels], the pixels among these.
+        before: int32 [channels out + 1, channels in of a group, places], weights that are not 0 in the channels before.
+    """
+
+    reach: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+    before: np.ndarray
+
+
+@lru_cache(maxsize=4)
+def _of_kernel(kernel) -> _OfKernel:
+    weight, reach = kernel.weight, kernel.reach
+    nonzero = (weight != 0).reshape(*weight.shape[:2], -1)
+    before = np.zeros((len(weight) + 1, *nonzero.shape[1:]), np.int32)
+    np.cumsum(nonzero, axis=0, out=before[1:])
+    return _OfKernel(reach, np.where(reach < 0, reach.max() + 1, reach).min(1), reach.max(1), before)
+
+
+class _Entries(NamedTuple):
+    """What the lists of a convolution's sources hold in one part, by the pattern in which a pixel reaches it.
+
+    Attributes:
+        entries: int [patterns, groups]. near: the in pixels that reach it; which: the pattern of each.
+        patterns: int [patterns, places], kinds of the pixels reached. kinds: the channels that each has, (begin, end).
+    """
+
+    entries: np.ndarray
+    near: np.ndarray
+    which: np.ndarray
+    patterns: np.ndarray
+    kinds: list
+
+
+def _entries(kernel, start, stop) -> _Entries:
+    channels, known = kernel.weight.shape[0], _of_kernel(kernel)
     first, last = start // channels, (stop - 1) // channels
+    begin, end = start - first * channels, stop - last * channels
     # What a pixel contributes: all channels (code 1), or those of the cut pixel at the start (2) or at the end (3).
-    kinds = np.zeros((4, channels), bool)
-    kinds[1] = True
-    kinds[2, start - first * channels :] = True
-    kinds[3, : stop - last * channels] = True
-    if first == last:
-        kinds[2] &= kinds[3]
-    code = np.zeros(weight.out_shape[1] * weight.out_shape[2] + 1, np.int8)  # the last entry: no pixel
+    kinds = [(0, 0), (0, channels), (begin, end if first == last else channels), (0, end)]
+    code = np.zeros(kernel.out_shape[1] * kernel.out_shape[2] + 1, np.int64)  # the last entry: no pixel
     code[first : last + 1] = 1
     code[first] = 2
     if last > first:
         code[last] = 3
-    signature = code[weight.reach]  # [in pixels, kernel places]
-    patterns, which = np.unique(signature, axis=0, return_inverse=True)
-    which = which.ravel()  # numpy 2.0 gives it two axes
-    per_kind = kinds.reshape(4, weight.groups, out_group).sum(2)  # channels a pixel contributes to each group
-    entries = per_kind[patterns].sum(1)  # [patterns, groups]
-    taps = np.stack(
-        [
-            np.stack(
-                [
-                    np.count_nonzero(
-                        weight.weight[g * out_group : (g + 1) * out_group][kind[g * out_group : (g + 1) * out_group]],
-                        axis=0,
-                    ).reshape(per_group, -1)
-                    for g in range(weight.groups)
-                ]
-            )
-            for kind in kinds
-        ]
-    )  # [4, groups, in channels, places]
-    nonzero = sum(
-        taps[patterns[:, place], :, :, place] for place in range(patterns.shape[1])
-    )  # [patterns, groups, in channels]
-    memory = int(list_bits(entries, bits + DELAY_BITS * delayed + index_bits(stop - start)).sum()) * per_group
-    # Sources are in the order channel, row, column, a group's channels together.
-    entries = np.repeat(entries[which].T, per_group, axis=0).ravel()
-    return Lists(
-        int(np.count_nonzero(entries)),
-        memory,
-        "shared",
-        entries,
-        nonzero[which].transpose(1, 2, 0).reshape(entries.shape),
-    )
+    near = np.flatnonzero((known.lowest <= last) & (known.highest >= first))
+    patterns, which = _unique_rows(code[known.reach[near]])
+    out_group = channels // kernel.groups
+    per_kind = np.array([[len(_within(kind, g, out_group)) for g in range(kernel.groups)] for kind in kinds])
+    return _Entries(per_kind[patterns].sum(1), near, which, patterns, kinds)
+
+
+def _within(kind, group, size):
+    """The channels of a group that a kind of pixel has."""
+    return range(max(kind[0], group * size), max(min(kind[1], (group + 1) * size), max(kind[0], group * size)))
+
+
+def _unique_rows(codes):
+    """(the different rows of codes 0..3, which of them each row is)."""
+    if codes.shape[1] > 31:
+        rows, which = np.unique(codes, axis=0, return_inverse=True)
+        return rows, which.ravel()  # numpy 2.0 gives it two axes
+    keys = codes @ (1 << 2 * np.arange(codes.shape[1], dtype=np.int64))
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    return codes[first], which.ravel()
+
+
+def _of_sources(kernel, start, stop):
+    """`Lists.of_sources` of a convolution; sources are in the order channel, row, column, a group's channels
+    together.
+    """
+    found, before = _entries(kernel, start, stop), _of_kernel(kernel).before
+    channels, per_group = kernel.weight.shape[:2]
+    out_group = channels // kernel.groups
+    taps = np.zeros((4, kernel.groups, per_group, before.shape[2]), np.int64)
+    for i, kind in enumerate(found.kinds):
+        for g in range(kernel.groups):
+            here = _within(kind, g, out_group)
+            taps[i, g] = before[here.stop] - before[here.start]
+    nonzero = np.zeros((len(found.patterns), kernel.groups, per_group), np.int64)
+    for place in range(before.shape[2]):
+        nonzero += taps[found.patterns[:, place], :, :, place]
+    pixels = kernel.in_shape[1] * kernel.in_shape[2]
+    out = np.zeros((2, kernel.groups, per_group, pixels), np.int64)
+    out[0, :, :, found.near] = found.entries[found.which][:, :, None]
+    out[1, :, :, found.near] = nonzero[found.which]
+    return out[0].ravel(), out[1].ravel()
+
+
+def neediest(weight) -> int:
+    """A target neuron that reads as many sources as any, in the order in which its population is cut."""
+    return int(_needs(weight))
+
+
+@singledispatch
+def _needs(weight):
+    raise TypeError(type(weight).__name__)
+
+
+@_needs.register
+def _(weight: np.ndarray):
+    return np.count_nonzero(weight, axis=1).argmax()
+
+
+@_needs.register(sparse.csr_matrix)
+def _(weight):
+    return np.diff(weight.indptr).argmax()
+
+
+@_needs.register
+def _(weight: Kernel):
+    """The pixel that most places of the kernel reach, and in it the channel with most weights."""
+    reach = _of_kernel(weight).reach
+    pixels = np.bincount(reach[reach >= 0].ravel(), minlength=weight.out_shape[1] * weight.out_shape[2])
+    return pixels.argmax() * weight.weight.shape[0] + np.count_nonzero(weight.weight, axis=(1, 2, 3)).argmax()

@@ -43,10 +43,17 @@ from sim.base.errors import UserError
 )
 @click.option("--limit", type=click.IntRange(1), default=8, show_default=True, help="Number of its samples.")
 @data_root_option
+@click.option(
+    "--input",
+    "input_file",
+    default=None,
+    metavar="X.npy",
+    help="Count operations on this array, [samples, steps, ...] or [steps, ...], as `deploy run --input` takes it.",
+)
 @click.option("--picture", default=None, help="Write a picture of the chip: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.pass_context
-def plan(context, net, board, packing, tables, dataset, split, limit, data_root, picture, as_json):
+def plan(context, net, board, packing, tables, dataset, split, limit, data_root, input_file, picture, as_json):
     """Plan NET on a board: neurocores, memory, the bottleneck, energy and time of a sample. Exit code 1 if it does
     not fit.
     """
@@ -58,7 +65,7 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
 
     target = load_board(board)
     loaded = netx.load(net)
-    x, data = samples(loaded, net, dataset, split, limit, data_root)
+    x, data = samples(loaded, net, dataset, split, limit, data_root, input_file)
     result = make(loaded, target, packing, x, data, tables)
     if picture and result.placed:
         draw(result, picture)
@@ -71,18 +78,25 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
         context.exit(1)
 
 
-def samples(net, path, dataset, split, limit, data_root):
-    """(input, what it is) for the cost: a data set's samples, or the golden one of the file; (None, None) for a net
-    that takes no recordings.
+def samples(net, path, dataset, split, limit, data_root, input_file=None):
+    """(input, what it is) for the cost: the user's array, a data set's samples, or the golden one of the file; (None,
+    None) where nothing says what runs on the net.
     """
     from sim import netx
     from sim.net import Net
 
+    if input_file and dataset:
+        raise UserError("--dataset and --input exclude each other")
+    if input_file:
+        from ..arrays import load_any
+
+        x = load_any(input_file, net)[:limit]
+        return x, f"{input_file}, first {len(x)} sample(s)"
     if not isinstance(net, Net):
         if dataset:
             raise UserError(
-                f"{path}: a SLAYER export without tokens, frames and encoder cannot run on recordings; leave out"
-                " --dataset"
+                f"{path}: a net without tokens, frames and encoder cannot run on recordings; give it an array with"
+                " --input"
             )
         return None, None
     if dataset:
@@ -121,7 +135,7 @@ def _show_plan(net, p):
         show(
             "cost: none, the file has no sample to run; --dataset takes some"
             if sizes.steps_per_sample
-            else "cost: none, a SLAYER export does not say what runs on it"
+            else "cost: none, the file does not say what runs on the net; --input takes an array"
         )
 
 

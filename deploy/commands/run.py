@@ -7,7 +7,7 @@ from sim.base.console import add_row, bar, data_root_option, new_table, print_js
 from sim.base.errors import UserError
 
 from .options import NET_HELP, access, loihi2_options, net_path, only
-from .run_chain import Asked, input_options, run_chain
+from .run_chain import Asked, array_samples, input_options, run_chain, write_traces
 
 
 @click.command(epilog="Example: python -m deploy run --backend sim runs/digits-tiny/model.net --limit 20")
@@ -117,13 +117,15 @@ def run(
     from ..run import run as execute
 
     path = net_path(path, option)
+    asked = Asked(input_file, output, labels, probes_of, window, readout, limit)
     if input_file is not None and not isinstance(net := netx.load(path), Net):
-        asked = Asked(input_file, output, labels, probes_of, window, readout, limit)
         run_chain(path, net, asked, backend, threads, timeout, as_json)
         return
     net = netx.read(path)
     limit = limit or (None if backend == "fast" else 100)
-    if golden:
+    if input_file is not None:
+        taken = array_samples(net, asked)
+    elif golden:
         taken = samples.from_golden(path, limit)
     elif file is not None:
         taken = samples.from_file(net, file, unit_us)
@@ -131,6 +133,8 @@ def run(
         taken = samples.from_dataset(net, dataset, split, data_root, limit)
     with bar(path, len(taken)) as progress:
         result = dict(net=path) | execute(net, taken, backend, executor, threads, timeout, progress, scheduler, chip)
+    if asked.output:
+        write_traces(net, taken, asked)
     if as_json:
         print_json(result)
     else:

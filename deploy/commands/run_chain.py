@@ -97,6 +97,34 @@ def run_chain(path, net, asked: Asked, backend, threads, timeout, as_json):
         note("what was probed is written with --output only")
 
 
+def array_samples(net, asked: Asked):
+    """The array as samples for a net of ours, whose read-out is its own."""
+    from .. import arrays
+    from ..samples import Samples
+
+    for name, value in (("window", asked.window), ("read", asked.readout)):
+        if value is not None:
+            raise UserError(f"--{name} is for nets that SLAYER or NIR made; a net of ours has its own read-out")
+    stream = arrays.load_any(asked.input, net)[: asked.limit]
+    labels = arrays.load_labels(asked.labels, len(stream), net.nodes[-1].size) if asked.labels else None
+    return Samples(stream, lambda part: part, labels, asked.input)
+
+
+def write_traces(net, taken, asked: Asked):
+    """Writes the read-out of every step, and what is probed, of a net of ours: by the engine."""
+    import numpy as np
+
+    from sim import engine
+
+    names = [node.name for node in net.nodes]
+    for name in asked.probes:
+        if name not in names:
+            raise UserError(f"--probe {name}: no such layer, the net has {', '.join(names)}")
+    found = engine.run(net, taken.streams(0, len(taken)), trace=(*dict.fromkeys((*asked.probes, names[-1])),))
+    content = dict(output=found.traces[names[-1]], outputs=found.logits, **{n: found.traces[n] for n in asked.probes})
+    files.fill(asked.output, lambda file: np.savez_compressed(file, **content))
+
+
 def _product(shape):
     size = 1
     for n in shape:

@@ -68,6 +68,19 @@ def array(found, path, kind) -> Source:
     return Source(kind, (columns,), unit_us=1000, sure=False, usual=(128, 128))
 
 
+def pick(arrays, path, kind) -> Source:
+    """A `Source` of columns by name; without them of the only table or structured array that there is, among labels and
+    the like."""
+    tables = [a for a in arrays.values() if a.dtype.names or (a.ndim == 2 and a.shape[1] == 4)]
+    try:
+        find(list(arrays), path)
+    except UserError:
+        if len(arrays) == 1 or len(tables) == 1:
+            return array(*(tables if len(tables) == 1 else arrays.values()), path, kind)
+        raise
+    return named(arrays, path, kind)
+
+
 def open_npy(path) -> Source:
     if head(path, 6) != b"\x93NUMPY":
         raise UserError(f"{path} is not an array of numbers in .npy format (it does not begin as one); fetch it again")
@@ -91,7 +104,7 @@ def open_npz(path) -> Source:
         raise UserError(
             f"{path} is not an archive of arrays in .npz format ({reason(e)}); fetch the file again"
         ) from None
-    return array(*arrays.values(), path, "npz") if len(arrays) == 1 else named(arrays, path, "npz")
+    return pick(arrays, path, "npz")
 
 
 def _member(archive, info, path):
@@ -118,7 +131,7 @@ def open_pt(path) -> Source:
     if isinstance(found, dict) and len(found) == 1:
         found = next(iter(found.values()))
     if isinstance(found, dict):
-        return named({str(k): v for k, v in found.items() if isinstance(v, np.ndarray)}, path, "pt")
+        return pick({str(k): v for k, v in found.items() if isinstance(v, np.ndarray)}, path, "pt")
     if isinstance(found, (list, tuple)) and len(found) == 4 and all(isinstance(c, np.ndarray) for c in found):
         raise UserError(f"{path} holds four tensors without names; save a dictionary of x, y, p, t")
     if not isinstance(found, np.ndarray):
@@ -136,42 +149,26 @@ def open_mat(path) -> Source:
         from .hdf5 import open_hdf5
 
         return _from_one(open_hdf5(path))
-    found = _flat(_scipy(path), path)
-    return _from_one(array(*found.values(), path, "mat") if len(found) == 1 else named(found, path, "mat"))
+    found = _variables(path)
+    return _from_one(pick(found, path, "mat"))
 
 
-def _scipy(path):
-    from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
-
-    from .source import size_of
+def _variables(path):
+    """{name: column} of the variables of a file, or of the fields of the first structure that has them."""
+    from .matlab import read
 
     try:
-        for name, shape, _ in whosmat(path):
-            if math.prod(shape) * 8 > min(_LIMIT, 2000 * size_of(path)):
-                raise UserError(f"{path}: {name!r} claims {math.prod(shape)} values; is the file whole?")
-        return loadmat(path, squeeze_me=True)
-    except UserError:
-        raise
-    except (MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError) as e:
+        found = read(path)
+    except BROKEN as e:
         raise UserError(f"{path} is not a readable MATLAB file ({reason(e)}); save it again") from None
-    except (zlib.error, MemoryError, OverflowError, AssertionError, AttributeError, EOFError, UnicodeError) as e:
-        raise UserError(f"{path} is not a readable MATLAB file ({reason(e)}); save it again") from None
-    except Exception as e:  # scipy's reader raises what its Cython code meets
-        raise UserError(f"{path} is not a readable MATLAB file ({reason(e)}); save it again") from None
-
-
-def _flat(found, path):
-    """{name: column} of the variables, or of the fields of the first structure that has them."""
-    found = {name: value for name, value in found.items() if not name.startswith("__")}
     for value in found.values():
-        if isinstance(value, np.ndarray) and value.dtype.names and value.ndim == 0:
+        if isinstance(value, dict):
             try:
-                find(list(value.dtype.names), path)
+                find(list(value), path)
             except UserError:
                 continue
-            return {name: np.atleast_1d(value[name].item()) for name in value.dtype.names}
-    return {name: np.atleast_1d(value) for name, value in found.items() if isinstance(value, (np.ndarray, int, float))}
+            return {name: column for name, column in value.items() if not isinstance(column, dict)}
+    return {name: value for name, value in found.items() if not isinstance(value, dict)}
 
 
 def _from_one(source):

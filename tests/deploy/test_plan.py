@@ -572,3 +572,22 @@ def test_graded_messages_of_a_sigma_delta_net():
     }
     assert p["activity"]["synops"] == 0 and fired["conv"].any() and p["sent"] is None
     assert p["activity"]["active_updates"] == 12 * p["neurons"]
+
+
+def wide_convolution(c_in, c_out):
+    weight = (np.random.default_rng(0).integers(-20, 20, (c_out, c_in, 3, 3)) * 2).astype(np.int16)
+    first = InputLayer("in", (c_in, 14, 14))
+    return Sequential((first, ConvLayer("conv", weight, neuron(), (1, 1), (1, 1), (1, 1), 1, first.shape)))
+
+
+def test_a_neuron_that_no_core_takes_is_found_at_once():
+    """A corner's neurons read few enough sources, those inside too many."""
+    found = plan(wide_convolution(512, 512), OHEO)
+    assert not found["fits"] and not found["cores_used"]
+    said = found["reason"]
+    assert (said["constraint"], said["layer"], said["limit"]) == ("axons in", "conv", 4096) and said["used"] > 4096
+
+
+def test_a_net_far_too_large_is_not_placed():
+    said = plan(wide_convolution(256, 512), OHEO)["reason"]
+    assert said["constraint"] == "neurocores" and said["used"] > 2048 and "at least" in said["text"]

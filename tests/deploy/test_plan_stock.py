@@ -16,7 +16,7 @@ OHEO = board.load("oheo-gulch")
 
 @pytest.mark.parametrize(
     "name, scan, cores",
-    [("small", "alternate", 17), ("small", "twin", 33), ("base", "alternate", 24), ("base", "twin", 47)],
+    [("small", "alternate", 13), ("small", "twin", 25), ("base", "alternate", 18), ("base", "twin", 35)],
 )
 def test_the_presets_for_dvs128_fit_one_chip(name, scan, cores):
     torch = pytest.importorskip("torch")

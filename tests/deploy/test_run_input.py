@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from deploy.__main__ import main
 from deploy.chain import Window, run_engine
-from sim import netx
+from sim import engine, netx
 from sim.base.errors import UserError
+from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
 from sim.sequential import by_definition
 
 
@@ -109,6 +110,36 @@ def test_verify(folder, name, x):
     for more in ((), ("--input", given)):
         found = json.loads(call(folder, "verify", net, "--executors", "engine,steps", "--json", *more))
         assert found["differences"] == 0 < found["compared"] and found["executors"] == ["engine", "steps"]
+
+
+def test_plan_counts_on_the_array(folder):
+    """Operations that arrive at each layer are those that `run` counts."""
+    net, x = folder / "spikes.net", folder / "x.npy"
+    plan = json.loads(call(folder, "plan", net, "--input", x, "--json"))
+    found = json.loads(call(folder, "run", net, "--input", x, "--json"))
+    assert {row["name"]: row["synops"] for row in found["layers"] if row["synops"]} == plan["activity"]["layer_synops"]
+    assert json.loads(call(folder, "plan", folder / "values.net", "--input", folder / "v.npy", "--json"))["activity"]
+    assert "exclude" in call(folder, "plan", net, "--input", x, "--dataset", "digits", code=2)
+
+
+def test_a_net_of_ours(folder):
+    """Its read-out is its own; the array is its tokens, all of them sent."""
+    weight = np.array([[4, -2], [2, 6], [-8, 2]], np.int16)
+    none = np.zeros(3, np.int32)
+    layer = Cuba("layer", (Dense(TOKENS, weight),), np.full(3, 4096, np.int32), none, 4095, 3)
+    net = Net((layer, Readout("out", (Dense("layer", np.eye(3, dtype=np.int16) * 2),))), (Input(TOKENS, 2),), 2, 3)
+    netx.write(net, folder / "ours.net")
+    x = (np.random.default_rng(1).random((2, 6, 2)) < 0.5).astype(np.uint8)
+    np.save(folder / "ours.npy", x)
+    args = "run", folder / "ours.net", "--input", folder / "ours.npy"
+    more = "--probe", "layer", "--output", folder / "ours.npz", "--json"
+    found, expected = json.loads(call(folder, *args, *more)), engine.run(net, x, trace="all")
+    assert found["outputs"] == expected.logits.tolist() and (found["n"], found["steps"]) == (2, 6)
+    with np.load(folder / "ours.npz") as y:
+        assert np.array_equal(y["layer"], expected.traces["layer"])
+    assert "has its own read-out" in call(folder, *args, "--window", "2", code=2)
+    np.save(folder / "ours.npy", x[:, :5])
+    assert "input has shape (2, 5, 2), the net takes" in call(folder, *args, code=2)
 
 
 @pytest.mark.slow

@@ -337,7 +337,7 @@ PARTS = {
         "_labels.csv",
         "DvsGesture.tar.gz",
     ),
-    "cifar10dvs": ("CIFAR10DVS/<class>/", "md5", "tonic.datasets", "smolmamba-loihi[events]"),
+    "cifar10dvs": ("CIFAR10DVS/<class>/", "md5", "tonic.datasets", "CIFAR10DVS/<class>.zip"),
     "cifar10": ("data_batch_1.bin", "bytes", "md5", "binary version", "cifar10/train/<class>/"),
     "cifar100": ("train.bin", "bytes", "md5", "binary version", "cifar100/train/<class>/"),
     "imagenet": ("train/<wnid>/", "val/<wnid>/", "md5", "files"),

@@ -11,7 +11,7 @@ import pytest
 from event_files import SIZE, evt_header, rows
 
 from events import formats
-from events.formats import ecf, lz4
+from events.formats import ecf, lz4, matlab
 from sim.base.errors import UserError
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "formats"
@@ -179,6 +179,25 @@ def test_matlab_counts_from_one(tmp_path):
     event_files.mat(tmp_path / "a.mat", rows(), one=True)
     same(formats.read(tmp_path / "a.mat")[0], rows())
     assert "count from 1" in formats.info(tmp_path / "a.mat")["notes"][0]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_matlab_files_equal_scipy(tmp_path, packed):
+    from scipy.io import loadmat, savemat
+
+    table = rows()
+    x, y, p, t = table.T
+    columns = {"x": x.astype(np.uint16), "y": y.astype(np.int8), "pol": p.astype(bool), "t_ms": t / 1000}
+    savemat(tmp_path / "a.mat", columns | {"name": "text", "one": 1}, do_compression=packed)
+    same(formats.read(tmp_path / "a.mat")[0], table)
+    savemat(tmp_path / "b.mat", {"label": 3, "events": table[:, [0, 1, 2, 3]] / [1, 1, 1, 1000]}, do_compression=packed)
+    same(formats.read(tmp_path / "b.mat")[0], table)
+    savemat(tmp_path / "c.mat", {"s": {"TD": {"x": x}}, "e": np.zeros((0, 3)), "z": 1j, "c": ["a", "bc"]})
+    ours, theirs = matlab.read(tmp_path / "c.mat"), loadmat(tmp_path / "c.mat")
+    assert np.array_equal(ours["s"]["TD"]["x"], theirs["s"]["TD"][0, 0]["x"][0, 0].reshape(-1)) and ours["e"].shape == (
+        0,
+        3,
+    )
 
 
 def test_torch_tables_and_what_else_a_pickle_has(tmp_path):
