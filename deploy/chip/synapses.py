@@ -68,7 +68,7 @@ def index_bits(n):
 
 
 @singledispatch
-def lists(weight, start, stop, bits, delayed):
+def lists(weight, start: int, stop: int, bits: int, delayed: bool) -> Lists:
     """The `Lists` of target neurons start..stop, counted as `order` has them; bits: of a stored weight; delayed:
     whether the projection has delays.
     """
@@ -137,9 +137,8 @@ def _(weight: Kernel, start, stop, bits, delayed):
             for kind in kinds
         ]
     )  # [4, groups, in channels, places]
-    nonzero = sum(
-        taps[patterns[:, place], :, :, place] for place in range(patterns.shape[1])
-    )  # [patterns, groups, in channels]
+    per_place = [taps[patterns[:, place], :, :, place] for place in range(patterns.shape[1])]
+    nonzero = np.sum(per_place, 0)  # [patterns, groups, in channels]
     memory = int(list_bits(entries, bits + DELAY_BITS * delayed + index_bits(stop - start)).sum()) * per_group
     # Sources are in the order channel, row, column, a group's channels together.
     entries = np.repeat(entries[which].T, per_group, axis=0).ravel()
