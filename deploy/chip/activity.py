@@ -7,6 +7,7 @@ times: a spike and the update that it causes count for the same step."""
 
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,8 @@ def _(net: Net, x):
 
 @run.register
 def _(net: Sequential, x):
-    spikes, before, reached = net.run(x), None, {}
+    spikes: Any = net.run(x)
+    before, reached = "", {}
     for layer in net.layers:
         if hasattr(layer, "stride"):
             hit = dendrite(replace(layer, weight=((layer.weight != 0) * 2).astype(np.int16)), spikes[before] != 0) > 0

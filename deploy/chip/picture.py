@@ -16,6 +16,7 @@ def draw(plan: ChipPlan, path) -> None:
 
     Raises:
         UserError: another suffix, or the file cannot be written.
+        ValueError: the net was not placed.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -25,6 +26,8 @@ def draw(plan: ChipPlan, path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"{path}: a picture is {', '.join(SUFFIXES)}")
     board, placed = plan.board, plan.placed
+    if placed is None:
+        raise ValueError("the plan has no placement to draw")
     layers = dict.fromkeys(row.layer for row in plan.layers)
     colours = {layer: colormaps["tab20"](i % 20) for i, layer in enumerate(layers)}
     of_population = {p.name: colours[row.layer] for row in plan.layers for p in row.populations}

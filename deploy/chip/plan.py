@@ -1,6 +1,7 @@
 """The plan: does a net fit a board, what is short first, and what does a sample cost."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 from functools import singledispatch
 
@@ -159,26 +160,25 @@ def place(expansion, placement, board, packing) -> Placed:
 
 def bottleneck(placement, board) -> Bottleneck:
     """The resource that is used most in relation to its limit: that of a core, or the cores."""
-    limit, best = limits(board), None
-    for core in placement.cores:
-        for r, used in core.use().items():
-            if best is None or used / limit[r] > best[0]:
-                layer = max(core.parts, key=lambda p: Core([p]).use()[r]).population.layer
-                best = used / limit[r], r, layer, int(used), limit[r]
-    used = len(placement.cores)
-    if used / board.cores >= best[0]:
-        counts = {}
-        for _, p in placement.parts():
-            counts[p.population.layer] = counts.get(p.population.layer, 0) + 1
-        best = used / board.cores, CORES, max(counts, key=counts.get), used, board.cores
-    share, resource, layer, used, most = best
+    limit = limits(board)
+    full = [(used / limit[r], r, int(used), core) for core in placement.cores for r, used in core.use().items()]
+    share, resource, used, core = max(full, key=lambda x: x[0])
+    most, parts = limit[resource], core.parts
+    weight = lambda p: Core([p]).use()[resource]  # noqa: E731
+    if len(placement.cores) / board.cores >= share:
+        resource, used, most = CORES, len(placement.cores), board.cores
+        share, parts, weight = used / most, [p for _, p in placement.parts()], lambda p: 1
+    by_layer = Counter()
+    for p in parts:
+        by_layer[p.population.layer] += weight(p)
+    layer = by_layer.most_common(1)[0][0]
     text = f"{resource}: {used:,} of {most:,} ({share:.1%}), most in layer {layer}"
     return Bottleneck(resource, layer, used, most, share, text)
 
 
 def _by_packing(expansion, board, packing, placement):
     """Cores that each packing takes, and below which none can go; None where a packing fails."""
-    out = {packing: len(placement.cores)}
+    out: dict = {packing: len(placement.cores)}
     for other in PACKINGS:
         if other not in out:
             try:

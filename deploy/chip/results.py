@@ -1,6 +1,7 @@
 """What a plan says."""
 
 from dataclasses import dataclass, is_dataclass
+from typing import Any
 
 from .activity import Counts
 from .board import Board
@@ -200,7 +201,7 @@ NOT_PLACED = {
 }
 
 
-def _plain(value):
+def _plain(value) -> Any:
     """Data classes as dictionaries, tuples as lists, all the way down."""
     if is_dataclass(value):
         value = vars(value)

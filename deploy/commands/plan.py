@@ -73,7 +73,7 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
         print_json({"net": net, **result.to_dict()})
     else:
         _show_plan(net, result)
-    if not result.fits:
+    if result.reason:
         print(f"{net} does not fit {target.name}: {result.reason.text}", file=sys.stderr)
         context.exit(1)
 

@@ -1,6 +1,7 @@
 """The expansion of a SLAYER net: a layer is a population, a dense one for each of its current decays."""
 
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -61,7 +62,7 @@ def _(layer: InputLayer, builder):
         return (builder.lines[-1],)
     drive = Line(f"{layer.name}.drive", n, "input values", graded=True)
     builder.lines.append(drive)
-    wires = sparse.identity(n, np.int16, "csr")  # the values as they are
+    wires = sparse.identity(n, "int16", "csr")  # the values as they are
     inputs = (Projection(drive.name, layer.name, wires, graded=True),)
     return (builder.add(_population(layer, layer.name, np.arange(n), inputs)),)
 
@@ -148,7 +149,7 @@ def _bias(neuron, shape):
 
 
 @singledispatch
-def _late(layer, before):
+def _late(layer, before) -> Any:
     """int [neurons] or 0: the axon delays of a layer's neurons; `before`: those of the layer before."""
     return 0
 

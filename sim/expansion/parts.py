@@ -6,6 +6,7 @@ row; a spike that leaves at step c through a projection of delay d reaches its n
 
 from dataclasses import dataclass
 from functools import cached_property, singledispatch
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -33,8 +34,8 @@ class Projection:
 
     source: str
     target: str
-    weight: object
-    delay: object = 0
+    weight: Any
+    delay: Any = 0
     exponent: int = 0
     graded: bool = False
 
@@ -225,7 +226,7 @@ class Builder:
 def _relay(source, name):
     """One neuron for each of the source's, which fires `HOP` steps after it."""
     n = source.n
-    wires = sparse.identity(n, np.int16, "csr") * np.int16(WEIGHT_STEP)
+    wires = sparse.identity(n, "int16", "csr") * np.int16(WEIGHT_STEP)
     none = np.zeros(n, np.int32)
     inputs = (Projection(source.name, name, wires, MAX_DELAY),)
     i_decay, v_decay = RELAY_DECAYS

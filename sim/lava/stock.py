@@ -10,6 +10,7 @@ pipeline. Neurons with a state are `LIFReset`, reset exactly at that step; all o
 
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from lava.proc.dense.process import DelayDense
@@ -29,7 +30,7 @@ from ..integer import MESSAGE_BITS, STATE_SHIFT, WEIGHT_STEP
 class Tap:
     """Where neurons leave: the layer's neurons `index` are at `columns` of `port`."""
 
-    port: object
+    port: Any
     columns: np.ndarray
     index: np.ndarray
 
@@ -72,7 +73,7 @@ def render(expansion: Expansion, inputs, lead: int = 0) -> Graph:
     for p in expansion.populations:
         taps[p.name] = Tap(neurons[p.name].s_out, np.arange(p.n), p.index)
     synapses = tuple(_synapse(j, taps[j.source], neurons[j.target].a_in) for j in expansion.projections)
-    others = ()
+    others: tuple = ()
     if not any(j.source == line.name for line in expansion.lines for j in expansion.projections):
         # Nothing depends on the host; but Lava takes no graph in two pieces, so its spikes must at least arrive.
         target = neurons[expansion.readout]
@@ -84,7 +85,7 @@ def render(expansion: Expansion, inputs, lead: int = 0) -> Graph:
 
 
 def _lif(population, lead):
-    constants = dict(
+    constants: dict[str, Any] = dict(
         shape=(population.n,),
         du=int(population.i_decay[0]) - 1,  # a process has one decay; Lava's is one less
         dv=population.v_decay,
@@ -109,7 +110,9 @@ NEURONS = {CUBA: _lif, RELAY: _lif, READOUT: _graded}
 def _synapse(projection, tap, target):
     """The process of a projection, connected."""
     bits = MESSAGE_BITS if projection.graded else 0
-    options = dict(sign_mode=_sign(projection.weight), weight_exp=projection.exponent, num_message_bits=bits)
+    options: dict[str, Any] = dict(
+        sign_mode=_sign(projection.weight), weight_exp=projection.exponent, num_message_bits=bits
+    )
     synapse = synapses(projection.weight, projection.delay, tap, options)
     tap.port.connect(synapse.s_in)
     synapse.a_out.connect(target)
@@ -125,7 +128,7 @@ def _sign(weight):
 
 
 @singledispatch
-def synapses(weight, delay, tap, options):
+def synapses(weight, delay, tap: Tap, options: dict) -> Any:
     """The process that multiplies with `weight`, as wide as the port of the tap."""
     raise TypeError(type(weight).__name__)
 
