@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.net import PHASE
 from sim.tokens import Stream
 
 from .measure import MODELS, median, require
@@ -142,7 +143,8 @@ def own_modules(model):
     import torch
     from torch import nn
 
-    from train.model import CubaLayer
+    from train import stage
+    from train.layer import UNIT, CubaLayer
     from train.slayer import slayer
 
     class Bias(nn.Module):
@@ -159,24 +161,22 @@ def own_modules(model):
         def __init__(self, layer):
             super().__init__()
             self.name, self.gain, self.group = layer.name, layer.gain, layer.group
-            scaled = lambda w: (  # noqa: E731
-                layer.quantized(w, True) * (layer.gain[:, None] if w.dim() == 2 else layer.gain)
-            ).detach()  # noqa: E731
+            gain = lambda w: layer.gain[:, None] if w.dim() == 2 else layer.gain  # noqa: E731
+            scaled = lambda s: (layer.weight(s, True) * gain(layer.weight(s))).detach()  # noqa: E731
             self.synapses = nn.ModuleDict()
             for name, synapse in layer.synapses.items():
                 self.synapses[name] = slayer.synapse.Dense(synapse.weight.shape[1], layer.n)
-                self.synapses[name].weight.data = scaled(synapse.weight.flatten(1)).view_as(self.synapses[name].weight)
-            self.skips = {name: scaled(w) for name, w in layer.skips.items()}
+                self.synapses[name].weight.data = scaled(name).view_as(self.synapses[name].weight)
+            self.skips = {name: scaled(name) for name in layer.skips}
             self.neurons = nn.ModuleList(layer.neurons())
-            bias = (layer.quantized_bias(True) * layer.gain).detach()
+            bias = (layer.biases(True) * layer.gain).detach()
             for i, neuron in enumerate(self.neurons):
                 neuron.norm = Bias(bias[i * self.group : (i + 1) * self.group])
 
-        def forward(self, inputs, exact):
-            x = sum(
-                synapse(inputs[name].expand(len(next(iter(inputs.values()))), -1, -1))
-                for name, synapse in self.synapses.items()
-            )
+        def forward(self, inputs, exact, filled=None, state=None, held=None):
+            x = sum(synapse(_spikes(name, inputs[name], synapse)) for name, synapse in self.synapses.items())
+            if held is not None:
+                x = x + stage.inhibition(held, self.gain, UNIT) * self.gain[:, None]
             x = x + sum(inputs[name] * w[:, None] for name, w in self.skips.items())
             return torch.cat(
                 [neuron(x[:, i * self.group : (i + 1) * self.group]) for i, neuron in enumerate(self.neurons)], 1
@@ -194,3 +194,13 @@ def own_modules(model):
                     else parent.__setitem__(int(name) if isinstance(parent, nn.ModuleList) else name, Layer(child))
                 )
     return model.eval()
+
+
+def _spikes(source, x, synapse):
+    """What comes in at a synapse of SLAYER's: the phase as one line for each token."""
+    import torch
+
+    if source != PHASE:
+        return x
+    n = synapse.weight.shape[1]
+    return torch.nn.functional.one_hot(x, n + 1)[..., :n].float().transpose(1, 2)

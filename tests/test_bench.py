@@ -58,48 +58,48 @@ def test_machine_and_groups():
     assert list(GROUPS) == ["executors", "netx", "tokens", "scaling", "roofline", "training", "loading"]
 
 
-def untrained(encoder, tokens, classes, **changes):
-    """(model, net) of preset `small` with random weights, its norms and gates set by a float pass over `tokens`, as
-    training would.
-    """
+def untrained(encoder, frames, classes, **changes):
+    """(model, net, stream) of preset `small` with random weights, its norms set by a float pass over `frames`."""
     import torch
 
     from convert.to_net import to_net
     from train.config import preset
+    from train.data import to_device
     from train.model import SmolMamba
 
     torch.manual_seed(0)
     cfg = preset("small", encoder=encoder.settings(), **changes)
-    model = SmolMamba(cfg, encoder, classes)
+    model = SmolMamba(cfg, cfg.make_encoder(), classes)
+    stream = model.encoder.streams(frames)
     for layer in model.layers():
         layer.norm.momentum = 1.0
     with torch.no_grad():
-        model.train()(torch.from_numpy(tokens).float().transpose(1, 2))
+        model.train()(*to_device(stream, "cpu"))
     model.eval().fold()
-    model.thresholds.fill_(
-        encoder.frames * cfg.width // 20
-    )  # opens about half of the tokens on their way through the sample
-    return model, to_net(model, [str(i) for i in range(classes)], {})
+    return model, to_net(model, [str(i) for i in range(classes)], {}), stream
 
 
 def subject():
     from events import Encoder
 
-    encoder = Encoder(height=8, width=8, window=4, stride=4, frames=3, frame_us=1000)
-    x = (np.random.default_rng(0).random((4, encoder.tokens * encoder.frames, encoder.channels)) < 0.3).astype(np.uint8)
-    model, net = untrained(encoder, x, 3, stem=(12,), width=8, bank=8, keep=(0.6, 0.5))
-    return executors.Subject("small", net, model, np.resize(x, (64, *x.shape[1:])))
+    encoder = Encoder(height=8, width=8, window=4, stride=2, frames=4, frame_us=1000)
+    frames = (
+        np.random.default_rng(0).random((4, 4, 2, 8, 8)) < np.array([0.02, 0.1, 0.3, 0.6])[:, None, None, None, None]
+    )
+    changes = dict(stem=(12,), width=8, bank=8, gate="read", inner=(2, 0), least=2)
+    model, net, stream = untrained(encoder, frames.astype(np.uint8), 3, **changes)
+    return executors.Subject("small", net, model, executors._repeated(stream))
 
 
 def test_slayers_own_modules_give_the_engines_spikes():
     """With biases, gains and several decays; and the comparison can fail."""
     small = subject()
-    expected = engine.run(small.net, small.tokens)
+    expected = engine.run(small.net, small.stream)
     assert sum(expected.spikes.values()) and len({float(g) for layer in small.model.layers() for g in layer.gain}) > 1
     own = executors.own_modules(small.model)
     rate, note = executors._slayer(small, own, 1, expected)
     assert rate > 0 and "equal" in note
-    own.stem[0].neurons[0].norm.bias += 1
+    own.stem[1].neurons[0].norm.bias += 1
     with pytest.raises(Different, match="SLAYER and the engine differ"):
         executors._slayer(small, own, 1, expected)
 
