@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.net import PHASE
-from sim.tokens import Stream
+from sim.net.tokens import Stream
 
 from .measure import MODELS, median, require
 from .registry import Row
@@ -110,7 +110,7 @@ def _slayer(subject, model, runs, expected):
     from convert import parity
     from train import dynamics
     from train.evaluate import predict
-    from train.model import logit_integers
+    from train.model.smolmamba import logit_integers
 
     dynamics.set_threads(torch.get_num_threads())
     stream, net = subject.stream[:SLAYER_BATCH], subject.net
@@ -144,8 +144,8 @@ def own_modules(model):
     from torch import nn
 
     from train import stage
-    from train.layer import UNIT, CubaLayer
-    from train.slayer import slayer
+    from train.model.layer import UNIT, CubaLayer
+    from train.model.slayer import slayer
 
     class Bias(nn.Module):
         """Where SLAYER's neuron has its norm, between current and voltage."""

@@ -19,9 +19,9 @@ def rows(quick):
     from events.gestures import generate as gestures
     from events.recordings import Files, Recordings
     from events.registry import default_encoder
-    from train import augment
     from train.config import preset
-    from train.data import batches
+    from train.data import augment
+    from train.data.batches import batches
 
     encoder, cfg, runs = default_encoder("gestures"), preset("medium", dataset="gestures"), 3 if quick else 9
     with tempfile.TemporaryDirectory() as folder:

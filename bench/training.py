@@ -54,7 +54,7 @@ def kernel(shape, runs, device):
     import torch
 
     from train import dynamics
-    from train.slayer import slayer
+    from train.model.slayer import slayer
 
     more, wait, where = prepare(device)
     batch, n, steps = shape
@@ -87,9 +87,9 @@ def subject(cfg, device, batch=32):
     import torch
 
     from sim import prices
-    from train.data import to_device
-    from train.epoch import Energy
-    from train.model import SmolMamba
+    from train.data.batches import to_device
+    from train.model.smolmamba import SmolMamba
+    from train.run.epoch import Energy
 
     torch.manual_seed(0)
     encoder = cfg.make_encoder()
@@ -161,8 +161,8 @@ def stepper(cfg, device, wait):
     """(one step, model, what it is called with, the step as a CUDA graph or None)."""
     import torch
 
-    from train.epoch import passes
-    from train.graphs import Recorded
+    from train.run.epoch import passes
+    from train.run.graphs import Recorded
 
     model, x, y, energy = subject(cfg, device)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
@@ -209,7 +209,7 @@ def slayers_neurons():
     import torch
 
     from train import dynamics
-    from train.slayer import slayer
+    from train.model.slayer import slayer
 
     neurons, ours = {}, dynamics.cuba
 

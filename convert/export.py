@@ -9,9 +9,9 @@ from events import token_streams
 from sim import engine, netx
 from sim.base.errors import UserError
 from sim.base.statistics import paired_interval, wilson
-from sim.tokens import join
+from sim.net.tokens import join
 from train import checkpoint
-from train.fold import to_chip
+from train.sparse.fold import to_chip
 
 from . import parity, report
 from .to_net import to_net

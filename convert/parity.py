@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from sim import engine
-from train.data import to_device
+from train.data.batches import to_device
 
 from .to_net import nodes_of
 
@@ -25,11 +25,11 @@ def slayer_traces(model, stream):
 
 
 def compare(model, net, stream):
-    """Compares SLAYER and engine on a `sim.tokens.Stream`.
+    """Compares SLAYER and engine on a `sim.net.tokens.Stream`.
 
     Returns dict(samples, compared, differences, first_difference): the numbers of compared and of differing values, and
     the first difference as dict(layer, sample, step, neuron, slayer, engine) in the net's order, or None."""
-    from train.model import logit_integers
+    from train.model.smolmamba import logit_integers
 
     expected, logits = slayer_traces(model, stream)
     result = engine.run(net, stream, trace="all")

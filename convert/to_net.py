@@ -14,8 +14,9 @@ import torch
 from sim.base.errors import UserError
 from sim.integer import DECAY_ONE, WEIGHT_MIN
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
-from train import names, stage
-from train.layer import MEMORYLESS, UNIT
+from train import stage
+from train.model import names
+from train.model.layer import MEMORYLESS, UNIT
 
 AND_WEIGHT, AND_THRESHOLD = 64, 96  # one spike stays below, two cross
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.net.tokens import checked
 from sim.sequential import Sequential
-from sim.tokens import checked
 
 
 def load(path: str, what: str) -> np.ndarray:
@@ -47,7 +47,8 @@ def load_input(path: str, net: Sequential) -> np.ndarray:
 
 
 def load_any(path: str, net):
-    """The input of any net, checked: an array for a chain of layers, a `sim.tokens.Stream` for a net of ours that sends
+    """The input of any net, checked: an array for a chain of layers, a `sim.net.tokens.Stream` for a net of ours that
+    sends
     all its tokens, from their spikes [n, steps, channels] or [steps, channels].
 
     Raises:

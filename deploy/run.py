@@ -7,8 +7,8 @@ import numpy as np
 from sim import engine
 from sim.base.statistics import wilson
 from sim.lava.simulate import simulate
-from sim.schedule import latencies
-from sim.tokens import inputs
+from sim.net.schedule import latencies
+from sim.net.tokens import inputs
 
 MAX_BATCH = 64
 BATCH_BYTES = 1 << 28

@@ -17,7 +17,7 @@ class Samples:
 
     Attributes:
         source: sequence of n items that `encode` takes by the slice.
-        encode: slice of `source` -> `sim.tokens.Stream`.
+        encode: slice of `source` -> `sim.net.tokens.Stream`.
         labels: int64 [n], or None if unknown.
         dataset, split: where they are from; split None if it has none.
         encoder: `events.Encoder` of recordings, None for streams that are there already.
@@ -34,7 +34,7 @@ class Samples:
         return len(self.source)
 
     def streams(self, begin, end):
-        """`sim.tokens.Stream` of end - begin samples."""
+        """`sim.net.tokens.Stream` of end - begin samples."""
         return self.encode(self.source[begin:end])
 
 

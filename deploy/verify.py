@@ -8,8 +8,8 @@ from sim.compare.random_nets import random_stream
 from sim.compare.traces import Comparison
 from sim.lava.simulate import EXECUTORS as LAVA
 from sim.lava.simulate import simulate
+from sim.net.tokens import EMPTY, Stream, join, order_of
 from sim.netx.golden import spike_hash
-from sim.tokens import EMPTY, Stream, join, order_of
 
 CHIP = "loihi2"
 EXECUTORS = ("engine", *LAVA, CHIP)

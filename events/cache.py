@@ -31,8 +31,8 @@ _warned = set()  # folders of which it has been said that they cannot be written
 class TokenStreams(Sequence):
     """The token streams of recordings, made from their packed frames when they are asked for.
 
-    Index with a slice or an array of numbers for a `sim.tokens.Stream` of those samples, with a number for one of one.
-    """
+    Index with a slice or an array of numbers for a `sim.net.tokens.Stream` of those samples, with a number for one of
+    one."""
 
     def __init__(self, packed, encoder, numbers=None):
         """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.tokens import Stream
+from sim.net.tokens import Stream
 
 from .recordings import EVENT
 
@@ -74,7 +74,7 @@ class Encoder:
 
     The counts begin at 0 with a recording, and go on from frame to frame (`selector` for streams that never end).
 
-    Stream. Step `k = t * K + i` carries the token at place `i` of frame `t` (`sim.tokens`).
+    Stream. Step `k = t * K + i` carries the token at place `i` of frame `t` (`sim.net.tokens`).
 
     Attributes:
         height, width: the sensor, in pixels.

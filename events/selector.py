@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.tokens import Stream
+from sim.net.tokens import Stream
 
 from .encoder import PRUNERS, Encoder
 

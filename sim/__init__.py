@@ -8,13 +8,6 @@ TYPE_CHECKING = False  # `typing` itself takes time to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from .base.errors import SimulationError, UserError
-    from .engine import Result, Session, run
-    from .lava.simulate import simulate
-    from .net import Net
-    from .netx import describe, load, read_golden, write
-    from .tokens import Stream
-
 _PLACES = {
     "SimulationError": "base.errors",
     "UserError": "base.errors",
@@ -27,7 +20,7 @@ _PLACES = {
     "load": "netx",
     "read_golden": "netx",
     "write": "netx",
-    "Stream": "tokens",
+    "Stream": "net.tokens",
 }
 __all__ = [
     "Net",

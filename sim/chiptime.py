@@ -10,8 +10,8 @@ import numpy as np
 from .base.numba_cache import cached_njit
 from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .net import Cuba, Net, Readout
-from .schedule import edge_delays, latencies
-from .tokens import checked, rows
+from .net.schedule import edge_delays, latencies
+from .net.tokens import checked, rows
 
 
 class ChipTime:
@@ -19,7 +19,7 @@ class ChipTime:
 
     Attributes:
         net: the net.
-        late: name -> latency in chip steps (`sim.schedule.latencies`).
+        late: name -> latency in chip steps (`sim.net.schedule.latencies`).
         now: name -> what the node or input emits at the present chip step: uint8 [n], the read-out int32.
     """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from events.encoder import Encoder
     from sim.base.errors import SimulationError, UserError
-    from sim.tokens import Stream
+    from sim.net.tokens import Stream
 
     from . import lava
     from .nets import Net, Result, encode, load, rows, simulate
@@ -27,7 +27,7 @@ _PLACES = {
     "Encoder": "events.encoder",
     "SimulationError": "sim.base.errors",
     "UserError": "sim.base.errors",
-    "Stream": "sim.tokens",
+    "Stream": "sim.net.tokens",
     "Net": "smolmamba.nets",
     "Result": "smolmamba.nets",
     "encode": "smolmamba.nets",

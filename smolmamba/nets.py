@@ -12,11 +12,12 @@ import numpy as np
 
 from events.encoder import Encoder
 from events.recordings import EVENT
-from sim import engine, netx, tokens
+from sim import engine, netx
 from sim.base.errors import UserError
 from sim.net import Net as Core
-from sim.schedule import latencies
-from sim.tokens import Stream
+from sim.net import tokens
+from sim.net.schedule import latencies
+from sim.net.tokens import Stream
 
 Trace: TypeAlias = Sequence[str] | str
 

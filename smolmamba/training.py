@@ -51,12 +51,12 @@ def train(
     Args:
         config: of `configuration`, or the name of a preset for the embedded digits.
         run: folder to write; default: runs/DATASET-smolmamba.
-        options: of `train.loop.train`: `resume`, `quiet`, `threads`, ...
+        options: of `train.run.loop.train`: `resume`, `quiet`, `threads`, ...
 
     Raises:
         UserError: missing data, a run folder of another configuration.
     """
-    from train.loop import train as loop
+    from train.run.loop import train as loop
 
     config = configuration(config) if isinstance(config, str) else config
     if config.float_epochs + config.exact_epochs == 0:

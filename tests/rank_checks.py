@@ -12,11 +12,11 @@ from trees import SMALL
 from sim import prices
 from sim.base.errors import UserError
 from train import distributed
-from train.data import chunks
+from train.data.batches import chunks
 from train.dynamics import set_threads
-from train.epoch import Energy, backward
-from train.fold import reestimate_norms, to_integers
-from train.model import SmolMamba
+from train.model.smolmamba import SmolMamba
+from train.run.epoch import Energy, backward
+from train.sparse.fold import reestimate_norms, to_integers
 
 set_threads(1)
 SMALL = dataclasses.replace(SMALL, sparsity=0.5)

@@ -64,8 +64,8 @@ def untrained(encoder, frames, classes, **changes):
 
     from convert.to_net import to_net
     from train.config import preset
-    from train.data import to_device
-    from train.model import SmolMamba
+    from train.data.batches import to_device
+    from train.model.smolmamba import SmolMamba
 
     torch.manual_seed(0)
     cfg = preset("small", encoder=encoder.settings(), **changes)

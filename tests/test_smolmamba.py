@@ -14,9 +14,9 @@ import events
 import sim
 import smolmamba as sm
 from sim import engine
+from sim.net.tokens import rows
 from sim.netx import slayer_writer
 from sim.sequential import DenseLayer, InputLayer, Neuron, Sequential
-from sim.tokens import rows
 
 
 def python(code, folder=ROOT, *args):

@@ -5,7 +5,7 @@ import torch
 
 from events import Encoder
 from train.config import Config
-from train.data import to_device
+from train.data.batches import to_device
 
 # No augmentation: runs on different numbers of processes then see the same samples.
 SMALL = Config(

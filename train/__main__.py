@@ -158,7 +158,7 @@ def main(
         if _first():
             _evaluate(run_dir, dataset, split, data_root, skip_bad, as_json)
         return
-    from .loop import train
+    from .run.loop import train
 
     facts = train(
         cfg,

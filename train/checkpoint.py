@@ -39,7 +39,7 @@ def load(path):
 
     Raises `UserError` for anything that is not one of this version, complete and finite.
     """
-    from .model import SmolMamba
+    from .model.smolmamba import SmolMamba
 
     path = Path(path)
     if not path.is_file():

@@ -10,7 +10,7 @@ from sim.base.errors import UserError
 
 VERSION = 2  # of the checkpoint's layout
 SPIKES_MAX = 127  # of `inner`: twice that is a weight
-REMOVABLE = ("input", "stem", "bank", "gate", "out", "readout")  # kinds of synapses, see `train.sparsity`
+REMOVABLE = ("input", "stem", "bank", "gate", "out", "readout")  # kinds of synapses, see `train.sparse.removal`
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ class Config:
             same.
         amp: 16-bit matrix products in the float phase; on CUDA TF32 ones in the integer phase, whose forward pass stays
             exact.
-        patience: integer epochs without a better net (`train.cost.rank`) after which training ends; 0: never.
-        energy_uj: microjoules that a sample may cost the integer net, which training steers to (`train.cost`); 0: no
-            target. energy_factor: what a microjoule adds to the loss, for good without a target, else to begin with; 0:
-            nothing, and with a target a start that follows from it. prices: the table of prices (`sim.prices`).
-        sparsity: share of each neuron's synapses that are removed on the way to the integers (`train.sparsity`): one
-            for all kinds but the read-out, or a table such as {"input": 0.8, "bank": 0.5}.
+        patience: integer epochs without a better net (`train.sparse.cost.rank`) after which training ends; 0: never.
+        energy_uj: microjoules that a sample may cost the integer net, which training steers to (`train.sparse.cost`);
+            0: no target. energy_factor: what a microjoule adds to the loss, for good without a target, else to begin
+            with; 0: nothing, and with a target a start that follows from it. prices: the table of prices
+            (`sim.prices`).
+        sparsity: share of each neuron's synapses that are removed on the way to the integers (`train.sparse.removal`):
+            one for all kinds but the read-out, or a table such as {"input": 0.8, "bank": 0.5}.
         chain: recordings that are laid one after the other in a stream, with no reset between them, from half of the
             float phase on: nets learn to run on. 1: none.
         tau, scale: of the surrogate derivative, in thresholds.

@@ -10,14 +10,15 @@ from sim.base.errors import UserError
 from sim.base.statistics import wilson
 from sim.prices import COUNTS
 
-from . import checkpoint, cost
-from .data import to_device
+from . import checkpoint
+from .data.batches import to_device
 from .distributed import ALONE
+from .sparse import cost
 
 
 @torch.no_grad()
 def predict(model, x, exact, batch=64, device="cpu"):
-    """Class scores for streams: a `sim.tokens.Stream`, or `events.TokenStreams`."""
+    """Class scores for streams: a `sim.net.tokens.Stream`, or `events.TokenStreams`."""
     model.eval()
     parts = (to_device(x[i : i + batch], device) for i in range(0, len(x), batch))
     return torch.cat([model(*part, exact=exact).cpu() for part in parts])
@@ -32,8 +33,8 @@ def accuracy(model, x, y, exact, batch=64, device="cpu", ranks=ALONE):
 
 @torch.no_grad()
 def accuracy_and_energy(model, x, y, exact, table, batch=64, device="cpu", ranks=ALONE):
-    """(share of right predictions, microjoules of a sample by `table` as `train.cost` counts them), of the samples of
-    all processes; one may have none.
+    """(share of right predictions, microjoules of a sample by `table` as `train.sparse.cost` counts them), of the samples
+    of all processes; one may have none.
     """
     model.eval()
     sums = dict.fromkeys(("hits", "samples", *COUNTS), 0.0)

@@ -80,7 +80,7 @@ def measure(net, expansion, placement, board, x) -> Activity:
     """Runs samples through the engine and counts.
 
     Args:
-        x: for a `sim.net.Net` a `sim.tokens.Stream`, or uint8 [B, T*N, C] if it sends all tokens; for a
+        x: for a `sim.net.Net` a `sim.net.tokens.Stream`, or uint8 [B, T*N, C] if it sends all tokens; for a
             `sim.sequential.Sequential` its input [B, K, *shape].
 
     Raises:

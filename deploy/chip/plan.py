@@ -7,8 +7,8 @@ from functools import singledispatch
 
 from sim.expansion import RELAY, Expansion, Kernel, expand
 from sim.net import Net
+from sim.net.tokens import checked
 from sim.sequential import Sequential
-from sim.tokens import checked
 
 from . import board as boards
 from . import energy

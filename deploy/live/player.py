@@ -17,7 +17,7 @@ from events import Encoder
 from sim.base import files
 from sim.base.errors import UserError
 from sim.engine.session import Session
-from sim.tokens import EMPTY
+from sim.net.tokens import EMPTY
 
 from .sources import fit
 

@@ -15,7 +15,7 @@ from sim.base.errors import SimulationError, UserError
 from sim.integer import MESSAGE_BITS
 from sim.lava.simulate import Traffic, run_worker
 from sim.net import Cuba
-from sim.schedule import latencies
+from sim.net.schedule import latencies
 
 from ..run import measured
 from .access import environment

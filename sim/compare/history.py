@@ -10,7 +10,7 @@ import numpy as np
 
 from ..integer import cuba_step
 from ..net import Cuba, Readout
-from ..tokens import checked, inputs
+from ..net.tokens import checked, inputs
 
 STEPS = 8
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, THRESHOLD_MAX
 from ..net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
-from ..tokens import EMPTY, Stream, order_of
+from ..net.tokens import EMPTY, Stream, order_of
 
 DECAYS = (1, 2, 20, 100, 512, 2048, 4095, DECAY_ONE)
 INPUTS = ("random", "ones", "none", "sparse")

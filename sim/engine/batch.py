@@ -6,7 +6,7 @@ from functools import singledispatch
 import numpy as np
 
 from ..net import Cuba, Net, Readout
-from ..tokens import Stream, checked
+from ..net.tokens import Stream, checked
 from .program import Runner
 
 
@@ -42,7 +42,7 @@ def run(net: Net, stream, trace=()) -> Result:
 
     Args:
         net: the net.
-        stream: `sim.tokens.Stream`, or uint8 [B, T*N, C] for a net that sends all tokens.
+        stream: `sim.net.tokens.Stream`, or uint8 [B, T*N, C] for a net that sends all tokens.
         trace: names of the nodes and inputs whose spikes to keep, or "all".
 
     Raises:
@@ -59,7 +59,9 @@ def run_with(runner: Runner, stream, trace=()) -> Result:
 
 
 def take(runner: Runner, stream: Stream, trace=()) -> Result:
-    """What a runner gives for the next frames of its streams, from the states that it has; see `sim.tokens.checked`."""
+    """What a runner gives for the next frames of its streams, from the states that it has; see
+    `sim.net.tokens.checked`.
+    """
     net = runner.net
     traces = runner.run(stream, trace)
     result = Result(runner.logits(), sent=stream.sent, traces=traces)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..integer import DECAY_ONE, STATE_SHIFT
 from ..net import PHASE, Cuba, Input, Net, Readout
-from ..tokens import Stream
+from ..net.tokens import Stream
 from .kernels import CUBA, INPUT, PHASE_LINES, READOUT, Program, Room, State, advance, threads_for
 from .lanes import N16, N32
 
@@ -170,7 +170,7 @@ class Runner:
         self.state = State(*np.zeros((3, batch, neurons), np.int32), np.zeros((batch, nodes, 4), np.int64))
 
     def run(self, stream: Stream, trace=()) -> dict:
-        """Takes the streams on, over whole frames (`sim.tokens.checked`); counts and statistics start anew.
+        """Takes the streams on, over whole frames (`sim.net.tokens.checked`); counts and statistics start anew.
 
         Returns the traces: name -> uint8 [B, S, n], int32 for the read-out.
         """

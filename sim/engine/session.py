@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..net import Net
-from ..tokens import checked
+from ..net.tokens import checked
 from .batch import Result, take
 from .program import Runner
 
@@ -34,8 +34,8 @@ class Session:
         """Takes the next frames.
 
         Args:
-            stream: `sim.tokens.Stream` of `batch` streams over F whole frames, one or more; or uint8 [B, F*N, C] for a
-                net that sends all tokens.
+            stream: `sim.net.tokens.Stream` of `batch` streams over F whole frames, one or more; or uint8 [B, F*N, C]
+                for a net that sends all tokens.
             trace: names of the nodes and inputs whose spikes to return, or "all".
 
         Returns:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..integer import DECAY_ONE
 from ..net import PHASE, TOKENS, Cuba, Net, Readout
-from ..schedule import edge_delays, latencies
+from ..net.schedule import edge_delays, latencies
 from .parts import CUBA, READOUT, Builder, Expansion, Line, Population, Reset
 
 PROCESS = {

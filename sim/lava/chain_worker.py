@@ -33,16 +33,7 @@ from sim.lava.chains import kept, to_lava  # noqa: E402
 from sim.lava.processes.host import Sink, Source, gather  # noqa: E402
 from sim.lava.threads import run_threads  # noqa: E402
 from sim.lava.worker import run_lava, serve  # noqa: E402
-from sim.sequential import (  # noqa: E402
-    ConvLayer,
-    Delta,
-    DenseLayer,
-    FlattenLayer,
-    InputLayer,
-    Neuron,
-    Sigma,
-    SigmaDelta,
-)
+from sim.sequential import ConvLayer, Delta, DenseLayer, FlattenLayer, InputLayer, Neuron, Sigma, SigmaDelta  # noqa: E402
 from sim.sequential.running import per_neuron, taps_of  # noqa: E402
 from sim.sequential.sigma_delta import loss_bits  # noqa: E402
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import SimulationError, UserError
-from ..schedule import latencies
-from ..tokens import checked, rows
+from ..net.schedule import latencies
+from ..net.tokens import checked, rows
 
 EXECUTORS = ("fused", "stock")
 POLL_S = 0.02
@@ -59,7 +59,7 @@ def simulate(net, stream, executor="fused", trace=(), threads=False, timeout_s=N
 
     Args:
         net: `sim.net.Net`.
-        stream: `sim.tokens.Stream`, or uint8 [B, T*N, C] for a net that sends all tokens.
+        stream: `sim.net.tokens.Stream`, or uint8 [B, T*N, C] for a net that sends all tokens.
         executor: `fused` for one process for the net, `stock` for Lava's own neurons and synapses.
         trace: names of nodes whose spikes to keep, or "all".
         threads: run Lava's process models as threads of one process, not under Lava's runtime: the same models, ten

@@ -23,7 +23,7 @@ def write(net: Net, path, golden=None) -> str:
 
     Args:
         path: the file, usually `model.net`.
-        golden: `sim.tokens.Stream`: inputs whose outputs, computed here by the engine, go along as a self-test.
+        golden: `sim.net.tokens.Stream`: inputs whose outputs, computed here by the engine, go along as a self-test.
 
     Returns:
         str: the digest, 64 hex digits.

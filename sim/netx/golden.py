@@ -8,7 +8,7 @@ import numpy as np
 from ..base.errors import UserError
 from ..engine.batch import run
 from ..net import Net
-from ..tokens import Stream, checked
+from ..net.tokens import Stream, checked
 
 SPIKES_KEPT = 1 << 18  # golden spike trains up to this many bits are stored whole, larger ones as count and hash
 SPIKES_NODES = 2  # of the last so many spiking nodes

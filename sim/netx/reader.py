@@ -7,7 +7,7 @@ import numpy as np
 from ..base.errors import UserError
 from ..integer import DECAY_ONE, THRESHOLD_MAX, WEIGHT_STEP
 from ..net import PHASE, Cuba, Dense, Input, Net, Readout
-from ..tokens import Stream, checked, full
+from ..net.tokens import Stream, checked, full
 from .golden import Golden
 from .stock import stock_layers
 from .writer import DIGEST, NAME, ROOT, SCHEMA, digest

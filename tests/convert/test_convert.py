@@ -19,10 +19,10 @@ from sim import engine, netx
 from sim.base.errors import UserError
 from train import checkpoint
 from train.config import Config
-from train.cost import fan_out
-from train.data import to_device
-from train.layer import TOP
-from train.model import SmolMamba
+from train.data.batches import to_device
+from train.model.layer import TOP
+from train.model.smolmamba import SmolMamba
+from train.sparse.cost import fan_out
 
 ENCODER = events.Encoder(height=12, width=12, window=6, stride=4, frames=3, frame_us=100_000)
 

@@ -14,7 +14,7 @@ from deploy import run as deploy_run
 from deploy.samples import Samples, from_dataset
 from sim import engine, netx
 from sim.base.errors import UserError
-from sim.tokens import join
+from sim.net.tokens import join
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "models/digits-tiny.net"
@@ -66,7 +66,7 @@ def test_a_lost_worker_costs_nothing(cluster, tmp_path):
     def encode(items):
         import os
 
-        from sim.tokens import join
+        from sim.net.tokens import join
 
         if not items[0].tokens.any() and not os.path.exists(died):
             open(died, "w").close()

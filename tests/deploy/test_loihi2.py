@@ -21,7 +21,7 @@ from sim import engine, netx
 from sim.base.errors import UserError
 from sim.lava.simulate import SimulationError
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
-from sim.schedule import latencies
+from sim.net.schedule import latencies
 
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parent

@@ -24,7 +24,7 @@ from sim.expansion import RELAY, Kernel, expand
 from sim.expansion.weights import count
 from sim.integer import weight_bits
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
-from sim.schedule import edge_delays
+from sim.net.schedule import edge_delays
 from sim.sequential import (
     AverageLayer,
     ConvLayer,

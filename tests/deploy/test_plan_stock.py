@@ -22,7 +22,7 @@ def test_the_presets_for_dvs128_fit_one_chip(name, scan, cores):
     torch = pytest.importorskip("torch")
     from convert.to_net import to_net
     from train.config import preset
-    from train.model import SmolMamba
+    from train.model.smolmamba import SmolMamba
 
     torch.manual_seed(0)
     config = preset(name, dataset="dvs128", scan=scan)

@@ -268,7 +268,11 @@ def test_windows_that_overlap_and_labels_that_come_again(tmp_path):
     raw(tmp_path, "user23_led_labels.csv", b"class,startTime_usec,endTime_usec\n1,0,10\n")
     raw(tmp_path, "trials_to_train.txt", b"user22_led.aedat\nuser23_led.aedat\n")
     train = load("dvs128", "train", tmp_path)
-    assert train.names == ["user22_led/8", "user22_led/9", "user22_led/9-2"] and train.labels.tolist() == [8, 9, 9]
+    assert train.names == ["user22_led/8", "user22_led/9", "user22_led/9-2"] and train.labels.tolist() == [
+        8,
+        9,
+        9,
+    ]
     assert [len(e) for e in train.events] == [20, 20, 20] and [e["t"][0] for e in train.events] == [0, 0, 0]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from events import EVENT, Encoder
 from sim.base.errors import UserError
 from sim.net import TOKENS, Dense, Input, Net, Readout
-from sim.tokens import checked, join
+from sim.net.tokens import checked, join
 
 
 def events_of(*rows):

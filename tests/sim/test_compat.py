@@ -154,11 +154,12 @@ def test_simulator_needs_the_start_method_mend():
 def test_importing_slayer_sets_up_no_gpu():
     """As on a machine that has one: SLAYER would ask for its kind."""
     code = (
-        "import torch; torch.cuda.is_available = lambda: True; import train.slayer, train.loop; assert"
+        "import torch; torch.cuda.is_available = lambda: True; import train.model.slayer, train.run.loop; assert"
         " torch.cuda.is_available() and not torch.cuda.is_initialized()"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
     plain = code.replace(
-        "import train.slayer, train.loop", "from sim.lava import compat; compat.apply(); from lava.lib.dl import slayer"
+        "import train.model.slayer, train.run.loop",
+        "from sim.lava import compat; compat.apply(); from lava.lib.dl import slayer",
     )
     assert subprocess.run([sys.executable, "-c", plain], cwd=ROOT, capture_output=True).returncode != 0

@@ -24,7 +24,7 @@ from sim.engine.session import Session
 from sim.integer import THRESHOLD_MAX
 from sim.lava.simulate import simulate
 from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
-from sim.tokens import full
+from sim.net.tokens import full
 
 EDGE = 1 << 17  # a sum of weights that takes a current from 0 to 2**23
 FRAMES, LINES = 20, (518, 518, 518, 36)  # groups of lines that fire together

@@ -13,7 +13,7 @@ from sim.engine.program import CHUNK, Runner, build
 from sim.engine.session import Session
 from sim.integer import STATE_LIMIT, cuba_step, decay
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout, replace
-from sim.tokens import checked, inputs
+from sim.net.tokens import checked, inputs
 
 
 def plain(net, stream):

@@ -14,9 +14,9 @@ from sim.expansion import READOUT, RELAY, Expansion, Kernel, expand
 from sim.expansion.parts import Builder, Line
 from sim.integer import MAX_DELAY, cuba_step
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
-from sim.schedule import latencies
+from sim.net.schedule import latencies
+from sim.net.tokens import checked, inputs
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
-from sim.tokens import checked, inputs
 
 
 def dense(weight):

@@ -19,8 +19,8 @@ from sim.base.errors import UserError
 from sim.engine.batch import run
 from sim.integer import weight_bits
 from sim.net import PHASE, Cuba, Dense, Input, Net, Readout, replace
+from sim.net.tokens import Stream, full
 from sim.netx import hdf5, writer
-from sim.tokens import Stream, full
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -22,9 +22,9 @@ from sim import netx  # noqa: E402
 from sim.engine.batch import run  # noqa: E402
 from sim.lava import compat  # noqa: E402
 from sim.net import Cuba, Dense, Input, Net, Readout, replace  # noqa: E402
+from sim.net.schedule import latencies  # noqa: E402
 from sim.netx import hdf5  # noqa: E402
 from sim.netx.stock import packs  # noqa: E402
-from sim.schedule import latencies  # noqa: E402
 
 needs_lava = pytest.mark.skipif(
     find_spec("lava") is None or find_spec("torch") is None, reason="lava-dl is not installed"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
-from sim.schedule import edge_delays, latencies
+from sim.net.schedule import edge_delays, latencies
 
 
 def cuba(name, *sources):

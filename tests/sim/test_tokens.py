@@ -9,7 +9,7 @@ from nets import random_net, random_stream
 from sim import engine
 from sim.base.errors import UserError
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
-from sim.tokens import Stream, checked, full, inputs, join, order_of, reversed_frames, rows
+from sim.net.tokens import Stream, checked, full, inputs, join, order_of, reversed_frames, rows
 
 
 def net(tokens=4, frames=3, places=3, orders=((0, 1, 2, 3), (3, 2, 1, 0))):

@@ -172,7 +172,7 @@ def test_user_errors_are_one_line():
 
 @pytest.mark.slow
 def test_finished_runs_are_kept_and_a_killed_one_goes_on(tmp_path, monkeypatch, few_digits):
-    from train import loop
+    from train.run import loop
 
     trained, train = [], loop.train
 

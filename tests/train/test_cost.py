@@ -15,11 +15,12 @@ from deploy.chip.plan import plan
 from sim import engine, prices
 from sim.base.errors import UserError
 from sim.net import PHASE
-from train import cost, sparsity
 from train.config import Config
-from train.data import to_device
-from train.fold import to_integers
-from train.model import SmolMamba
+from train.data.batches import to_device
+from train.model.smolmamba import SmolMamba
+from train.sparse import cost
+from train.sparse import removal as sparsity
+from train.sparse.fold import to_integers
 
 DRAWING = events.Encoder(height=8, width=8, window=4, stride=2, frames=4, frame_us=1000).drawing()
 CFG = Config(encoder=DRAWING | {"window": 4, "stride": 2}, stem=(7,), width=6, bank=8, gate="read")

@@ -15,12 +15,13 @@ from trees import SMALL, nmnist, random_batch
 from convert import parity
 from convert.to_net import to_net
 from sim import netx, prices
-from sim.tokens import join
-from train import checkpoint, precision
-from train.epoch import Energy, chained, passes
-from train.graphs import Recorded
-from train.loop import train
-from train.model import SmolMamba
+from sim.net.tokens import join
+from train import checkpoint
+from train.model.smolmamba import SmolMamba
+from train.run import precision
+from train.run.epoch import Energy, chained, passes
+from train.run.graphs import Recorded
+from train.run.loop import train
 
 NEW = dict(energy_uj=5.0, sparsity=0.5, chain=2, leak=128)
 DENSITY = np.array([0.01, 0.1, 0.5, 1.0])[:, None, None, None, None]

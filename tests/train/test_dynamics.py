@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sim.base.errors import UserError
 from sim.integer import cuba_step
 from train import dynamics
-from train.slayer import slayer
+from train.model.slayer import slayer
 
 TAU, SCALE = 0.5, 1.0
 

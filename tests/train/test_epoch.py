@@ -10,9 +10,10 @@ from streams import same
 from trees import SMALL, nmnist, random_batch
 
 from sim import prices
-from train import checkpoint, epoch, loop
-from train.data import encode
-from train.model import SmolMamba
+from train import checkpoint
+from train.data.batches import encode
+from train.model.smolmamba import SmolMamba
+from train.run import epoch, loop
 
 
 @pytest.fixture(scope="module")

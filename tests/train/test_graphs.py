@@ -10,9 +10,9 @@ import torch
 from trees import SMALL, nmnist, random_batch
 
 from sim.base.errors import UserError
-from train import epoch, loop
-from train.graphs import Recorded
-from train.model import SmolMamba
+from train.model.smolmamba import SmolMamba
+from train.run import epoch, loop
+from train.run.graphs import Recorded
 
 
 class Stream:

@@ -12,9 +12,9 @@ from convert.to_net import to_net
 from sim import engine
 from train import checkpoint
 from train.config import Config
-from train.data import to_device
-from train.fold import to_integers
-from train.model import SmolMamba
+from train.data.batches import to_device
+from train.model.smolmamba import SmolMamba
+from train.sparse.fold import to_integers
 from train.studies.energy import energy, main, per_sample
 from train.studies.literature import Part, operations
 

@@ -12,8 +12,8 @@ from sim.base.errors import UserError
 from train import checkpoint
 from train.__main__ import _config, main
 from train.config import PRESETS, Config, preset
-from train.layer import CubaLayer
-from train.model import SmolMamba
+from train.model.layer import CubaLayer
+from train.model.smolmamba import SmolMamba
 
 ENCODER = events.default_encoder("nmnist")  # 49 tokens, 8 frames
 

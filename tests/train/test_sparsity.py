@@ -10,9 +10,11 @@ from trees import SMALL, nmnist, random_batch
 from convert.to_net import to_net
 from sim.base.errors import UserError
 from sim.net import PHASE
-from train import checkpoint, loop, sparsity
+from train import checkpoint
 from train.config import Config
-from train.model import SmolMamba
+from train.model.smolmamba import SmolMamba
+from train.run import loop
+from train.sparse import removal as sparsity
 
 
 def model_of(**changes):

@@ -10,9 +10,9 @@ import torch
 
 import events
 from sim.base.errors import UserError
-from sim.tokens import Stream
-from train import cost
+from sim.net.tokens import Stream
 from train.config import Config
+from train.sparse import cost
 from train.studies.literature import operations
 
 pytest.importorskip("spikingjelly", reason="the extra spikingjelly is not installed")

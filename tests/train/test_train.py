@@ -13,11 +13,12 @@ import torch
 
 import events
 from sim.base.errors import UserError
-from train import checkpoint, loop
-from train.augment import augment
+from train import checkpoint
 from train.config import PRESETS, Config, preset
-from train.loop import train
-from train.model import SmolMamba
+from train.data.augment import augment
+from train.model.smolmamba import SmolMamba
+from train.run import loop
+from train.run.loop import train
 
 ENCODER = dataclasses.replace(events.default_encoder("digits"), frames=2, frame_us=150_000).settings()
 SMALL = Config(dataset="digits", encoder=ENCODER, stem=(8,), width=8, bank=8, float_epochs=2, exact_epochs=2, batch=64)

@@ -13,7 +13,7 @@ import torch
 from trees import SMALL, nmnist
 
 from train import checkpoint
-from train.data import chunks
+from train.data.batches import chunks
 from train.distributed import Ranks
 
 REPO = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from trees import SMALL, nmnist
 
-from train.loop import train
+from train.run.loop import train
 
 KILLS = 10
 NEW = dict(energy_uj=5.0, sparsity=0.5, chain=2, leak=128)
@@ -22,7 +22,7 @@ def test_a_run_killed_ten_times_ends_in_the_same_numbers(tmp_path):
     nmnist(tmp_path)
     # Children are forked from a process that has imported everything: a start takes no time, and a kill is a kill.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train.loop"])
+    context.set_forkserver_preload(["train.run.loop"])
 
     def start(name, save_minutes):
         child = context.Process(

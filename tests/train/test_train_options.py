@@ -15,13 +15,14 @@ from trees import SMALL, nmnist, random_batch
 
 import events
 from sim.base.errors import UserError
-from train import checkpoint, loop, precision
+from train import checkpoint
 from train.__main__ import _share_epochs, main
-from train.augment import augment
 from train.config import Config, preset
-from train.data import batches
-from train.logs import Log
-from train.model import SmolMamba
+from train.data.augment import augment
+from train.data.batches import batches
+from train.model.smolmamba import SmolMamba
+from train.run import loop, precision
+from train.run.logs import Log
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def energy(path, split="val", data_root=None, limit=None):
 
     from .. import checkpoint
     from ..evaluate import accuracy
-    from ..fold import to_chip
+    from ..sparse.fold import to_chip
     from . import spikformer_train
     from .literature import operations
 

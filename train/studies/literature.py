@@ -20,10 +20,10 @@ import torch
 
 from sim.integer import DECAY_ONE
 
-from ..cost import fan_out
-from ..data import to_device
-from ..layer import MEMORYLESS
-from ..model import SmolMamba
+from ..data.batches import to_device
+from ..model.layer import MEMORYLESS
+from ..model.smolmamba import SmolMamba
+from ..sparse.cost import fan_out
 
 AC_PJ, MAC_PJ = 0.9, 4.6
 

@@ -20,7 +20,7 @@ def numbers(run_dir, cfg, data_root=None):
     """What the tables need of a trained run, on validation data.
 
     `float_val` is the float model's accuracy at the end of the float phase. All else is of the net in the chip's
-    integers; operations are per sample, `uj` is what `train.cost` says that a sample costs by `cfg.prices`."""
+    integers; operations are per sample, `uj` is what `train.sparse.cost` says that a sample costs by `cfg.prices`."""
     import torch
 
     import events
@@ -28,7 +28,7 @@ def numbers(run_dir, cfg, data_root=None):
 
     from .. import checkpoint
     from ..evaluate import accuracy, accuracy_and_energy
-    from ..fold import to_chip
+    from ..sparse.fold import to_chip
     from .energy import per_sample
     from .literature import operations
 
@@ -59,7 +59,7 @@ def run(folder, cfg, data_root=None, threads=1):
     """Trains what is left of a run, measures it, notes the numbers in its folder, and returns them; None while another
     process is at it.
     """
-    from ..loop import train
+    from ..run.loop import train
 
     done = folder / DONE
     with locked(folder) as mine:

@@ -32,9 +32,9 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
     """Trains a `Spikformer` of as many parameters as the `SmolMamba` of `cfg` and writes `spikformer.pt` and
     `log.jsonl` into `run_dir`.
 
-    Kept is the best epoch on validation (`train.cost.rank`) among the last `cfg.exact_epochs` (those among which
+    Kept is the best epoch on validation (`train.sparse.cost.rank`) among the last `cfg.exact_epochs` (those among which
     SmolMamba's integer phase chooses), or the last one. With `cfg.energy_uj` or `cfg.energy_factor` the loss has the
-    same energy term, and its factor is steered in the same way (`train.cost`), by the convention of 45 nm
+    same energy term, and its factor is steered in the same way (`train.sparse.cost`), by the convention of 45 nm
     (`train.studies.literature`), since no table prices its operations on the chip.
     limit: only the first so many recordings of each part. Returns the facts that are stored with the model.
     """
@@ -63,7 +63,7 @@ def _model(cfg, sets, device):
     """(model, its sizes, facts): as many parameters as the SmolMamba of `cfg`."""
     import torch
 
-    from ..model import SmolMamba
+    from ..model.smolmamba import SmolMamba
     from .spikformer import Spikformer, parameters, sizes_for
 
     classes = sets[0].classes
@@ -95,9 +95,9 @@ def _epochs(cfg, model, sets, facts, run_dir, device, console):
     import torch
     from rich.progress import track
 
-    from .. import cost
-    from ..augment import is_off
-    from ..optimizer import adamw
+    from ..data.augment import is_off
+    from ..run.optimizer import adamw
+    from ..sparse import cost
 
     encoder = cfg.make_encoder()
     x_train = events.token_streams(sets[0], encoder, progress=False) if is_off(cfg) else None
@@ -127,8 +127,8 @@ def _epoch(cfg, model, optimizer, epoch, factor, data, run_dir, device):
     import torch
     from torch.nn import functional as F
 
-    from ..data import batches, to_device
-    from ..optimizer import set_lr
+    from ..data.batches import batches, to_device
+    from ..run.optimizer import set_lr
     from .spikformer import counting, microjoules
 
     recordings, encoder, streams = data
@@ -184,7 +184,7 @@ def accuracy_and_energy(model, x, y, batch=64, device="cpu"):
     """(share of right predictions, microjoules of a sample by the convention of 45 nm) on streams of all tokens."""
     import torch
 
-    from ..data import to_device
+    from ..data.batches import to_device
     from .spikformer import counting, microjoules
 
     model.eval()

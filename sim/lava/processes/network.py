@@ -17,7 +17,7 @@ from sim.base.errors import UserError
 from sim.expansion import RELAY, expand
 from sim.lava.stock import render
 from sim.net import Net
-from sim.schedule import latencies
+from sim.net.schedule import latencies
 
 RECURSION = 20_000  # Lava's compiler goes from process to process by recursion
 

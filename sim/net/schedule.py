@@ -3,7 +3,7 @@
 Every synapse costs one step. A node that reads several sources waits for the slowest; the others are delayed.
 """
 
-from .net import Net
+from .nodes import Net
 
 
 def latencies(net: Net) -> dict:

@@ -1,9 +1,9 @@
 """The net as the chip sees it: integer nodes, each one dataclass with its equation, checked at birth.
 
 Time. Everything here is written in *stream time*: step `k = t*K + i` carries what stands at place `i` of frame `t`
-(`sim.tokens`), and a node's output at step `k` depends on its sources at the same step `k`. On the chip every synapse
-costs one step; the delays that keep the paths aligned and the step at which each node answers are derived from the
-graph by `sim.schedule`.
+(`sim.net.tokens`), and a node's output at step `k` depends on its sources at the same step `k`. On the chip every
+synapse costs one step; the delays that keep the paths aligned and the step at which each node answers are derived from
+the graph by `sim.net.schedule`.
 
 All states are zero at the first step of a sample.
 """
@@ -13,8 +13,8 @@ from html import escape
 
 import numpy as np
 
-from .base.errors import UserError
-from .integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, THRESHOLD_MAX, WEIGHT_MAX, WEIGHT_MIN, WEIGHT_STEP
+from ..base.errors import UserError
+from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, THRESHOLD_MAX, WEIGHT_MAX, WEIGHT_MIN, WEIGHT_STEP
 
 TOKENS, PHASE = "tokens", "phase"  # names of the two inputs every net has
 

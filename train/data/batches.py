@@ -8,10 +8,10 @@ from itertools import islice
 import numpy as np
 import torch
 
-from sim.tokens import Stream
+from sim.net.tokens import Stream
 
 from .augment import augment, is_off
-from .distributed import ALONE
+from ..distributed import ALONE
 
 
 def chunks(items, size, least=1):
@@ -28,9 +28,9 @@ def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, st
 
     streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, so that no file
     is read again. chain: augmented recordings that the encoder's choice of tokens runs on over, as their streams do
-    (`train.epoch.chained`).
+    (`train.run.epoch.chained`).
 
-    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (`sim.tokens.Stream`, labels
+    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (`sim.net.tokens.Stream`, labels
     [b], samples of the whole batch, seconds waited for it)."""
     order = np.random.default_rng((cfg.seed, epoch)).permutation(len(recordings))
     parts = chunks(order, cfg.batch, ranks.size * cfg.accumulate)

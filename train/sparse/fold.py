@@ -6,9 +6,9 @@ import torch
 import events
 from events import token_streams
 
-from . import sparsity
-from .data import to_device
-from .distributed import ALONE
+from ..data.batches import to_device
+from ..distributed import ALONE
+from . import removal as sparsity
 
 
 @torch.no_grad()
@@ -17,7 +17,7 @@ def reestimate_norms(model, x, sizes, device, every=1) -> dict:
     in a net of binary activations.
 
     x: this process's samples, `sizes[i]` of them for batch i. Returns the spikes that were seen, of this process, as
-    `train.sparsity.rates` does.
+    `train.sparse.removal.rates` does.
     """
     norms = [layer.norm for layer in model.layers()]
     model.train()

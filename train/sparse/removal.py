@@ -16,10 +16,10 @@ import torch
 
 from sim.net import PHASE
 
-from .config import REMOVABLE
-from .data import to_device
-from .distributed import ALONE
-from .names import READOUT
+from ..config import REMOVABLE
+from ..data.batches import to_device
+from ..distributed import ALONE
+from ..model.names import READOUT
 
 FROM, TO = 0.2, 0.75
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base.errors import UserError
-from .net import PHASE, TOKENS, Net
+from ..base.errors import UserError
+from .nodes import PHASE, TOKENS, Net
 
 EMPTY = -1  # in `which`: no token at this place
 

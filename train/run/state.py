@@ -11,13 +11,16 @@ from sim import prices
 from sim.base import files
 from sim.base.errors import UserError
 
-from . import checkpoint, cost, distributed, precision, sparsity
-from .distributed import Ranks
+from .. import checkpoint, distributed
+from ..distributed import Ranks
+from ..model.smolmamba import SmolMamba
+from ..sparse import cost
+from ..sparse import removal as sparsity
+from ..sparse.fold import to_integers
+from . import precision
 from .epoch import Energy, Tally, passes
-from .fold import to_integers
 from .graphs import Recorded
 from .logs import Log
-from .model import SmolMamba
 from .optimizer import adamw
 
 
@@ -114,7 +117,7 @@ class Run:
         self._save_last()
 
     def _judge(self, epoch, row):
-        """Keeps the integer net of an epoch if none is better (`train.cost.rank`)."""
+        """Keeps the integer net of an epoch if none is better (`train.sparse.cost.rank`)."""
         cfg, facts = self.cfg, self.facts
         own = cost.rank(row["val"], row["uj"], cfg)
         best = cost.rank(facts["best_val"], facts["uj"], cfg) if facts["best_epoch"] >= 0 else (-1,)

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from sim.base.errors import UserError
 from sim.prices import Table
 
-from . import cost, precision
-from .data import to_device
+from ..data.batches import to_device
+from ..sparse import cost
+from . import precision
 from .optimizer import set_lr
 
 
@@ -114,7 +115,7 @@ def backward(model, x, y, n, cfg, exact, device, energy=None, recorded=None, cha
     in `cfg.accumulate` parts.
 
     Args:
-        energy: `Energy` or None. recorded: `train.graphs.Recorded`, for batches of the usual size, in one piece.
+        energy: `Energy` or None. recorded: `train.run.graphs.Recorded`, for batches of the usual size, in one piece.
         chain: samples to lay one after the other in a stream, where that goes into the number of samples.
 
     Returns these samples' share of the batch's [loss, hits, share of tokens sent, spike rate]."""

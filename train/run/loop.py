@@ -19,13 +19,13 @@ import events
 from events import token_streams
 from sim.base.errors import UserError
 
-from . import distributed
-from .data import batches, chunks
-from .dynamics import set_threads
+from .. import distributed
+from ..data.batches import batches, chunks
+from ..dynamics import set_threads
+from ..evaluate import accuracy_and_energy
+from ..sparse.fold import reestimate_norms
 from .epoch import chain_in, train_epoch
-from .evaluate import accuracy_and_energy
-from .fold import reestimate_norms
-from .run import open_run
+from .state import open_run
 
 SHOW_BATCHES = 20  # at least so many, spread over the training set, for norms that only serve to show an accuracy
 
@@ -54,15 +54,15 @@ def train(
     skip_bad=False,
     graph=True,
 ):
-    """Trains a model as `cfg` says and writes `model.pt` (the best on validation, `train.cost.rank`), `float.pt`,
-    `last.pt` and the log into `run_dir`.
+    """Trains a model as `cfg` says and writes `model.pt` (the best on validation, `train.sparse.cost.rank`),
+    `float.pt`, `last.pt` and the log into `run_dir`.
 
     Args:
         loaders: threads that prepare batches; default: two beside a CPU that computes, all cores of a process whose GPU
             does.
         save_minutes: write `last.pt` also within an epoch, so often. tensorboard: log for it, too.
         skip_bad: leave out recordings whose files are broken. graph: record steps as a CUDA graph, where they can be
-            (`train.graphs`).
+            (`train.run.graphs`).
 
     Returns the facts that are stored with the model. Raises `UserError` for missing data, a run folder of another
     configuration, an energy that no net can reach, or a batch that a GPU cannot hold."""

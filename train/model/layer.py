@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from sim.integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, WEIGHT_MAX, WEIGHT_MIN
 from sim.net import PHASE
 
-from . import dynamics, stage
-from .config import Config
+from .. import dynamics, stage
+from ..config import Config
 from .slayer import slayer
 
 MEMORYLESS = 4095  # the chip's membrane decay has 12 bits; the 1/4096 that stays is part of the semantics

@@ -1,7 +1,7 @@
 """Vision SmolMamba as a SLAYER net over a token stream (our reconstruction; only the paper's abstract is public here).
 
 Tensors are `[batch, channels, steps]`, step `k = t*K + i` is what stands at place `i` of frame `t`: a token, or nothing
-(`sim.tokens`; which tokens are sent, and in which order, the encoder has decided). One tower:
+(`sim.net.tokens`; which tokens are sent, and in which order, the encoder has decided). One tower:
 
     tokens, phase -> stem -> x
     per block:  x                                   held back for tokens of few spikes (`train.stage`), if asked for
@@ -27,8 +27,9 @@ from torch import nn
 from sim.integer import STATE_SHIFT, WEIGHT_MAX
 from sim.net import PHASE, TOKENS
 
-from . import names, stage
-from .config import Config
+from .. import stage
+from ..config import Config
+from . import names
 from .layer import UNIT, CubaLayer, quantized_weight
 from .slayer import slayer
 

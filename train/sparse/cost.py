@@ -30,8 +30,8 @@ from sim.base.errors import UserError
 from sim.net import PHASE
 from sim.prices import Table, picojoules
 
-from .names import READOUT
-from .sparsity import groups
+from ..model.names import READOUT
+from .removal import groups
 
 AIM, RESPONSE, CHANGE, RANGE, FIRST = 0.96, 0.7, 1.25, 100.0, 0.2
 UJ = 1e-6  # picojoules

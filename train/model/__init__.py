@@ -1,0 +1,1 @@
+"""Vision SmolMamba as a SLAYER net: layers, model, names."""

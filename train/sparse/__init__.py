@@ -1,0 +1,1 @@
+"""What makes nets cheap: energy as a term of the loss, synapses that go, folding."""
