@@ -4,6 +4,7 @@ step of the nets against one of those before (two towers, every token), on one t
 of its own, which it compiles with nvcc, on a GPU."""
 
 import os
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -61,7 +62,11 @@ def kernel(shape, runs, device):
     x = (torch.randint(-20, 21, (batch, steps, n)) * (2 / 64)).to(device).transpose(1, 2).requires_grad_()
     y = x.detach().contiguous().requires_grad_()
     neuron = slayer.neuron.cuba.Neuron(
-        threshold=1.0, current_decay=0.1, voltage_decay=4095 / 4096, tau_grad=0.005, scale_grad=10
+        threshold=1.0,
+        current_decay=0.1,
+        voltage_decay=4095 / 4096,
+        tau_grad=0.005,  # pyright: ignore[reportArgumentType]
+        scale_grad=10,
     ).to(device)
     i_decay, bias, gain = (
         torch.full((n,), 410, device=device),
@@ -168,7 +173,7 @@ def stepper(cfg, device, wait):
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
     python = partial(passes, model, x, y, True, cfg, energy=energy)
 
-    def run(both=python):
+    def run(both: Callable = python):
         both()
         optimizer.step()
         optimizer.zero_grad()

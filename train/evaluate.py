@@ -33,8 +33,8 @@ def accuracy(model, x, y, exact, batch=64, device="cpu", ranks=ALONE):
 
 @torch.no_grad()
 def accuracy_and_energy(model, x, y, exact, table, batch=64, device="cpu", ranks=ALONE):
-    """(share of right predictions, microjoules of a sample by `table` as `train.sparse.cost` counts them), of the samples
-    of all processes; one may have none.
+    """(share of right predictions, microjoules of a sample by `table`, as `train.sparse.cost` counts them), of the
+    samples of all processes; one may have none.
     """
     model.eval()
     sums = dict.fromkeys(("hits", "samples", *COUNTS), 0.0)

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -22,7 +23,7 @@ def chunks(items, size, least=1):
     return [items[a:b] for a, b in zip(starts, [*starts[1:], len(items)])]
 
 
-def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, streams=None, chain=1):
+def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, streams=None, chain=1) -> Iterator[tuple]:
     """This process's share of the epoch's shuffled, augmented batches from number `first` on, prepared ahead by
     `loaders` threads.
 

@@ -68,15 +68,15 @@ def train(
     configuration, an energy that no net can reach, or a batch that a GPU cannot hold."""
     with distributed.ranks() as ranks:
         torch.set_flush_denormal(True)
-        cores = max(1, os.cpu_count() // ranks.local_size)
+        cores = max(1, (os.cpu_count() or 1) // ranks.local_size)
         set_threads(threads or cores)
         loaders = loaders or (2 if ranks.device == "cpu" else min(cores, 16))
         console = Console(stderr=True, quiet=quiet or not ranks.first)
         with ranks.together():
-            sets = [events.load(cfg.dataset, split, data_root, skip_bad) for split in ("train", "val")]
-            _check_batch(cfg, len(sets[0]), ranks)
+            train_set, val_set = (events.load(cfg.dataset, split, data_root, skip_bad) for split in ("train", "val"))
+            _check_batch(cfg, len(train_set), ranks)
         try:
-            data = prepare(cfg, *sets, ranks, loaders, skip_bad)
+            data = prepare(cfg, train_set, val_set, ranks, loaders, skip_bad)
             return _train(
                 cfg, Path(run_dir), data, ranks, console, Options(resume, loaders, save_minutes, tensorboard, graph)
             )

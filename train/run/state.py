@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from sim.base import files
 from sim.base.errors import UserError
 
 from .. import checkpoint, distributed
+from ..config import Config
 from ..distributed import Ranks
 from ..model.smolmamba import SmolMamba
 from ..sparse import cost
@@ -35,7 +37,7 @@ class Run:
         recorded: steps as a CUDA graph, or None. log: None of all processes but the first.
     """
 
-    cfg: object
+    cfg: Config
     folder: Path
     classes: tuple
     model: SmolMamba
@@ -44,10 +46,10 @@ class Run:
     facts: dict
     state: dict
     save_minutes: float | None = None
-    optimizer: object = None
-    energy: Energy = None
-    recorded: Recorded = None
-    log: Log = None
+    optimizer: Any = None
+    energy: Energy | None = None
+    recorded: Recorded | None = None
+    log: Log | None = None
     tally: Tally = field(default_factory=Tally)
     rates: dict = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)

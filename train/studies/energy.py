@@ -7,6 +7,8 @@ import click
 from sim.base.console import add_row, data_root_option, new_table, print_json, show
 from sim.base.errors import UserError, run_command
 
+from ..config import Config
+
 
 def energy(path, split="val", data_root=None, limit=None):
     """dict(model, kind, dataset, split, n, parameters, accuracy, parts, total) of a checkpoint of SmolMamba or of the
@@ -26,7 +28,7 @@ def energy(path, split="val", data_root=None, limit=None):
 
     other = spikformer_train.load(path)
     model, content = (other[0], other[2]) if other else checkpoint.load(path)
-    cfg = other[1] if other else model.cfg
+    cfg: Config = other[1] if other else model.cfg  # pyright: ignore[reportAssignmentType]
     encoder = cfg.make_encoder()
     recordings = events.load(cfg.dataset, split, data_root)
     if list(recordings.classes) != list(content["classes"]):

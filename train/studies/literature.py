@@ -40,7 +40,7 @@ class Part:
     name: str
     neurons: int
     spikes: int
-    synops: int
+    synops: int | None
     acs: int
     macs: int
 
@@ -53,7 +53,7 @@ class Part:
             self.name,
             self.neurons,
             self.spikes + other.spikes,
-            None if self.synops is None else self.synops + other.synops,
+            None if self.synops is None or other.synops is None else self.synops + other.synops,
             self.acs + other.acs,
             self.macs + other.macs,
         )
@@ -74,13 +74,13 @@ def operations(model, x, batch=64, device="cpu"):
 
 
 @singledispatch
-def batch_operations(model, tokens, which):
+def batch_operations(model, tokens, which) -> list:
     """[Part] of one batch of streams: tokens float [B, C, K], which int64 [B, K]."""
     raise TypeError(type(model).__name__)
 
 
 @batch_operations.register
-def _(model: SmolMamba, tokens, which):
+def _(model: SmolMamba, tokens, which) -> list:
     model(tokens, which, exact=True)
     steps = which.numel()
     sent = {name: spikes.double().round().long() for name, spikes in model.activity.items()}

@@ -213,7 +213,7 @@ def counting(model):
 
 
 @batch_operations.register
-def _(model: Spikformer, tokens, which):
+def _(model: Spikformer, tokens, which) -> list:
     with counting(model) as found:
         model(tokens)
     whole = lambda value: round(float(value))  # noqa: E731

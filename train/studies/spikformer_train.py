@@ -135,7 +135,7 @@ def _epoch(cfg, model, optimizer, epoch, factor, data, run_dir, device):
     total, steps, losses = cfg.float_epochs + cfg.exact_epochs, math.ceil(len(recordings) / cfg.batch), []
     one_phase = dataclasses.replace(cfg, float_epochs=total, exact_epochs=0)
     model.train()
-    for step, (x, y, *_) in enumerate(batches(recordings, encoder, cfg, epoch, streams=streams)):
+    for step, (x, y, _, _) in enumerate(batches(recordings, encoder, cfg, epoch, streams=streams)):
         set_lr(optimizer, one_phase, epoch + step / steps)
         tokens = to_device(x, device)[0]
         with counting(model) if factor else contextlib.nullcontext([]) as found:
