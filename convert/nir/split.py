@@ -36,8 +36,8 @@ def _parts(p, output):
         )
     if any(source == p.name for source, _ in p.edges):
         raise UserError(
-            f"node {p.name!r}: has several membrane time constants and reads its own spikes; the chip has one for such a"
-            " layer"
+            f"node {p.name!r}: has several membrane time constants and reads its own spikes; the chip has one for such"
+            " a layer"
         )
     if len(values) > PARTS_LIMIT:
         raise UserError(
