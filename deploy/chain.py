@@ -1,4 +1,6 @@
-"""Runs nets that are chains of layers (`sim.sequential`) on arrays: what `deploy run NET --input` does for them."""
+"""Runs chains (`sim.sequential`) and graphs of layers (`sim.graph`) on arrays: what `deploy run NET --input` does for
+them.
+"""
 
 import time
 from dataclasses import dataclass
@@ -6,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.graph import Graph, GraphCounter, GraphStream
 from sim.sequential import AverageLayer, Counter, Sequential, Stream
 from sim.sequential.running import start
 
@@ -58,12 +61,12 @@ class Found:
     output: np.ndarray
     outputs: np.ndarray
     probes: dict
-    counter: Counter
+    counter: Counter | GraphCounter
     largest: dict
     seconds: float
 
 
-def value_kind(net: Sequential) -> str:
+def value_kind(net: Sequential | Graph) -> str:
     """What the last layer gives: `spikes`, `messages` (their values count) or `membranes`."""
     neuron = getattr(net.layers[-1], "neuron", None)
     if isinstance(net.layers[-1], AverageLayer) or (net.graded if neuron is None else neuron.graded):
@@ -71,12 +74,12 @@ def value_kind(net: Sequential) -> str:
     return "membranes" if neuron is not None and neuron.is_readout else "spikes"
 
 
-def usual_readout(net: Sequential) -> str:
+def usual_readout(net: Sequential | Graph) -> str:
     """Spikes are counted, values summed; a membrane has summed already: its last value."""
     return dict(spikes="count", messages="sum", membranes="last")[value_kind(net)]
 
 
-def probed(net: Sequential, names) -> tuple:
+def probed(net: Sequential | Graph, names) -> tuple:
     """The names, each once.
 
     Raises:
@@ -89,7 +92,7 @@ def probed(net: Sequential, names) -> tuple:
     return tuple(dict.fromkeys(names))
 
 
-def run_engine(net: Sequential, x, window: Window, readout: str, probes=(), progress=None) -> Found:
+def run_engine(net: Sequential | Graph, x, window: Window, readout: str, probes=(), progress=None) -> Found:
     """Runs all samples in the integer engine, some samples and some steps at a time; memory does not grow with what the
     inner layers send.
 
@@ -106,7 +109,8 @@ def run_engine(net: Sequential, x, window: Window, readout: str, probes=(), prog
     chunk = max(1, min(steps, CHUNK_BYTES // (4 * sum(widths) * batch)))
     last, membranes = net.layers[-1], value_kind(net) == "membranes"
     wanted = {*probes, last.name} if membranes else set(probes)
-    counter, largest, seconds = Counter(net), {}, 0.0
+    graph = isinstance(net, Graph)
+    counter, largest, seconds = (GraphCounter if graph else Counter)(net), {}, 0.0
     output, kept = np.zeros((n, steps, *last.shape), np.int32), {}
     for begin in range(0, n, batch):
         stream, rows = None, slice(begin, min(begin + batch, n))
@@ -114,7 +118,7 @@ def run_engine(net: Sequential, x, window: Window, readout: str, probes=(), prog
             here = rows, slice(at, min(at + chunk, steps))
             given = net.checked(x[here])
             start = time.monotonic()
-            stream = stream or Stream(net, len(given))
+            stream = stream or (GraphStream if graph else Stream)(net, len(given))
             out, states = stream.advance(given, wanted)
             seconds += time.monotonic() - start
             counter.add(out)
@@ -128,7 +132,9 @@ def run_engine(net: Sequential, x, window: Window, readout: str, probes=(), prog
     return Found(output, read_out(output, window, readout), kept, counter, largest, seconds)
 
 
-def run_lava(net: Sequential, x, window: Window, readout: str, probes, threads, timeout_s, progress=None) -> Found:
+def run_lava(
+    net: Sequential | Graph, x, window: Window, readout: str, probes, threads, timeout_s, progress=None
+) -> Found:
     """The same in Lava's simulator, with stock processes. States stay inside: a probe gives what a layer sends, and the
     membranes of a last layer that never spikes are computed from what reaches it.
 
@@ -137,6 +143,8 @@ def run_lava(net: Sequential, x, window: Window, readout: str, probes, threads, 
     """
     from sim.lava.chains import simulate_chain
 
+    if isinstance(net, Graph):
+        raise UserError("--backend sim: Lava runs chains of layers and our own nets, this one is a graph; take fast")
     n, found = len(x), simulate_chain(net, x, threads, timeout_s, progress)
     counter, last = Counter(net), net.layers[-1]
     counter.add(found.traces)
@@ -163,7 +171,7 @@ def read_out(output, window: Window, readout: str) -> np.ndarray:
     return seen.sum(1, dtype=np.int64) if readout == "sum" else seen[:, -1].astype(np.int64)
 
 
-def result(net: Sequential, found: Found, window: Window, readout: str, labels) -> dict:
+def result(net: Sequential | Graph, found: Found, window: Window, readout: str, labels) -> dict:
     """A run as JSON values; `spikes` and `synops` are sums over all samples, `layers` has them per sample."""
     n, steps = found.output.shape[:2]
     predictions = found.outputs.argmax(1) if found.outputs.shape[1] > 1 else None

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from sim import graph
 from sim.base.errors import UserError
 from sim.lava import stock_netx
 from sim.lava.chains import check, simulate_chain
@@ -18,7 +19,15 @@ USUAL_SAMPLES = 3
 
 
 def verify_chain(
-    path, net: Sequential, x=None, samples=None, executors=None, threads=False, timeout_s=None, progress=None, seed=0
+    path,
+    net: Sequential | graph.Graph,
+    x=None,
+    samples=None,
+    executors=None,
+    threads=False,
+    timeout_s=None,
+    progress=None,
+    seed=0,
 ) -> dict:
     """Compares the engine with the step function, with Lava's stock processes and with lava-dl's netx.
 
@@ -71,7 +80,7 @@ def verify_chain(
     )
 
 
-def made_up(net: Sequential, samples: int | None, seed: int) -> tuple:
+def made_up(net: Sequential | graph.Graph, samples: int | None, seed: int) -> tuple:
     """([n, K, *input shape], kind of each): long enough that all layers answer."""
     late = sum(int(layer.axon_delay.max(initial=0)) for layer in net.layers if _axons(layer))
     steps = min(LONGEST, 2 * max(net.lags.values()) + late + 8)
@@ -92,17 +101,24 @@ def _axons(layer):
 
 def _steps(path, net, x, expected, threads, timeout_s):
     start = time.monotonic()
-    found = by_definition(net, x)
+    found = (graph.by_definition if isinstance(net, graph.Graph) else by_definition)(net, x)
     return found, time.monotonic() - start
 
 
+def _require_chain(net):
+    if isinstance(net, graph.Graph):
+        raise UserError("runs chains of layers, this one is a graph")
+
+
 def _stock(path, net, x, expected, threads, timeout_s):
+    _require_chain(net)
     check(net)
     found = simulate_chain(net, x, threads, timeout_s)
     return found.traces, found.seconds
 
 
 def _netx(path, net, x, expected, threads, timeout_s):
+    _require_chain(net)
     if not stock_netx.installed():
         raise UserError("lava-dl is not installed")
     reason = stock_netx.refusal(net)

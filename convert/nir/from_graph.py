@@ -13,6 +13,7 @@ from .assemble import Made, as_chain, as_graph, is_driven
 from .neurons import hinted_step
 from .populations import populations
 from .quantize import Ruined, quantized
+from .split import split
 from .to_graph import DT, KEY, TRANSFORM
 from .tokens import as_net
 from .unfold import Flat, unfold
@@ -78,6 +79,7 @@ def _made(flat: Flat, dt, metadata):
     entry, notes = InputLayer("layer/0", shape), flat.notes
     if len(found) > 1 and is_driven(found[0], source) and not any(_reads(p, source) for p in found[1:]):
         entry, found, source = _driven(found[0], shape, metadata), found[1:], found[0].name
+    found = split(found, output)
     made = [Made(p, quantized(p)) for p in found]
     notes += tuple(note for m in made for note in m.whole.row["notes"])
     chain = as_chain(entry, made, source, notes) if output == found[-1].name else None

@@ -3,7 +3,9 @@
 Stream time as in `sim.sequential`.
 """
 
+from .counts import GraphCounter
+from .definition import by_definition
 from .net import Edge, Graph, Node
 from .running import GraphStream
 
-__all__ = ["Edge", "Graph", "GraphStream", "Node"]
+__all__ = ["Edge", "Graph", "GraphCounter", "GraphStream", "Node", "by_definition"]

@@ -88,6 +88,9 @@ class Graph:
     output: str
     notes: tuple = ()
 
+    graded = False  # whether messages have values
+    input_kind, input_range = "spikes", (0, 1)
+
     def __post_init__(self):
         if self.input.neuron is not None:
             raise UserError("net: the input of a graph takes spikes")
@@ -108,8 +111,13 @@ class Graph:
 
     @property
     def layers(self) -> tuple:
-        """The input and the nodes."""
-        return (self.input, *self.nodes)
+        """The input and the nodes, the output last."""
+        return (self.input, *sorted(self.nodes, key=lambda node: node.name == self.output))
+
+    @property
+    def places(self) -> dict:
+        """Name -> place in the order of the nodes, the input's first."""
+        return {layer.name: k for k, layer in enumerate((self.input, *self.nodes))}
 
     @property
     def lags(self) -> dict:
@@ -123,8 +131,7 @@ class Graph:
         """Stream steps by which each edge of `node` is late: its delay, and, where it closes a loop, the chip steps
         that the loop takes.
         """
-        order = {layer.name: k for k, layer in enumerate(self.layers)}
-        lags, out = self.lags, []
+        order, lags, out = self.places, self.lags, []
         for edge in node.edges:
             closes = order[edge.source] >= order[node.name]
             out.append(edge.delay + (max(1, lags[edge.source] - lags[node.name] + 1) if closes else 0))

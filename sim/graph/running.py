@@ -15,7 +15,7 @@ class GraphStream:
 
     def __init__(self, net, batch: int):
         self.net, self.largest = net, {}
-        order = {layer.name: k for k, layer in enumerate(net.layers)}
+        order = net.places
         self._groups = [[_Working(net, net.nodes[k - 1], order, batch) for k in group] for group in _groups(net, order)]
 
     def advance(self, x, states=()) -> tuple:

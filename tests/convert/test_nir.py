@@ -494,7 +494,7 @@ RUINED = lambda **k: graph_of(nir.Linear(np.random.default_rng(0).normal(0, 0.3,
         (lambda: graph_of(nir.Linear(EYE), cuba(2, v_reset=1.0)), "node 'n1': v_reset is not below v_threshold"),
         (
             lambda: graph_of(nir.Linear(EYE), cuba(2, tau_mem=[1e-2, 2e-2])),
-            "node 'n1': has several membrane time constants",
+            "node 'n1': has several membrane time constants and is the output",
         ),
         (
             lambda: graph_of(nir.Linear(EYE), cuba(2, tau_syn=5e-5)),

@@ -2,6 +2,9 @@
 NIR's equations say, and the real graphs of the NIR paper run.
 """
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from nets import weights
 from sim import netx
 from sim.base.errors import UserError
 from sim.graph import Edge, Graph, GraphStream, Node
+from sim.graph import by_definition as definition
 from sim.integer import cuba_step
 from sim.netx import graph_file
 from sim.sequential import ConvLayer, DenseLayer, InputLayer, Neuron, Sequential, dendrite
@@ -25,6 +29,7 @@ from convert.nir.linear import follow  # noqa: E402
 from convert.nir.maps import as_matrix, identity  # noqa: E402
 from convert.nir.to_graph import to_graph  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(__file__).resolve().parents[3] / "shared/data"
 real = pytest.mark.skipif(not (SHARED / "nir").is_dir(), reason=f"no real graphs in {SHARED / 'nir'}")
 I4 = lambda *x: np.array(x, np.int32)  # noqa: E731
@@ -203,8 +208,8 @@ def test_graphs_run_as_defined(seed):
             part = expected[name][:, at : at + size]
             assert (spikes.reshape(part.shape) == part).all(), name
         at += size
-    whole = net.run(x)
-    assert all((whole[name].reshape(2, 17, -1) == expected[name]).all() for name in expected)
+    defined = definition(net, x)
+    assert all((defined[name].reshape(2, 17, -1) == expected[name]).all() for name in expected)
 
 
 @settings(max_examples=10, deadline=None)
@@ -393,6 +398,33 @@ def test_v_reset_moves_the_zero():
     assert "counted from v_reset" in net.notes[0]
 
 
+def test_several_membrane_time_constants():
+    """A layer becomes one for each, with what reads it: the spikes are those of the whole."""
+    r = np.random.default_rng(4)
+    w = exact_parts(r) | {"rec": weights(r, 4, 4).astype(np.float64)}
+    mixed = cuba(4, tau_mem=np.array([4e-3, 2e-3, 4e-3, 2e-3]), r=np.array([4.0, 2, 4, 2]), v_threshold=90)
+    nodes = {"in": 3, "out": 5, "p": mixed, "q": cuba(5, v_threshold=200)}
+    nodes |= {"a": nir.Affine(w["a"], np.full(4, 3.0)), **{k: nir.Linear(w[k]) for k in ("b", "rec")}}
+    edges = "in>a", "a>p", "p>b", "b>q", "q>out"
+    with pytest.raises(UserError, match="node 'p': has several membrane time constants and reads its own spikes"):
+        from_graph(joined(nodes, *edges, "p>rec", "rec>p", dt=1e-3))
+    nodes.pop("rec")
+    net, rows = from_graph(joined(nodes, *edges, dt=1e-3))
+    assert [n.name for n in net.nodes] == ["p.0", "p.1", "q"] and all(row["exact"] for row in rows)
+    x = (r.random((1, 60, 3)) < 0.5).astype(np.uint8)
+    got = net.run(x)
+    spikes = np.zeros((60, 4))
+    u, v = np.zeros((2, 4), np.int64)
+    decays = np.array([1024, 2048, 1024, 2048])
+    for k in range(60):
+        u, v, spikes[k] = cuba_step(u, v, x[0, k] @ w["a"].T.astype(int), 2048, decays, 90, np.full(4, 6))
+    hidden = spikes @ w["b"].T
+    assert hidden.any() and (got["p.0"][0] == spikes[:, [0, 2]]).all() and (got["p.1"][0] == spikes[:, [1, 3]]).all()
+    nodes["out"] = 4
+    with pytest.raises(UserError, match="node 'p': has several membrane time constants and is the output"):
+        from_graph(joined({k: nodes[k] for k in ("in", "out", "a", "p")}, "in>a", "a>p", "p>out", dt=1e-3))
+
+
 def test_bias_into_a_current_that_leaks():
     """Added to the membrane as the settled current would: after the first steps the membranes agree."""
     n = cuba(1, tau_syn=2e-3, v_threshold=1e5)
@@ -427,6 +459,45 @@ def test_the_step_a_writer_had_in_mind(kind, expected):
     }[kind]
     _, (row,) = from_graph(joined({"in": 2, "out": 2, "w": nir.Linear(np.eye(2)), "n": node}, "in>w", "w>n", "n>out"))
     assert row["dt"] == (expected or 1e-4)
+
+
+# --- commands
+
+
+def command(folder, module, *args, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", module, *args],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_graphs_run_from_the_command_line(tmp_path):
+    """Import, inspect, run, verify; what a graph cannot do is one line."""
+    r = np.random.default_rng(0)
+    nodes = {"in": 3, "out": 5, **{k: nir.Linear(v) for k, v in exact_parts(r).items()}}
+    nodes |= {"p": cuba(4, v_threshold=300), "q": cuba(5, v_threshold=200)}
+    edges = "in>a", "a>p", "p>b", "b>q", "in>c", "c>q", "q>d", "d>p", "q>out"
+    files.save(joined(nodes, *edges, dt=1e-3), tmp_path / "g.nir")
+    x = (r.random((2, 30, 3)) < 0.5).astype(np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    assert json.loads(command(tmp_path, "convert", "nir-import", "g.nir", "g.net", "--json")[0])["layers"][0]["exact"]
+    found = json.loads(command(tmp_path, "deploy", "run", "g.net", "--input", "x.npy", "--json")[0])
+    expected = netx.load(tmp_path / "g.net").run(x)
+    assert found["outputs"] == expected["q"].sum(1, dtype=int).tolist()
+    assert found["spikes"] == sum(int(s.sum()) for s in expected.values())
+    result = json.loads(command(tmp_path, "deploy", "verify", "g.net", "--json")[0])
+    assert result["executors"] == ["engine", "steps"] and not result["differences"] and result["compared"]
+    out, err = command(tmp_path, "deploy", "plan", "g.net", code=2)
+    assert err == "error: g.net: is a graph of layers; only chains and our own nets are planned\n"
+    assert (
+        "is a graph; take fast"
+        in command(tmp_path, "deploy", "run", "g.net", "--input", "x.npy", "--backend", "sim", code=2)[1]
+    )
 
 
 # --- real graphs
