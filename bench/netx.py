@@ -1,16 +1,13 @@
-"""The nets that lava-dl ships, by our engine and by lava-dl's netx in Lava's simulator; `ratio` is the engine's speed
-over netx's. Samples a second, start-up left out. Both get the spikes of the first layer, or what drives it; the spikes
-of the last two layers are compared, all of them.
+"""Nets that others trained with SLAYER, by our engine and by lava-dl's netx in Lava's simulator; `ratio` is the
+engine's speed over netx's. Samples a second, start-up left out. Both get the same input; what netx's blocks send is
+compared, all of them, value for value.
 
-PilotNet: the image that lava-dl ships, 17 steps. N-TIDIGITS: the first 100 steps of its recorded input, up to the layer
-that netx has not implemented (`average`). MNIST: random pictures.
+PilotNet LIF: the image that lava-dl ships, 17 steps. PilotNet SDNN: its picture, of which a tenth of the pixels changes
+in every step. N-TIDIGITS: the first 100 steps of its recorded input; the engine runs it whole, netx has not implemented
+its last layer (`average`). MNIST: random pictures. DNS, the tutorial's PilotNet SDNN: random values, where
+`../shared/data/nets` is there.
 """
 
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -20,105 +17,95 @@ import numpy as np
 from .measure import MODELS, median, require
 from .registry import Row
 
-LIMIT_S = 900
+SHARED = MODELS.parent.parent / "shared" / "data" / "nets"
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """A net of lava-dl: `file` and `input` below its test folder, how many of its layers to take (None: all), steps
-    of a sample, samples that suit the engine.
+class Known:
+    """A net of lava-dl's tests, or of `SHARED`: `file` and `input` below that folder, how the input is made, steps of a
+    sample, samples that suit the engine.
     """
 
     name: str
     file: str
     input: str | None
-    layers: int | None
+    make: str
     steps: int
     samples: int
+    shared: bool = False
 
 
 NETS = (
-    Shipped("MNIST", "mnist.net", None, None, 16, 64),
-    Shipped("N-TIDIGITS", "gts/ntidigits/ntidigits.net", "gts/ntidigits/input.npy", 5, 100, 8),
-    Shipped("PilotNet LIF", "gts/pilotnet_lif/network.net", "gts/pilotnet_lif/image.npy", None, 17, 4),
+    Known("MNIST", "mnist.net", None, "drive", 16, 64),
+    Known("N-TIDIGITS", "gts/ntidigits/ntidigits.net", "gts/ntidigits/input.npy", "recorded", 100, 8),
+    Known("PilotNet LIF", "gts/pilotnet_lif/network.net", "gts/pilotnet_lif/image.npy", "still", 17, 4),
+    Known("PilotNet SDNN", "gts/pilotnet_sdnn/network.net", "gts/pilotnet_sdnn/input.npy", "moving", 20, 8),
+    Known("PilotNet SDNN, tutorial", "pilotnet_sdnn_tutorial.net", None, "values", 16, 4, True),
+    Known("DNS SDNN", "dns_sdnn.net", None, "values", 64, 8, True),
+    Known("DNS SDNN, delays", "dns_sdnn_delays.net", None, "values", 64, 8, True),
 )
 
 
 def rows(quick):
+    from sim.lava import stock_netx
+
     try:
         folder = Path(distribution("lava-dl").locate_file("tests/lava/lib/dl/netx"))
     except PackageNotFoundError:
         folder = None
-    if folder is None or not folder.is_dir():
-        yield Row("lava-dl's nets", None, "", note="lava-dl is not installed")
+    if folder is None or not folder.is_dir() or not stock_netx.installed():
+        yield Row("SLAYER's nets", None, "", note="lava-dl is not installed")
         return
-    for shipped in NETS[:1] if quick else NETS:
-        yield from compare(shipped, folder, quick)
+    for known in NETS[:1] if quick else NETS:
+        place = SHARED if known.shared else folder
+        if (place / known.file).is_file():
+            yield from compare(known, place, quick)
+        else:
+            yield Row(known.name, None, "", note=f"no {known.file} in {place}")
 
 
-def compare(shipped, folder, quick):
+def compare(known, folder, quick):
     """The two rows of one net."""
     from sim import netx
+    from sim.lava.stock_netx import run_netx
 
-    path = folder / shipped.file
-    net = netx.read_slayer(path, shipped.layers)
-    x = _input(shipped, folder)
-    traces = net.run(x)
-    batch = np.repeat(x, shipped.samples, 0)
-    rate = shipped.samples / median(lambda: net.run(batch), 2 if quick else 5)
+    path = folder / known.file
+    net = netx.read_slayer(path)
+    x = net.checked(_input(known, net, folder))
+    expected = net.run(x)
+    batch = np.repeat(x, known.samples, 0)
+    rate = known.samples / median(lambda: net.run(batch), 2 if quick else 5)
+    sent = sum(int(np.count_nonzero(found)) for found in expected.values())
     yield Row(
-        f"{shipped.name}: engine",
+        f"{known.name}: engine",
         rate,
         "samples/s",
         1.0,
-        f"{shipped.steps} steps a sample, {shipped.samples} samples at once; {rate * shipped.steps:,.0f} steps/s",
+        f"{known.steps} steps a sample, {known.samples} samples at once; {rate * known.steps:,.0f} steps/s,"
+        f" {sent / known.steps:,.0f} messages a step",
     )
-    first, before, last = (traces[net.layers[i].name][0] for i in (0, -2, -1))
-    found = _netx(path, _turned(first), len(net.layers))
-    same = lambda a, b: np.array_equal(_turned(a).reshape(b.shape), b)  # noqa: E731
-    require(same(last, found["last"]) and same(before, found["before"]), f"{shipped.name}: netx and the engine differ")
-    theirs = 1 / float(found["seconds"])
+    found, seconds, _ = run_netx(path, net, x[0], expected[net.layers[0].name][0])
+    for name, values in found.items():
+        require(np.array_equal(expected[name][0], values), f"{known.name}: netx and the engine differ in {name}")
+    size = sum(values.size for values in found.values())
     yield Row(
-        f"{shipped.name}: netx",
-        theirs,
-        "samples/s",
-        rate / theirs,
-        f"{last.size + before.size:,} values of two layers equal, {int(before.sum()):,} spikes",
+        f"{known.name}: netx", 1 / seconds, "samples/s", rate * seconds, f"{size:,} values of {len(found)} layers equal"
     )
 
 
-def _input(shipped, folder):
-    """[1, steps, *shape]: what drives the input layer, or spikes."""
-    if shipped.input is None:
-        return np.random.default_rng(0).integers(0, 140, (1, 1, 784)).repeat(shipped.steps, 1)
-    x = np.load(folder / shipped.input)
+def _input(known, net, folder):
+    """[1, steps, *shape]: what drives the input layer, spikes, or values."""
+    r, shape = np.random.default_rng(0), net.layers[0].shape
+    if known.make == "drive":
+        return r.integers(0, 140, (1, 1, *shape)).repeat(known.steps, 1)
+    if known.make == "values":
+        return r.integers(-20, 21, (1, known.steps, *shape))
+    x = np.load(folder / known.input)
     x = x.transpose(*reversed(range(x.ndim))).astype(np.int64)  # files have x, y, channel, step
-    return x[None, : shipped.steps] if shipped.name == "N-TIDIGITS" else x[None, None].repeat(shipped.steps, 1)
-
-
-def _turned(x):
-    """[K, channel, y, x] as netx has it: [K, x, y, channel]."""
-    return x.transpose(0, *reversed(range(1, x.ndim)))
-
-
-def _netx(path, x, layers):
-    """What `bench.netx_worker` gives. It is ended with all its processes if it takes too long."""
-    with tempfile.TemporaryDirectory() as folder:
-        given, result = Path(folder, "in.npz"), Path(folder, "out.npz")
-        np.savez(given, x=x, layers=layers)
-        with subprocess.Popen(
-            [sys.executable, "-m", "bench.netx_worker", str(path), str(given), str(result)],
-            cwd=MODELS.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as worker:
-            try:
-                said, _ = worker.communicate(timeout=LIMIT_S)
-            except BaseException:
-                os.killpg(worker.pid, signal.SIGKILL)
-                raise
-        require(worker.returncode == 0 and result.is_file(), f"netx ended with an error:\n{said[-2000:]}")
-        with np.load(result) as found:
-            return dict(found)
+    if known.make == "recorded":
+        return x[None, : known.steps]
+    if known.make == "still":
+        return x[None, None].repeat(known.steps, 1)
+    frames = x.repeat(known.steps, 0)
+    change = r.integers(-9, 10, frames.shape) * (r.random(frames.shape) < 0.1)
+    return (frames + change.cumsum(0))[None]

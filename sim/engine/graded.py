@@ -146,33 +146,31 @@ def dense_graded(x, weights, sums, loss, bias, v_th, state_exp, place, sigma, ac
 
 
 @numba.njit(forceinline=True)
-def _scatter(x, k, heard, count, weights, taps_y, taps_x, row, lanes, a):
-    """Adds each message times its kernel to where that covers the output."""
-    n_in, height, width_in = x.shape[1], len(taps_y), len(taps_x)
-    kernel_y, kernel_x = taps_y.shape[1], taps_x.shape[1]
+def _scatter(x, k, heard, count, weights, reach, into, place, taps, lanes, a):
+    """Adds each message times its kernel to where that covers the output: see `conv_graded`."""
+    n_in, pixels = x.shape[1], len(reach)
+    first, kernel, size = 0, 0, len(weights) // (n_in // pixels)
     for i in range(count):
-        source = heard[i]
+        source = get(heard, i)
         message = splat32(get(x, k * n_in + source))
-        channel, at = divmod(source, height * width_in)
-        y, z = divmod(at, width_in)
-        for p in range(kernel_y):
-            if taps_y[y, p] < 0:
-                continue
-            for q in range(kernel_x):
-                if taps_x[z, q] >= 0:
-                    to = (taps_y[y, p] * row + taps_x[z, q]) * lanes
-                    w = ((channel * kernel_y + p) * kernel_x + q) * lanes
-                    for j in range(0, lanes, N32):
-                        store32(a, to + j, load32(a, to + j) + message * load32(weights, w + j))
+        while source - first >= pixels:  # sources come in order, channel after channel
+            first += pixels
+            kernel += size
+        pixel = source - first
+        for t in range(pixel * taps, pixel * taps + get(reach, pixel)):
+            to, w = get(into, t), kernel + get(place, t)
+            for j in range(0, lanes, N32):
+                store32(a, to + j, load32(a, to + j) + message * load32(weights, w + j))
 
 
 @cached_njit(parallel=True)
 def conv_graded(
     x,
     weights,
-    taps_y,
-    taps_x,
-    row,
+    reach,
+    into,
+    at,
+    lanes,
     sums,
     loss,
     bias,
@@ -186,17 +184,21 @@ def conv_graded(
     sigmas,
     tops,
 ):
-    """As `dense_graded` for a convolution; `weights`, int32, `taps_y`, `taps_x` and `row` as in
-    `sim.engine.kernels.conv_scan`. Neurons stand channels last.
+    """As `dense_graded` for a convolution. Neurons stand channels last, filled up to `lanes`, a multiple of 16.
+
+    Args:
+        weights: int32, flat: [input channel, place of the kernel, lanes].
+        reach: int32 [pixels of the input], how many places of the kernel each reaches the output through.
+        into, at: int32 [pixels, places of the kernel], those first: where in the output it is, times lanes; which place
+            of the kernel that is, times lanes.
     """
     for b in numba.prange(len(x)):
         steps, width = x.shape[1], len(place)
         a, heard = np.zeros(width, np.int32), np.zeros(x.shape[2] + N32, np.int32)
-        lanes = _lanes(weights, taps_y, taps_x, x.shape[2])
         for k in range(steps):
             count = _listen(x[b], k, x.shape[2], _PLACES, heard)
             a[:] = 0
-            _scatter(x[b], k, heard, count, weights, taps_y, taps_x, row, lanes, a)
+            _scatter(x[b], k, heard, count, weights, reach, into, at, into.shape[1], lanes, a)
             if sums:
                 _add_up(a, width, loss, sigma[b], place, out[b], k, tops[b])
             else:
@@ -205,13 +207,6 @@ def conv_graded(
                 for j in range(width):
                     if place[j] >= 0:
                         sigmas[b, k, place[j]] = sigma[b, j]
-
-
-@numba.njit
-def _lanes(weights, taps_y, taps_x, n_in):
-    """Output channels in a row of `weights`, filled up."""
-    channels = n_in // (len(taps_y) * len(taps_x))
-    return len(weights) // (channels * taps_y.shape[1] * taps_x.shape[1])
 
 
 @cached_njit(parallel=True)

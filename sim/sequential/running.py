@@ -321,8 +321,21 @@ def _(neuron: Neuron, layer, batch):
 @conv.register(Delta)
 @conv.register(Sigma)
 def _(neuron, layer, batch):
-    kernels, place = _kernels(layer)
-    return _graded_step(conv_graded, kernels, CONV_LOSS, place, layer, batch, lambda x: x)
+    (weights, *_), place = _kernels(layer)
+    lanes = len(place) // int(np.prod(layer.shape[1:]))
+    synapses = (weights, *_reach(layer, lanes), lanes)
+    return _graded_step(conv_graded, synapses, CONV_LOSS, place, layer, batch, lambda x: x)
+
+
+def _reach(layer, lanes):
+    """What `conv_graded` takes from `reach` to `at`."""
+    (rows, columns), places = taps_of(layer), np.prod(layer.weight.shape[2:])
+    hit = (rows[:, None, :, None] >= 0) & (columns[None, :, None, :] >= 0)
+    into = (rows[:, None, :, None] * layer.shape[2] + columns[None, :, None, :]) * lanes
+    hit, into = hit.reshape(-1, places), into.reshape(-1, places)
+    order = np.argsort(~hit, axis=1, kind="stable")
+    at = order * lanes
+    return hit.sum(1).astype(np.int32), np.take_along_axis(into, order, 1).astype(np.int32), at.astype(np.int32)
 
 
 # --- what dense layers and convolutions share
