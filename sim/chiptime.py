@@ -163,11 +163,11 @@ def _(node: Readout, net, late, delays):
 
 
 @cached_njit()
-def _add_rows(a, rows, spikes):
+def _add_rows(a, weights, spikes):
     for i in range(spikes.shape[0]):
         if spikes[i]:
             for j in range(a.shape[0]):
-                a[j] += rows[i, j]
+                a[j] += weights[i, j]
 
 
 @cached_njit()

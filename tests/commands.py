@@ -18,7 +18,7 @@ ROOT = str(Path(__file__).resolve().parents[1])
 
 def digits_net(classes=None, places=10):
     """Untrained, for the embedded digits: alternating scan, 10 of 16 tokens sent, a bank, a skip, views backward."""
-    encoder = replace(events.default_encoder("digits"), scan="alternate", places=places, leak=64)
+    encoder = replace(events.default_encoder("digits"), scan="alternate", places=places, leak=64 if places else 0)
     r, c, n = np.random.default_rng(1), encoder.channels, encoder.tokens
     memoryless, none = np.full(12, 4096, np.int32), np.zeros(12, np.int32)
     stem = Cuba(

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import events
 from convert import parity
 from convert.to_net import to_net
+from deploy.verify import inputs
 from sim import engine, netx
 from train import checkpoint
 
@@ -24,8 +24,8 @@ def test_there_are_nets():
 def test_golden_sample(path):
     net, golden = netx.read(path), netx.read_golden(path)
     assert golden is not None
-    assert netx.golden_differences(golden, netx.make_golden(net, golden.tokens)) == []
-    assert (engine.run(net, golden.tokens).logits == golden.logits).all()
+    assert netx.golden_differences(golden, netx.make_golden(net, golden.stream)) == []
+    assert (engine.run(net, golden.stream).logits == golden.logits).all()
     assert path.stat().st_size < 2_000_000 and path.with_suffix(".pt").stat().st_size < 2_000_000
 
 
@@ -38,7 +38,7 @@ def test_the_checkpoint_beside_it_is_the_same_net(path):
         for s, t in zip(getattr(a, "synapses", ()), getattr(b, "synapses", ())):
             assert s.source == t.source and (s.weight == t.weight).all()
     golden = netx.read_golden(path)
-    edges = np.concatenate([golden.tokens, np.zeros_like(golden.tokens[:1]), np.ones_like(golden.tokens[:1])])
+    edges, _ = inputs(net, golden, len(golden.stream) + 2, 0)  # and one without tokens, one in which all spikes
     assert parity.compare(model, net, edges)["differences"] == 0
 
 

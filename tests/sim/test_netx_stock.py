@@ -269,12 +269,13 @@ def test_stock_netx_refuses_a_graph(tmp_path):
         (dict(frame_reset=True), "layer 'n0': is reset at every frame"),
         (dict(i_decay=np.array([1, 2, 3, 4], np.int32)), "layer 'n0': has several current decays"),
         (dict(synapses=(Dense("tokens", np.zeros((4, 6), np.int16)),)), "layer 'n0': netx packs its weights wrongly"),
-        (dict(synapses=(Dense("phase", np.full((4, 1), 2, np.int16)),)), "layer 'n0': reads phase"),
+        (dict(synapses=(Dense("phase", np.full((4, 1), 2, np.int16)),)), "input 'phase': netx knows one input"),
     ],
 )
 def test_what_netx_cannot_say_is_not_said_in_its_words(tmp_path, change, said):
     net = chain([np.full((4, 6), 2)])
-    net = replace(net, nodes=(replace(net.nodes[0], **change), net.nodes[1]))
+    inputs = *net.inputs, Input("phase", net.tokens, of="phase")
+    net = replace(net, nodes=(replace(net.nodes[0], **change), net.nodes[1]), inputs=inputs)
     assert netx.stock_refusal(net).startswith(said)
     netx.write(net, tmp_path / "a.net")
     assert not any(name.startswith("layer") for name in hdf5.load(tmp_path / "a.net"))
