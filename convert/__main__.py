@@ -78,6 +78,8 @@ def export(model, out, data_root, split, limit, as_json):
     for row in inner:
         show(f"stage {row['stage']}: {row['kept']:.3f} of the tokens go on, from {row['least']} spikes")
     names = {"float": "float, rounding off", "integer": "integer (what runs)"}
+    if report["removed"]:
+        show("synapses removed: " + ", ".join(f"{share:.0%} of {kind}" for kind, share in report["removed"].items()))
     for key, row in report["accuracy"].items():
         show(
             f"accuracy {names[key]:20s} {row['value']:.4f}  [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]  n ="

@@ -11,6 +11,7 @@ from sim.base.errors import UserError
 from sim.base.statistics import paired_interval, wilson
 from sim.net.tokens import join
 from train import checkpoint
+from train.sparse import removal
 from train.sparse.fold import to_chip
 
 from . import parity, report
@@ -66,6 +67,7 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
         "folded": "in training" if folded else "at export",
         "kept": result.sent / max(len(x) * net.frames * net.tokens, 1),
         "stages": report.stage_rows(model, x, result),
+        "removed": removal.removed(model),
         "layers": report.layer_rows(model, net, result, len(x)),
         "synops_per_sample": sum(result.synops.values()) / max(len(x), 1),
         "parity": same,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from trees import SMALL, nmnist, random_batch
 
+from convert.export import export
 from convert.to_net import to_net
 from sim.base.errors import UserError
 from sim.net import PHASE
@@ -80,6 +81,8 @@ def test_a_trained_net_lacks_them_everywhere(tmp_path, scan):
     assert {k: v for k, v in facts["removed"].items() if k != "all"} == {"input": 0.75, "out": 0.5, "readout": 0.25}
     model, content = checkpoint.load(tmp_path / "run/model.pt")
     assert content["facts"]["removed"] == facts["removed"]
+    report = export(tmp_path / "run/model.pt", tmp_path / "run/model.net", tmp_path, limit=3)
+    assert report["removed"] == facts["removed"]
     net = to_net(model, content["classes"], facts)
     first = net.nodes[0]
     tokens, phase = (next(s for s in first.synapses if s.source == name).weight for name in ("tokens", PHASE))
