@@ -31,6 +31,11 @@ def test_wrap_and_clip_at_the_edge():
     assert clip24([STATE_LIMIT, -STATE_LIMIT]).tolist() == [STATE_LIMIT - 1, -STATE_LIMIT + 1]
 
 
+def test_a_voltage_on_the_threshold_does_not_fire():
+    u, v, s = cuba_step(np.zeros(2, int), np.zeros(2, int), [6, 8], 4096, 4096, 6, 0)
+    assert u.tolist() == [384, 512] and v.tolist() == [384, 0] and s.tolist() == [False, True]
+
+
 @given(st.integers(-3 * STATE_LIMIT + 1, 3 * STATE_LIMIT - 1), st.integers(0, 4096))
 def test_kernel_functions_are_the_definition(x, d):
     assert kernels.decay64.py_func(float(x), float(kernels.keep_share(d))) == decay(x, d)
