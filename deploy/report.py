@@ -76,9 +76,37 @@ def write(path, measured, out):
     files.write(out, text)
 
 
+def accuracy_rows(net, m):
+    """(what, its value as text): how well the net does and that all executors agree."""
+    fast, lava, parity = m["fast"], m["lava"], m["parity"]
+    n, (low, high) = fast["n"], fast["accuracy_interval"]
+    return [
+        ("data set", f"{fast['dataset']}, test, n = {n}"),
+        (
+            "accuracy, integers",
+            f"{100 * fast['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
+        ),
+        (
+            f"Lava simulator, {lava['n']} samples",
+            ("same predictions and spikes in every layer" if m["lava_equals_engine"] else "DIFFERS from the engine"),
+        ),
+        (
+            " = ".join(parity["executors"]) + ", golden sample",
+            f"{parity['compared']:,} values compared, {parity['differences']} differ",
+        ),
+        (
+            "steps per sample",
+            (
+                f"{fast['steps_per_sample']} (N = {net.tokens} tokens, T = {net.frames} frames), answer"
+                f" {fast['latency_steps']} steps later"
+            ),
+        ),
+    ]
+
+
 def page(net, m, log, golden):
     """The report as HTML text."""
-    fast, lava, parity, p = m["fast"], m["lava"], m["parity"], m["plan"]
+    fast, p = m["fast"], m["plan"]
     parts = [
         f"<!doctype html><meta charset=utf-8><title>{html.escape(m['net'])}</title><style>{STYLE}</style>",
         (
@@ -87,39 +115,7 @@ def page(net, m, log, golden):
             " measured when it was written.</p>"
         ),
     ]
-    n, (low, high) = fast["n"], fast["accuracy_interval"]
-    parts.append(
-        "<h2>Accuracy and parity</h2>"
-        + table(
-            ("", ""),
-            [
-                ("data set", f"{fast['dataset']}, test, n = {n}"),
-                (
-                    "accuracy, integers",
-                    f"{100 * fast['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
-                ),
-                (
-                    f"Lava simulator, {lava['n']} samples",
-                    (
-                        "same predictions and spikes in every layer"
-                        if m["lava_equals_engine"]
-                        else "DIFFERS from the engine"
-                    ),
-                ),
-                (
-                    " = ".join(parity["executors"]) + ", golden sample",
-                    f"{parity['compared']:,} values compared, {parity['differences']} differ",
-                ),
-                (
-                    "steps per sample",
-                    (
-                        f"{fast['steps_per_sample']} (N = {net.tokens} tokens, T = {net.frames} frames), answer"
-                        f" {fast['latency_steps']} steps later"
-                    ),
-                ),
-            ],
-        )
-    )
+    parts.append("<h2>Accuracy and parity</h2>" + table(("", ""), accuracy_rows(net, m)))
     if log:
         parts.append("<h2>Training</h2>" + picture(training_curve(log)))
     if golden is not None:

@@ -154,6 +154,10 @@ class Config:
             type(self.seed) is int and 0 <= self.seed < 2**63,
             f"seed is {self.seed!r}, expected an integer of at least 0",
         )
+        self._check_rates()
+        self._check_energy()
+
+    def _check_rates(self):
         for name in ("lr", "exact_lr", "tau", "scale"):
             _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)!r}, expected a number above 0")
         _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay!r}, expected a number of at least 0")
@@ -164,7 +168,6 @@ class Config:
         _require(0 <= self.stretch < 1, f"stretch is {self.stretch!r}, expected a share in 0..1")
         _require(0 <= self.flip_polarity <= 1, f"flip_polarity is {self.flip_polarity!r}, expected a share in 0..1")
         _require(self.float_epochs >= 0 and self.exact_epochs >= 0, "epochs must not be negative")
-        self._check_energy()
 
     def _check_energy(self):
         for name in ("energy_uj", "energy_factor"):
