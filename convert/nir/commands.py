@@ -5,12 +5,12 @@ import click
 from sim.base.console import add_row, new_table, print_json, show
 
 
-@click.command("nir-export", epilog="Example: python -m convert nir-export chain.net chain.nir")
+@click.command("nir-export", epilog="Example: python -m convert nir-export models/digits-tiny.net digits.nir")
 @click.argument("net")
 @click.argument("out")
 @click.option("--dt", type=float, default=1e-4, show_default=True, help="Seconds that a time step stands for.")
 def nir_export(net, out, dt):
-    """Write NET, a chain of CUBA layers (ours or SLAYER's), as the NIR graph OUT.
+    """Write NET (ours, SLAYER's, or what nir-import made) as the NIR graph OUT.
 
     What NIR cannot say is refused by name.
     """
@@ -24,11 +24,14 @@ def nir_export(net, out, dt):
     print(f"wrote {out}: {len(graph.nodes)} nodes, dt {dt:g} s")
 
 
-@click.command("nir-import", epilog="Example: python -m convert nir-import chain.nir chain.net --dt 0.001")
+@click.command("nir-import", epilog="Example: python -m convert nir-import graph.nir graph.net --dt 0.001")
 @click.argument("graph")
 @click.argument("out")
 @click.option(
-    "--dt", type=float, default=None, help="Seconds of a time step; default: what the graph says, else 0.0001."
+    "--dt",
+    type=float,
+    default=None,
+    help="Seconds of a time step; default: what the graph or its gains say, else 0.0001.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report of the rounding as JSON.")
 def nir_import(graph, out, dt, as_json):

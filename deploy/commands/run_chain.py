@@ -74,11 +74,11 @@ def run_chain(path, net, asked: Asked, backend, threads, timeout, as_json):
 
     if backend == "loihi2":
         raise UserError("--backend loihi2 runs our own nets only; take fast or sim")
-    x = arrays.load_input(asked.input, net)[: asked.limit]
-    n, steps = x.shape[:2]
-    labels = None
+    x, labels = arrays.load_input(asked.input, net), None
     if asked.labels:
-        labels = arrays.load_labels(asked.labels, n, int(_product(net.layers[-1].shape)))
+        labels = arrays.load_labels(asked.labels, len(x), int(_product(net.layers[-1].shape)))[: asked.limit]
+    x = x[: asked.limit]
+    n, steps = x.shape[:2]
     window = chain.Window.parse(asked.window, steps)
     readout, probes = asked.readout or chain.usual_readout(net), chain.probed(net, asked.probes)
     with bar(path, n) as progress:
@@ -105,9 +105,10 @@ def array_samples(net, asked: Asked):
     for name, value in (("window", asked.window), ("read", asked.readout)):
         if value is not None:
             raise UserError(f"--{name} is for nets that SLAYER or NIR made; a net of ours has its own read-out")
-    stream = arrays.load_any(asked.input, net)[: asked.limit]
-    labels = arrays.load_labels(asked.labels, len(stream), net.nodes[-1].size) if asked.labels else None
-    return Samples(stream, lambda part: part, labels, asked.input)
+    stream, labels = arrays.load_any(asked.input, net), None
+    if asked.labels:
+        labels = arrays.load_labels(asked.labels, len(stream), net.nodes[-1].size)[: asked.limit]
+    return Samples(stream[: asked.limit], lambda part: part, labels, asked.input)
 
 
 def write_traces(net, taken, asked: Asked):

@@ -2,7 +2,7 @@
 `sim.lava.simulate` for why.
 
 Samples follow one another in one run where all neurons can be reset; sigma-delta neurons cannot, and what waits in a
-delay neither: such nets run anew for every sample.
+delay or comes back to a recurrent layer neither: such nets run anew for every sample.
 """
 
 import tempfile
@@ -51,7 +51,7 @@ def simulate_chain(net: Sequential, x, threads=False, timeout_s=None, progress=N
 
 
 def _alone(net):
-    return net.graded or any(_delays(layer) for layer in net.layers)
+    return net.graded or any(_delays(layer) or getattr(layer, "recurrent", None) is not None for layer in net.layers)
 
 
 def _delays(layer):

@@ -163,6 +163,15 @@ def test_nets_with_branches_come_back_as_they_were(tmp_path_factory, seed):
     assert all(row["exact"] for row in rows)
 
 
+@pytest.mark.parametrize("name", ["digits-tiny", "nmnist-small", "gestures-medium"])
+def test_the_nets_of_this_project_come_back(tmp_path, name):
+    """Whole SmolMambas: the same content, digest and all, but for golden inputs."""
+    net = netx.read(ROOT / f"models/{name}.net")
+    back, rows = round_trip(net, tmp_path)
+    assert netx.write(back, tmp_path / "b.net") == netx.write(net, tmp_path / "a.net")
+    assert len(rows) == len(net.nodes) and all(row["exact"] for row in rows)
+
+
 def test_recurrence_and_delays_come_back(tmp_path):
     """Of sources, of synapses apart and of axons, and a layer's own spikes; also through the file that is written."""
     r = np.random.default_rng(3)

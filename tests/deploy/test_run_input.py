@@ -73,6 +73,8 @@ def test_spikes(folder):
     sources = [expected[name].sum((0, 1)) for name in ("input", "layer/0")]
     assert found["synops"] == sum(int(s @ r) for s, r in zip(sources, reached))
     assert [row["name"] for row in found["layers"]] == ["input", "layer/0", "layer/1"]
+    first = json.loads(call(folder, *args, "--labels", folder / "labels.npy", "--limit", "2"))
+    assert first["n"] == 2 and first["labels"] == [0, 1]
     with np.load(folder / "y.npz") as y:
         assert np.array_equal(y["output"], expected["layer/1"]) and np.array_equal(y["outputs"], counts)
         assert np.array_equal(y["layer.0"], expected["layer/0"]) and y["layer.0.u"].shape == (4, 30, 8)
