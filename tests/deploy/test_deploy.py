@@ -155,7 +155,7 @@ def test_verify_command(folder):
     result = json.loads(out)
     assert result["executors"] == ["artifact", "engine", "fused", "stock"] and result["samples"] == 5
     assert result["inputs"] == ["golden", "golden", "empty", "ones", "random"]
-    per_sample = sum(n.size for n in digits_net().nodes) * 96
+    per_sample = sum(n.size for n in digits_net().nodes) * digits_net().steps
     assert (
         result["compared"] == (2 + 5 + 5) * per_sample
         and result["differences"] == 0
