@@ -68,7 +68,7 @@ def from_file(net, path, unit_us=None):
     """
     encoder = events.Encoder(**net.encoder)
     recording = formats.read(path, (encoder.width, encoder.height), unit_us)[0]
-    return Samples([recording], encoder.encode_all, None, str(path))
+    return Samples([recording], encoder.encode_all, None, str(path), encoder=encoder)
 
 
 def from_golden(path, limit):

@@ -5,6 +5,7 @@ once, and say what is wrong.
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import event_files
 import numpy as np
@@ -16,6 +17,7 @@ from nets import differences, edge_net, random_net, random_stream, weights
 from rich.console import Console
 
 import events
+from deploy import samples
 from deploy.live import display, sources
 from deploy.live.player import Classifier, Player, one_thread, recorder, summarize
 from events import EVENT, Encoder, formats
@@ -311,6 +313,20 @@ def test_every_format_is_played(tmp_path, ending):
     assert src.take(10**7) is None and src.size == size
     assert np.array_equal(np.concatenate(parts), events) and parts[1]["t"][-1] < 70_000 <= parts[2]["t"][0]
     same(sources.open_file(path).events, {k: events[k] for k in "xypt"})
+
+
+@pytest.mark.parametrize("ending", list(formats.FORMATS))
+def test_every_format_is_run(tmp_path, ending):
+    """`deploy run --file` takes what `deploy stream` takes, and makes the same tokens of it."""
+    width, height = (128, 128) if ending == ".aedat" else event_files.SIZE
+    encoder = Encoder(height=height, width=width, pool=4, window=8, stride=4, frames=4, frame_us=50_000)
+    path = tmp_path / f"a{ending}"
+    if not event_files.write(path, event_files.rows(200)):
+        pytest.skip("the extra `rosbag` is not installed")
+    net = SimpleNamespace(encoder=encoder.settings())
+    taken = samples.from_file(net, path).streams(0, 1)
+    expected = encoder.encode_all([formats.read(path)[0]])
+    assert np.array_equal(taken.tokens, expected.tokens) and np.array_equal(taken.which, expected.which)
 
 
 def test_aedat4_files(tmp_path):

@@ -53,7 +53,7 @@ def test_step_is_the_definition():
         v = np.clip(v, 1 - STATE_LIMIT, STATE_LIMIT - 1)
         a = r.choice([-(1 << 18), 1 << 18, 0, 2, -2, 100_000], n)
         i_decay, bias = r.integers(1, 4097, n), r.integers(-4096, 4096, n)
-        v_decay, v_th = int(r.integers(0, 4097)), int(r.choice([0, 1, 131071]))
+        v_decay, v_th = int(r.choice([0, 1, 4096, r.integers(0, 4097)])), int(r.choice([0, 1, 131071]))
         expected = cuba_step(u, v, a, i_decay, v_decay, v_th, bias)
         out = np.zeros(n, np.uint8)
         _cuba_step(u, v, a, 4096 - i_decay, 4096 - v_decay, bias << 6, v_th << 6, out)

@@ -1,18 +1,16 @@
 """The ends of 24 bits to the unit, in every executor: currents that land exactly on 2**23 and -2**23 and beside them,
 voltages that are cut exactly at -(2**23 - 1). What must come is written down here, not computed.
 
-Found by changing one operator or constant at a time in `sim.integer`, `sim.chiptime` and the neuron's step in
-`sim.engine.kernels` (comparisons, arithmetic, shifts, constants by one, branches never or always taken): every change
-that alters a spike fails a test. Those that cannot alter one:
+Checked by changing one operator or constant at a time (comparisons, arithmetic, shifts, constants by one, branches
+never or always taken). Changes that cannot alter a spike, and that no test can therefore find:
 
 - the upper end of the clip, anything from 2**23 - 63 on: a voltage there exceeds every threshold (at most 2**23 - 64)
   and is reset;
-- `|x| >= limit` as the condition under which the engine looks at overflow at all: one that is wider, or always true,
-  takes the same selects;
-- the sign of zero in a decay (`>= 0` or `> 0`), since zero decays to zero; and a wrap below that looks at what the wrap
-  above has left, since that lies far inside;
-- whether a memoryless current is decayed by 4096 or not at all looked at (`remembers`): speed only;
-- the slots of what was emitted in the past, where there are more of them than needed.
+- zero taken for negative or positive in a decay (`>= 0`, `> 0`, `>= 1`), since it decays to zero; -1 taken for positive
+  in that of a current, which decays to zero, too (its decay is at least 1; a voltage's may be 0);
+- `x >> 31` as `x >> 30` for the sign of an integer far below 2**30;
+- the last axis for the first of an array that has only one;
+- a condition under which the engine looks for an overflow that is wider than `|x| >= limit`: the same selects follow.
 """
 
 import numpy as np
@@ -56,7 +54,7 @@ def cuba(name, synapses, i_decay, bias, v_decay, v_th, **more):
 
 
 def net_and_stream():
-    """A frame has two steps: group 0 fires, then group 1; groups 2 and 3 in the last frame only."""
+    """A frame has two steps: group 0 fires, then group 1; groups 2 and 3 in one frame only."""
     beside = [EDGE - 2, EDGE, EDGE + 2, -EDGE - 2, -EDGE, -EDGE + 2]
     just = cuba("just", (group(0, beside),), 4096, 0, 4096, THRESHOLD_MAX, frame_reset=True)
     first, second, decays = [], [], []
@@ -68,13 +66,18 @@ def net_and_stream():
                 second.append(sign * (missing + more))
                 decays.append(i_decay)
     kept = cuba("kept", (group(0, first), group(1, second)), np.array(decays), 0, 4096, THRESHOLD_MAX, frame_reset=True)
-    # Falls by 2**18 a step, is cut after 32 of them, and then raised by 2**23 and, to 1 or just below 0, by 2**19.
+    alone = [
+        cuba(f"alone{i}", (group(0, [total]),), 4096, 0, 4096, THRESHOLD_MAX, frame_reset=True)
+        for i, total in enumerate((EDGE, -EDGE))  # nothing else in the vector says that there is an overflow
+    ]
+    level = cuba("level", (group(0, [500, 502]),), 4096, 0, 4096, 500, frame_reset=True)
+    # Falls by 2**18 a step to -2**23, where it is cut, and is raised by 2**23 and, to 1 or just below 0, by 2**19.
     cut = cuba("cut", (group(2, [EDGE, EDGE]), group(3, [8192, 8190])), 4096, -4096, 0, 0)
-    nodes = just, kept, cut
+    nodes = just, kept, *alone, level, cut
     out = Readout("out", tuple(Dense(n.name, np.eye(n.size, dtype=np.int16)[:1] * 2) for n in nodes))
     net = Net((*nodes, out), (Input(TOKENS, sum(LINES)),), 2, FRAMES)
     fires = np.zeros((2 * FRAMES, 4), np.uint8)
-    fires[::2, 0], fires[1::2, 1], fires[-2, 2], fires[-1, 3] = 1, 1, 1, 1
+    fires[::2, 0], fires[1::2, 1], fires[32, 2], fires[33, 3] = 1, 1, 1, 1
     return net, full(net, np.repeat(fires, LINES, 1)[None])
 
 
@@ -84,9 +87,11 @@ def expected(net):
     out = {name: np.zeros((1, steps, size), np.int32 if name == "out" else np.uint8) for name, size in n.items()}
     out["just"][:, ::2, [1, 4]] = 1
     out["kept"][:, 1::2, [i for i in range(n["kept"]) if i % 6 in (2, 3)]] = 1
-    out["cut"][:, -1, 0] = 1
-    for name in ("just", "kept", "cut"):
-        out["out"][..., 0] += 2 * out[name][..., 0]
+    out["alone0"][:, ::2] = out["alone1"][:, ::2] = 1
+    out["level"][:, ::2, 1] = 1  # on the threshold is not above it
+    out["cut"][:, 33, 0] = 1
+    for name in n:
+        out["out"][..., 0] += 2 * out[name][..., 0] if name != "out" else 0
     return out
 
 

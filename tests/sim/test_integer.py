@@ -57,15 +57,16 @@ def test_scan_is_the_definition_step_by_step(seed):
         int(r.choice([0, 1, 8])),
     )
     spikes, stats = np.empty((batch, steps, n), np.uint8), np.zeros((batch, 4))
+    currents, last_u, last_v = a.astype(np.float32), np.zeros((batch, n)), np.zeros((batch, n))
     kernels.cuba_scan(
-        a.astype(np.float32),
+        currents,
         kernels.keep_share(i_decay),
         bias * 64.0,
         float(kernels.keep_share(v_decay)),
         v_th * 64.0,
         reset,
-        np.zeros((batch, n)),
-        np.zeros((batch, n)),
+        last_u,
+        last_v,
         spikes,
         stats,
     )
@@ -74,7 +75,8 @@ def test_scan_is_the_definition_step_by_step(seed):
         if reset and k % reset == 0:
             u = v = np.zeros((batch, n), np.int64)
         u, v, s = cuba_step(u, v, a[:, k], i_decay, v_decay, v_th, bias)
-        assert (s == spikes[:, k]).all()
+        assert (s == spikes[:, k]).all() and (u == currents[:, k]).all()
+    assert (u == last_u).all() and (v == last_v).all()
 
 
 @pytest.mark.parametrize("i_decay,v_decay,v_th", [(1, 0, 2**17 - 1), (20, 4095, 100), (4096, 4096, 0), (2000, 1, 5000)])
