@@ -42,9 +42,9 @@ def _in(module: str, name: str) -> Callable[[str], Source]:
 
 
 def _nmnist(path) -> Source:
-    from .. import nmnist
+    from . import fivebyte
 
-    return Source("N-MNIST", (Columns(*nmnist.columns(path)),), usual=(nmnist.SIZE, nmnist.SIZE))
+    return Source("N-MNIST", (Columns(*fivebyte.columns(path)),), usual=(fivebyte.SIZE, fivebyte.SIZE))
 
 
 def _aedat(path) -> Source:
