@@ -55,6 +55,8 @@ def open_text(path) -> Source:
     if not len(rows):
         raise UserError(f"{path} holds no events; fetch the file again or remove it")
     order = order or _order(rows, path)
+    if rows.shape[1] <= max(order.values()):
+        raise UserError(f"{path}: the first line names {max(order.values()) + 1} columns, the others have fewer")
     fractions = any("." in _cells(line, delimiter)[order["t"]] for line in top[skip : skip + 100])
     source = Source("text", (), size or None, unit or (1e6 if fractions else 1.0), sure=unit is not None)
     source.parts = _parts(path, skip, delimiter, order)

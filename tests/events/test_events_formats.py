@@ -476,6 +476,12 @@ def test_a_plain_table_in_microseconds_is_asked_about(tmp_path):
     same(formats.read(tmp_path / "b.npz")[0], table)
 
 
+def test_texts_with_fewer_columns_than_names(tmp_path):
+    (tmp_path / "a.csv").write_text("q,x,y,p,t\n1,2,1,5\n")
+    with pytest.raises(UserError, match="the first line names 5 columns, the others have fewer"):
+        formats.read(tmp_path / "a.csv")
+
+
 def test_hints(tmp_path):
     table = rows(20)
     np.savez(tmp_path / "a.npz", **dict(zip("xyt", table.T[[0, 1, 3]])), p=table[:, 2] + 3)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sim import integer
@@ -36,6 +36,9 @@ def test_a_voltage_on_the_threshold_does_not_fire():
     assert u.tolist() == [384, 512] and v.tolist() == [384, 0] and s.tolist() == [False, True]
 
 
+@example(STATE_LIMIT, 0)
+@example(-STATE_LIMIT, 0)
+@example(1 - STATE_LIMIT, 0)
 @given(st.integers(-3 * STATE_LIMIT + 1, 3 * STATE_LIMIT - 1), st.integers(0, 4096))
 def test_kernel_functions_are_the_definition(x, d):
     assert kernels.decay64.py_func(float(x), float(kernels.keep_share(d))) == decay(x, d)
