@@ -3,7 +3,8 @@ voltages that are cut exactly at -(2**23 - 1). What must come is written down he
 
 Checked by changing one operator or constant at a time (comparisons, arithmetic, shifts, constants by one, branches
 never or always taken) in `sim.integer`, in the step of `sim.chiptime` and in `wrap64`, `clip64` and `decay64`; of the
-compiled neuron step in `sim.engine.kernels` only a part was changed so. Changes that cannot alter a spike, and that no test can therefore find:
+compiled neuron step in `sim.engine.kernels` only a part was changed so. Changes that cannot alter a spike, and that no
+test can therefore find:
 
 - the upper end of the clip, anything from 2**23 - 63 on: a voltage there exceeds every threshold (at most 2**23 - 64)
   and is reset;
