@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import executors, loading, netx, roofline, tokens
+from bench import executors, loading, roofline, tokens
 from bench.measure import Different, machine, require
 from bench.registry import GROUPS, Row
 from bench.training import kernel
@@ -126,8 +126,3 @@ def test_limits_are_of_the_right_order():
     """Thousands of additions in a turn that the compiler must not leave out: no machine adds a million a nanosecond."""
     for what, limit in roofline.limits(2):
         assert 1e6 < limit < 1e14, what
-
-
-def test_pictures_as_netx_has_them():
-    x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    assert netx._turned(x).shape == (2, 5, 4, 3) and netx._turned(x)[1, 4, 2, 1] == x[1, 1, 2, 4]
