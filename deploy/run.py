@@ -74,7 +74,11 @@ def run(
         report(end)
     if chip:
         facts.update(chip.facts())
-    total = engine.merge(results)
+    return summary(net, samples, engine.merge(results), facts, seconds)
+
+
+def summary(net, samples, total, facts, seconds) -> dict:
+    """What `run` returns, of a `sim.engine.Result` over all samples; facts: how it was made."""
     return dict(
         facts,
         dataset=samples.dataset,

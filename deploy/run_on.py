@@ -1,13 +1,16 @@
 """A net that runs on: recordings one after the other without a reset, as from a sensor that is never turned off."""
 
+import time
+
 from sim import engine
 from sim.base.errors import UserError
 from sim.net import Net
 
+from .run import summary
 from .samples import Samples
 
 
-def run_on(net: Net, samples: Samples, progress=None) -> engine.Result:
+def run_on(net: Net, samples: Samples, progress=None) -> dict:
     """Runs recordings as one stream: neither the net's states nor the encoder's counts start anew.
 
     Each recording takes the net's T frames and has the read-out summed over these.
@@ -18,16 +21,18 @@ def run_on(net: Net, samples: Samples, progress=None) -> engine.Result:
         progress: called with the number of recordings done.
 
     Returns:
-        `sim.engine.Result`, logits int64 [recordings, classes].
+        dict of JSON values as `deploy.run.run`'s, with `run_on` true.
 
     Raises:
         UserError: the samples are no recordings.
     """
     if samples.encoder is None:
-        raise UserError("only recordings run on, one after the other; a golden input is a sample by itself")
+        raise UserError("--run-on takes the recordings of a data set, one after the other; name one with --dataset")
+    start = time.monotonic()
     session, selector, results = engine.Session(net), samples.encoder.selector(), []
     for i, events in enumerate(samples.source, 1):
         results.append(session.take(selector.stream(samples.encoder.frames_of(events))))
         if progress:
             progress(i)
-    return engine.merge(results)
+    facts = dict(backend="fast", run_on=True)
+    return summary(net, samples, engine.merge(results), facts, time.monotonic() - start)

@@ -53,6 +53,13 @@ from .run_chain import Asked, array_samples, input_options, run_chain, write_tra
     metavar="ADDRESS",
     help="With --backend fast: run on the workers of this Dask scheduler, tcp://host:8786.",
 )
+@click.option(
+    "--run-on",
+    "running_on",
+    is_flag=True,
+    default=None,
+    help="With --backend fast: recordings one after the other as one stream, nothing reset in between.",
+)
 @loihi2_options
 @click.option(
     "--probes",
@@ -85,6 +92,7 @@ def run(
     limit,
     timeout,
     scheduler,
+    running_on,
     partition,
     board,
     host,
@@ -105,7 +113,8 @@ def run(
         probes=probes,
         profile=profile,
     )
-    only(backend == "fast", "--backend fast", scheduler=scheduler)
+    only(backend == "fast", "--backend fast", scheduler=scheduler, run_on=running_on)
+    only(not running_on, "runs without --run-on", scheduler=scheduler, output=output)
     only(file is not None, "--file", time_unit_us=unit_us)
     chip = _chip(partition, board, host, probes, profile) if backend == "loihi2" else None
     if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
@@ -132,7 +141,14 @@ def run(
     else:
         taken = samples.from_dataset(net, dataset, split, data_root, limit)
     with bar(path, len(taken)) as progress:
-        result = dict(net=path) | execute(net, taken, backend, executor, threads, timeout, progress, scheduler, chip)
+        if running_on:
+            from ..run_on import run_on
+
+            result = dict(net=path) | run_on(net, taken, progress)
+        else:
+            result = dict(net=path) | execute(
+                net, taken, backend, executor, threads, timeout, progress, scheduler, chip
+            )
     if asked.output:
         write_traces(net, taken, asked)
     if as_json:

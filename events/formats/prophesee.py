@@ -1,5 +1,5 @@
 """Prophesee's raw files (EVT 2.0, 2.1, 3.0) and DAT files, read here: expelliarmus 1.1.12 counts an overflow of EVT 3's
-clock at every fall of its low half, and does not come back from a header without end (its issue 20 is of the same
+clock at every fall of its low half, and does not come back from a header without end (its report 20 is of the same
 clock). Specifications: docs.prophesee.ai, "Data Encoding Formats" and "File Formats".
 
 All begin with lines of text, `% key value`, of which `% end` may be the last. The sensor is what they say, or what the

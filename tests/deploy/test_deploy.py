@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -210,3 +211,31 @@ def test_running_needs_no_torch(folder):
         "assert not {'torch', 'lava.lib', 'train', 'convert'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=dict(os.environ, PYTHONPATH=ROOT), check=True)
+
+
+def test_run_on_is_one_long_recording(folder):
+    """Recordings laid behind one another in time are what `--run-on` runs: the same read-out, one after the other."""
+    net = digits_net()
+    digits = events.load("digits", "val").events[:4]
+    long, encoder = [], events.Encoder(**net.encoder)
+    for i, recording in enumerate(digits):
+        moved = recording[recording["t"] < encoder.frames * encoder.frame_us].copy()
+        moved["t"] += i * encoder.frames * encoder.frame_us
+        long.append(moved)
+    whole = replace(encoder, frames=4 * encoder.frames).encode(np.concatenate(long))
+    graded = engine.run(replace(net, frames=4 * net.frames), whole, ["out"]).traces["out"][0]
+    expected = graded.reshape(4, net.steps, -1).sum(1)
+    out, _ = deploy(folder, "run", "--backend", "fast", "--run-on", "--split", "val", "--limit", "4", "--json")
+    found = json.loads(out)
+    assert found["run_on"] and found["outputs"] == expected.tolist()
+    assert found["spikes"] > 0 and found["steps_per_sample"] == net.steps
+    assert (
+        found["outputs"]
+        != json.loads(deploy(folder, "run", "--backend", "fast", "--split", "val", "--limit", "4", "--json")[0])[
+            "outputs"
+        ]
+    )
+    assert "--run-on takes the recordings of a data set" in refused(
+        folder, "run", "--golden", "--backend", "fast", "--run-on"
+    )
+    assert "--run-on goes with --backend fast" in refused(folder, "run", "--backend", "sim", "--run-on")
