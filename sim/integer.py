@@ -42,6 +42,8 @@ BIAS_MIN, BIAS_MAX = -4096, 4095
 INPUT_LIMIT = 1 << 18  # bound on |a| under which one wrap is enough
 MAX_DELAY = 62  # steps that a synapse can wait beyond the one that every synapse takes
 MESSAGE_BITS = 24  # of a graded spike
+PIXEL_BITS = 8  # of a graded spike that the host sends, at most
+SHIFT_MAX = 8  # bits that a synapse's exponent can take off what it adds up
 
 
 def decay(x, d):

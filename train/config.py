@@ -52,6 +52,8 @@ class Config:
             float phase on: nets learn to run on. 1: none.
         tau, scale: of the surrogate derivative, in thresholds.
         shift (pixels), rotate (degrees), zoom (relative), drop (share of events): augmentation.
+        mirror: share of pictures that are turned left to right; of pictures, shift (zeros come in) and mirror are all
+            there is.
         jitter_us: all times of a recording move by up to so many microseconds. stretch: times are multiplied by a
             factor in 1 +- stretch. flip_polarity: share of recordings whose ON and OFF change places.
         seed: of everything.
@@ -99,6 +101,7 @@ class Config:
     jitter_us: float = 0.0
     stretch: float = 0.0
     flip_polarity: float = 0.0
+    mirror: float = 0.0
     seed: int = 1
 
     def __post_init__(self):
@@ -167,6 +170,7 @@ class Config:
         _require(0 <= self.jitter_us <= 1e9, f"jitter_us is {self.jitter_us!r}, expected microseconds")
         _require(0 <= self.stretch < 1, f"stretch is {self.stretch!r}, expected a share in 0..1")
         _require(0 <= self.flip_polarity <= 1, f"flip_polarity is {self.flip_polarity!r}, expected a share in 0..1")
+        _require(0 <= self.mirror <= 1, f"mirror is {self.mirror!r}, expected a share in 0..1")
         _require(self.float_epochs >= 0 and self.exact_epochs >= 0, "epochs must not be negative")
 
     def _check_energy(self):
@@ -199,6 +203,8 @@ class Config:
             UserError: an entry out of range. TypeError: one that there is not.
         """
         drawing = Encoder(**self.encoder)
+        if drawing.message_bits and self.inner and self.inner[0] and not self.stem:
+            _require(False, "inner counts the spikes of pixels before block 0, which are graded; give stem a layer")
         scan = "forward" if self.scan == "twin" else self.scan
         if self.share == 1:
             return replace(drawing, scan=scan)
