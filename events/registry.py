@@ -48,7 +48,7 @@ class Dataset:
 
 _GESTURES = Encoder(height=128, width=128, pool=2, window=10, stride=8, frames=12, frame_us=120_000)
 _CIFAR_SEEN = Encoder(height=32, width=32, window=8, stride=4, frames=6, frame_us=50_000)
-_CIFAR = Encoder(height=32, width=32, window=8, stride=4, frames=2, message_bits=8)
+_CIFAR = Encoder(height=32, width=32, window=8, stride=4, frames=1, message_bits=8)
 
 # Checksums are those that tonic checks or that the publishers give; counts and sizes are of the complete sets.
 DATASETS = {
@@ -160,7 +160,7 @@ DATASETS = {
             pictures.IMAGENET_SIZE,
             pictures.IMAGENET_SIZE,
             (),
-            Encoder(height=64, width=64, window=12, stride=8, frames=2, message_bits=8),
+            Encoder(height=64, width=64, window=12, stride=8, frames=1, message_bits=8),
             saccade=Encoder(height=64, width=64, window=12, stride=8, frames=6, frame_us=50_000),
         ),
         Dataset("folder", "your own recordings, one folder a class", folder.load, folder.LAYOUT),
