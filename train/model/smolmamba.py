@@ -234,7 +234,7 @@ class SmolMamba(nn.Module):
         counts = torch.zeros(self.n_tokens + 1, device=line.device).index_add_(
             0, line.flatten(), torch.ones(line.numel(), device=line.device)
         )
-        spikes = (tokens.detach() != 0).sum((0, 2)).to(tokens.dtype)
+        spikes = (tokens.detach() != 0).sum((0, 2)).float()
         for t in self.towers:
             now.activity |= dict(zip(names.inputs(t).values(), (spikes, counts[:-1])))
             if t == "b":
