@@ -137,6 +137,13 @@ class Graph:
             out.append(edge.delay + (max(1, lags[edge.source] - lags[node.name] + 1) if closes else 0))
         return tuple(out)
 
+    def chip_delays(self, node: Node) -> tuple:
+        """Steps that each edge of `node` takes on the chip beyond a synapse's own: what its source sends for a stream
+        step leaves at that step plus the source's lag, and is due at the step `late` steps on, plus the node's lag.
+        """
+        lags = self.lags
+        return tuple(lags[node.name] - lags[e.source] - 1 + late for e, late in zip(node.edges, self.late(node)))
+
     def checked(self, x) -> np.ndarray:
         """`x` as uint8 spikes [B, K, *input shape].
 

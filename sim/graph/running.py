@@ -44,6 +44,19 @@ class GraphStream:
         return out, kept
 
 
+def states_of(net, name: str, sent: dict) -> dict:
+    """State -> [B, K, neurons] of the node `name`, from what all nodes sent, name -> [B, K, *shape]."""
+    node = next(node for node in net.nodes if node.name == name)
+    total = 0
+    for edge, late in zip(node.edges, net.late(node)):
+        x = sent[edge.source]
+        x = x.reshape(*x.shape[:2], *getattr(edge.layer, "in_shape", (edge.takes,))).astype(np.uint8)
+        arrived = np.zeros_like(x)
+        arrived[:, late:] = x[:, : max(x.shape[1] - late, 0)]
+        total = total + dendrite(edge.layer, arrived)
+    return start(InputLayer(node.name, node.shape, node.neuron), len(total))(total, True).states
+
+
 def _groups(net, order):
     """Places of the nodes, split where no loop reaches across."""
     groups = []
