@@ -7,10 +7,12 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from sim.base.errors import Failure
+
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
-class Different(Exception):
+class Different(Failure):
     """Two executors that must give the same do not. The text says which."""
 
 
