@@ -1,5 +1,5 @@
-"""Runs chains (`sim.sequential`) and graphs of layers (`sim.graph`) on arrays: what `deploy run NET --input` does for
-them.
+"""Runs chains (`sim.sequential`) and graphs of layers (`sim.sequential.graph`) on arrays: what `deploy run NET --input`
+does for them.
 """
 
 import time
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.graph import Graph, GraphCounter, GraphStream, states_of
 from sim.sequential import AverageLayer, Counter, Sequential, Stream
+from sim.sequential.graph import Graph, GraphCounter, GraphStream, states_of
 from sim.sequential.running import start
 
 from .run import score

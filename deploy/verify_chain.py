@@ -4,12 +4,11 @@ import time
 
 import numpy as np
 
-from sim import graph
 from sim.base.errors import UserError
 from sim.lava import stock_netx
 from sim.lava.chains import check, simulate_chain
 from sim.lava.simulate import SimulationError
-from sim.sequential import Sequential, by_definition
+from sim.sequential import Sequential, by_definition, graph
 
 from .verify import Comparison
 

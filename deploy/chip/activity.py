@@ -13,11 +13,11 @@ import numpy as np
 
 from sim import engine
 from sim.expansion import Kernel
-from sim.graph import Graph
 from sim.integer import DECAY_ONE
 from sim.net import Net
 from sim.prices import COUNTS, WORK
 from sim.sequential import Sequential, dendrite
+from sim.sequential.graph import Graph
 
 BATCH = 4
 
@@ -82,7 +82,7 @@ def measure(net, expansion, placement, board, x) -> Activity:
 
     Args:
         x: for a `sim.net.Net` a `sim.net.tokens.Stream`, or uint8 [B, T*N, C] if it sends all tokens; for a
-            `sim.sequential.Sequential` or a `sim.graph.Graph` its input [B, K, *shape].
+            `sim.sequential.Sequential` or a `sim.sequential.graph.Graph` its input [B, K, *shape].
 
     Raises:
         UserError: the input is for another geometry.

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import singledispatch
 
 from sim.expansion import RELAY, Expansion, Kernel, expand
-from sim.graph import Graph
 from sim.net import Net
 from sim.net.tokens import checked
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 from . import board as boards
 from . import energy
@@ -34,7 +34,7 @@ def plan(net, board, packing="separate", x=None, data=None, tables=("loihi1-davi
     """Plans a net on a board.
 
     Args:
-        net: `sim.net.Net`, `sim.sequential.Sequential` or `sim.graph.Graph`.
+        net: `sim.net.Net`, `sim.sequential.Sequential` or `sim.sequential.graph.Graph`.
         board: `deploy.chip.board.Board`.
         packing: how parts are placed, see `deploy.chip.allocate`.
         x: samples for the cost, as `deploy.chip.activity.measure` takes them; None for no cost.

@@ -7,8 +7,8 @@ from functools import singledispatch
 
 import numpy as np
 
-from ..graph import Graph
 from ..sequential import ConvLayer, DenseLayer
+from ..sequential.graph import Graph
 from .of_sequential import constants, kernel_of, population_of
 from .parts import Builder, Expansion, Line
 

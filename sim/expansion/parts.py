@@ -181,7 +181,7 @@ def expand(net, wanted=(), slot=None) -> Expansion:
     """The expansion of a net.
 
     Args:
-        net: `sim.net.Net`, `sim.sequential.Sequential` or `sim.graph.Graph`.
+        net: `sim.net.Net`, `sim.sequential.Sequential` or `sim.sequential.graph.Graph`.
         wanted: names of nodes to keep even if the read-out does not depend on them.
         slot: chip steps from sample to sample; None: at once, one after the other; layers that do not say how long a
             sample is have no reset then.

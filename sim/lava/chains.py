@@ -1,5 +1,5 @@
-"""Runs chains (`sim.sequential`) and graphs of layers (`sim.graph`) in Lava's CPU simulator as stock processes, from
-outside: see `sim.lava.simulate` for why.
+"""Runs chains (`sim.sequential`) and graphs of layers (`sim.sequential.graph`) in Lava's CPU simulator, as stock
+processes, from outside: see `sim.lava.simulate` for why.
 
 Samples follow one another in one run where all neurons can be reset; sigma-delta neurons cannot, and what waits in a
 delay or comes back to a recurrent layer neither: such nets run anew for every sample.
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..base.errors import UserError
-from ..graph import Graph
 from ..sequential import AverageLayer, FlattenLayer, Sequential
+from ..sequential.graph import Graph
 from .simulate import run_worker
 
 

@@ -6,9 +6,9 @@ from chains import even
 
 from sim.base.errors import UserError
 from sim.expansion import expand
-from sim.graph import Edge, Graph, Node, states_of
 from sim.lava.chains import check, simulate_chain
 from sim.sequential import ConvLayer, DenseLayer, InputLayer, Neuron
+from sim.sequential.graph import Edge, Graph, Node, states_of
 
 pytest.importorskip("lava.proc.lif")
 
@@ -83,7 +83,7 @@ def test_states_from_what_was_sent():
     r = np.random.default_rng(5)
     net = wide(r, 3)
     x = (r.random((2, 40, 4)) < 0.4).astype(np.uint8)
-    from sim.graph import GraphStream
+    from sim.sequential.graph import GraphStream
 
     sent, states = GraphStream(net, 2).advance(x, ("b",))
     found = states_of(net, "b", sent)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..base.errors import UserError
-from ..integer import INPUT_LIMIT, MAX_DELAY
-from ..sequential import ConvLayer, DenseLayer, InputLayer, Neuron
-from ..sequential.checks import require
+from ...base.errors import UserError
+from ...integer import INPUT_LIMIT, MAX_DELAY
+from .. import ConvLayer, DenseLayer, InputLayer, Neuron
+from ..checks import require
 
 
 @dataclass(frozen=True, eq=False)

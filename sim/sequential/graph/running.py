@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..sequential import InputLayer, dendrite
-from ..sequential.running import Chunk, delay_line, start
+from .. import InputLayer, dendrite
+from ..running import Chunk, delay_line, start
 
 
 class GraphStream:
@@ -47,7 +47,7 @@ class GraphStream:
 def states_of(net, name: str, sent: dict) -> dict:
     """State -> [B, K, neurons] of the node `name`, from what all nodes sent, name -> [B, K, *shape]."""
     node = next(node for node in net.nodes if node.name == name)
-    total = 0
+    total = np.zeros((*next(iter(sent.values())).shape[:2], *node.shape), np.int32)
     for edge, late in zip(node.edges, net.late(node)):
         x = sent[edge.source]
         x = x.reshape(*x.shape[:2], *getattr(edge.layer, "in_shape", (edge.takes,))).astype(np.uint8)
