@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sim import netx
+from sim.base.errors import Failure
 from sim.net.tokens import Stream
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -21,7 +22,7 @@ def golden(name: str) -> Stream:
     return found.stream
 
 
-class Different(Exception):
+class Different(Failure):
     """Two executors that must give the same do not. The text says which."""
 
 
