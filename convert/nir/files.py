@@ -4,6 +4,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ PARAMETERS = {
 }
 
 
-def library():
+def library() -> Any:
     """The package `nir`.
 
     Raises:
