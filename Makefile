@@ -17,8 +17,8 @@ STAMP   := $(VENV)/.installed
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
 	@echo 'make test     install, run the tests (ARGS="-m \"not slow\"" and the like go to pytest)'
-	@echo 'make lint     install, check style and format'
-	@echo 'make types    install, check types (pyright)'
+	@echo 'make lint     install, check style, format and types'
+	@echo 'make types    install, check types alone (pyright)'
 	@echo 'make docs     install, build the documentation as a site in site/'
 	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder NPROC=processes ARGS="more options"'
 	@echo 'make bench    install, run the benchmarks (ARGS="options")'
@@ -56,6 +56,7 @@ test: setup
 lint: setup
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m pyright
 
 types: setup
 	@$(PY) -m pyright

@@ -1,14 +1,16 @@
 """`python -m bench`: speed of the executors, how it scales, and what bounds it. Example: `python -m bench --quick`."""
 
+import sim.base.start  # noqa: F401  # isort: skip
+
 import dataclasses
 import time
 
 import click
 
+from sim.base.command import run_command
 from sim.base.console import add_row, errors, new_table, print_json, show
-from sim.base.errors import run_command
 
-from .measure import Different, machine
+from .measure import machine
 from .registry import GROUPS, measure
 
 
@@ -62,4 +64,4 @@ def _number(x):
 
 
 if __name__ == "__main__":
-    run_command(main, Different)
+    run_command(main)

@@ -2,13 +2,15 @@
 runs/digits-tiny/model.pt`.
 """
 
+import sim.base.start  # noqa: F401  # isort: skip
+
 from pathlib import Path
 
 import click
 
 from sim import netx
+from sim.base.command import run_command
 from sim.base.console import add_row, data_root_option, new_table, print_json, show
-from sim.base.errors import run_command
 
 from .compare import compare
 from .nir.commands import nir_export, nir_import

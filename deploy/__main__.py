@@ -1,8 +1,10 @@
 """`python -m deploy`: runs nets and proves that all executors agree. Example: `python -m deploy run --backend sim`."""
 
+import sim.base.start  # noqa: F401  # isort: skip
+
 import click
 
-from sim.base.errors import SimulationError, run_command
+from sim.base.command import run_command
 
 from .commands.plan import plan
 from .commands.report import report
@@ -21,4 +23,4 @@ for command in (run, verify, plan, report, stream):
 
 
 if __name__ == "__main__":
-    run_command(main, SimulationError)
+    run_command(main)

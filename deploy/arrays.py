@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.graph import Graph
 from sim.net.tokens import checked
 from sim.sequential import Sequential
 
@@ -29,7 +30,7 @@ def load(path: str, what: str) -> np.ndarray:
     return found
 
 
-def load_input(path: str, net: Sequential) -> np.ndarray:
+def load_input(path: str, net: Sequential | Graph) -> np.ndarray:
     """[n, steps, *input shape]; a file without the first axis is one sample. Its values are checked as they are used.
 
     Raises:

@@ -2,6 +2,8 @@
 above `sim`.
 """
 
+import sim.base.start  # noqa: F401  # isort: skip
+
 from .cache import TokenStreams, token_streams
 from .encoder import Encoder
 from .recordings import EVENT, Files, Recordings

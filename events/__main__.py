@@ -1,5 +1,7 @@
 """`python -m events`: the data sets there are, a check of one's files, and the generator of synthetic gestures."""
 
+import sim.base.start  # noqa: F401  # isort: skip
+
 import itertools
 import sys
 import time
@@ -8,8 +10,8 @@ import click
 import numpy as np
 
 from sim.base import files
+from sim.base.command import run_command
 from sim.base.console import add_row, bar, data_root_option, new_table, print_json, show
-from sim.base.errors import run_command
 
 from . import cache, commands
 from .cache import token_streams

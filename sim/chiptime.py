@@ -92,7 +92,7 @@ def run(net: Net, stream) -> dict:
 
 
 @singledispatch
-def make_cell(node, net, late, delays):
+def make_cell(node: Cuba | Readout, net: Net, late: int, delays: dict) -> "_CubaCell | _ReadoutCell":
     """A callable `(step number, spikes) -> output row` with a `name` and `reaches`: (source, how many steps back it
     looks) pairs.
     """

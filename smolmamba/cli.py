@@ -1,8 +1,10 @@
 """The console script `smolmamba`: all commands under one name. `smolmamba deploy run` is `python -m deploy run`."""
 
+import sim.base.start  # noqa: F401  # isort: skip
+
 import click
 
-from sim.base.errors import SimulationError, run_command
+from sim.base.command import run_command
 from sim.base.lazy import LazyGroup
 
 GROUPS = {
@@ -22,4 +24,4 @@ def group() -> None:
 
 def main() -> None:
     """Runs the script; a user's mistake is one line and exit code 2."""
-    run_command(group, SimulationError)
+    run_command(group)

@@ -1,5 +1,7 @@
 """`python -m train`: trains a model. Example: `python -m train --dataset digits --preset tiny`."""
 
+import sim.base.start  # noqa: F401  # isort: skip
+
 import json
 import os
 import time
@@ -8,8 +10,9 @@ import click
 
 import events
 from events.commands import clip_options
+from sim.base.command import run_command
 from sim.base.console import data_root_option, print_json
-from sim.base.errors import UserError, run_command
+from sim.base.errors import UserError
 from sim.base.lazy import LazyGroup
 
 from .config import PRESETS, Config, preset

@@ -4,6 +4,7 @@
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ PARAMETERS = {
 }
 
 
-def library():
+def library() -> Any:
     """The package `nir`.
 
     Raises:

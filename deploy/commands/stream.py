@@ -9,7 +9,7 @@ from rich.console import Console
 
 from events.commands import unit_option
 from sim.base.console import print_json
-from sim.base.errors import UserError
+from sim.base.errors import Ended, UserError
 
 from .options import only
 
@@ -49,8 +49,8 @@ from .options import only
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
 def stream(file, net, camera, speed, window, reset, fitted, frames, record, unit_us, as_json):
-    """Play FILE (of any format in docs/data.md) as if it happened now, and decide after every frame. Ctrl-C ends it in
-    good order.
+    """Play FILE (of any format in docs/data.md) as if it happened now, and decide after every frame. Ctrl-C or SIGTERM
+    ends it in good order.
     """
     if (file is None) == (camera is None):
         raise UserError("name one file, or a camera with --camera")
@@ -74,16 +74,16 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, unit
     console = Console()
     # The picture is drawn here, after each decision, and not in a thread that would take time from the net at moments
     # of its own.
-    live = Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else nullcontext()
+    live = Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else None
     made = []
-    with one_thread(), recorder(record) as note, live:
+    with one_thread(), recorder(record) as note, live or nullcontext():
         try:
             for decision in player:
                 made.append(decision)
                 note(decision)
-                if isinstance(live, Live):
+                if live is not None:
                     live.update(view(classifier, decision, loaded.classes, speed), refresh=True)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Ended):
             pass
         summary = summarize(made, classifier.encoder.frame_us, player.dropped)
     if as_json:

@@ -133,9 +133,10 @@ def _sensor(file, place, path):
             text = at["geometry"] if isinstance(at["geometry"], str) else at["geometry"].decode("utf-8", "replace")
             sides = text.lower().split("x")
             if len(sides) == 2 and all(s.strip().isdigit() for s in sides):
-                return sensor(*map(int, sides), path)
-        if np.size(at.get("sensor_resolution")) == 2 and at.get("sensor_resolution") is not None:
-            height, width = np.asarray(at["sensor_resolution"]).reshape(-1)
+                return sensor(int(sides[0]), int(sides[1]), path)
+        resolution = at.get("sensor_resolution")
+        if resolution is not None and np.size(resolution) == 2:
+            height, width = np.asarray(resolution).reshape(-1)
             return sensor(width, height, path)
     return None
 
@@ -143,7 +144,7 @@ def _sensor(file, place, path):
 def _source(place, kind, path, file):
     item = file[place]
     if kind == "columns":
-        found, unit = arrays.find(list(_columns(item).values()), path)
+        found, unit = arrays.find(list((_columns(item) or {}).values()), path)
         columns = {key: item[name] for key, name in found.items()}
         if len({len(c) for c in columns.values()}) != 1:
             raise UserError(f"{path}: x, y, p and t must be columns of one length")

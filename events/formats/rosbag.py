@@ -8,6 +8,7 @@ each event x, y, time, polarity) and packets in EVT 3.0 (`event_camera_msgs/Even
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class _Cursor:
     def __init__(self, data, ros1, path):
         self.data, self.ros1, self.at, self.path = data, ros1, 0 if ros1 else 4, path
 
-    def take(self, kind):
+    def take(self, kind: str) -> Any:
         size = struct.calcsize("<" + kind[-1])
         if not self.ros1:
             self.at += -(self.at - 4) % size

@@ -1,5 +1,6 @@
 """What all commands share in speaking to people and scripts: tables, a progress bar, JSON, an option."""
 
+import errno
 import json
 import os
 import sys
@@ -68,7 +69,11 @@ def output() -> "Console":
     """Standard output; as wide as the terminal or as COLUMNS says, else `WIDTH`."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:  # rich would end the process
+            raise BrokenPipeError(errno.EPIPE, "the reader has gone")
+
+    return Output(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH)
 
 
 @cache

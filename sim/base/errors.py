@@ -1,30 +1,33 @@
-"""What a command turns into a sentence and an exit code, and the one place that does so."""
+"""What a command turns into a sentence and an exit code: `sim.base.command` does so, in one place."""
 
-import sys
+# Exit codes of every command; docs/index.md says them to people.
+DONE, FOUND, MISTAKE, DEFECT, SIGNALS = 0, 1, 2, 3, 128
 
 
 class UserError(Exception):
     """Something outside the program is wrong: a file, an argument, a net. The text is one line: what, where, what to
-    do.
+    do. Exit code 2.
     """
 
 
-class SimulationError(Exception):
+class Failure(Exception):
+    """A command did what it was asked to, and what it found is bad: executors that differ, a simulation that ended
+    before its time. Exit code 1.
+    """
+
+
+class SimulationError(Failure):
     """A simulation, or a run on a chip, ended before its time.
 
     The text says why; the traceback of the failing process model is in it, if there is one.
     """
 
 
-def run_command(command, failures=()):
-    """Runs a click command as a program: `UserError` ends it with its line and exit code 2, the exceptions
-    `failures` with theirs and exit code 1.
+class Ended(BaseException):
+    """Somebody asked this process to end, by a signal: what is open closes on the way, as with `KeyboardInterrupt`.
+    Exit code 128 + `number`.
     """
-    try:
-        command(standalone_mode=True)
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
-    except failures as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(1)
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number

@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from .command import with_debug
+
 
 class LazyGroup(click.Group):
     """commands: name -> ("module:attribute" of a click command, one line of help)."""
@@ -19,7 +21,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.places:
             return None
         module, attribute = self.places[cmd_name][0].split(":")
-        return getattr(import_module(module), attribute)
+        return with_debug(getattr(import_module(module), attribute))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

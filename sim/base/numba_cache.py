@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numba
 
@@ -27,7 +28,7 @@ _COMPILES = re.compile(rb"^\s*(import numba|from numba|from [\w.]*numba_cache im
 _NAME = "kernels-"
 
 
-def cached_njit(**options) -> Callable:
+def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`numba.njit(cache=True, **options)`, kept where the digest of all kernels says.
 
     numba chooses the place when it sees the function, so its setting is changed for that moment only: functions of

@@ -9,7 +9,7 @@ from functools import singledispatch
 import numpy as np
 
 from ..integer import cuba_step
-from ..net import Cuba, Readout
+from ..net import Cuba, Net, Readout
 from ..net.tokens import checked, inputs
 
 STEPS = 8
@@ -48,7 +48,7 @@ def history(net, layer, neuron, step, sides, steps=STEPS):
 
 
 @singledispatch
-def neuron_rows(node, net, traces, neuron, step):
+def neuron_rows(node: Cuba | Readout, net: Net, traces: dict, neuron: int, step: int) -> list[dict]:
     """One dict for each of the steps 0..step: what the definition says about a neuron, given its sources' spikes."""
     raise TypeError(type(node).__name__)
 
@@ -72,9 +72,10 @@ def _(node: Readout, net, traces, neuron, step):
     return [dict(rule=int(a)) for a in _dendrite(node, traces, neuron, step)]
 
 
-def _dendrite(node, traces, neuron, step):
+def _dendrite(node, traces, neuron, step) -> np.ndarray:
     """int64 [step + 1], weights times spikes."""
-    return sum(traces[s.source][: step + 1].astype(np.int64) @ s.weight[neuron].astype(np.int64) for s in node.synapses)
+    spikes = ((s, traces[s.source][: step + 1].astype(np.int64)) for s in node.synapses)
+    return np.sum([x @ s.weight[neuron].astype(np.int64) for s, x in spikes], 0)
 
 
 def lines(found):

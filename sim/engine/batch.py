@@ -117,7 +117,7 @@ def _synops(node, runner, hits):
 
 
 @singledispatch
-def note(node, runner, hits, result):
+def note(node: Cuba | Readout, runner: Runner, hits: dict, result: Result) -> None:
     """Notes what there is to say of `node` in `result`.
 
     hits: name -> int64 [n], spikes of each neuron over the batch.

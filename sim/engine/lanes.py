@@ -6,13 +6,20 @@ work elementwise and wrap around, `>>` keeps the sign. LLVM turns them into the 
 AVX-512, two of AVX2, four of SSE or Neon). Arrays are read and written at a flat offset, without a check of bounds."""
 
 import operator
+from collections.abc import Callable
+from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
 
 N32, N16 = 16, 32  # lanes of `I32` and `MASK`; of `I16`
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`numba.extending.intrinsic`, whose functions are called without the first argument of what they are made of."""
+    return extending.intrinsic(function)
 
 
 class Lanes(types.Type):

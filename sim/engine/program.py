@@ -21,25 +21,21 @@ CHUNK = 64  # steps: the spike lists of a net of some thousand neurons stay in a
 # One row per node. width: size up to the next multiple of 32. Its synapses are the rows `first` to `end` of their
 # table, from `sparse` on the sparse ones. backward: of an input, each frame is reversed. threshold: times 64. keep_v:
 # 4096 - v_decay. remembers: not all currents are forgotten at once.
-NODE = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "kind",
-            "size",
-            "width",
-            "at",
-            "first",
-            "sparse",
-            "end",
-            "backward",
-            "keep_v",
-            "threshold",
-            "reset_every",
-            "remembers",
-        )
-    ]
+_FIELDS = (
+    "kind",
+    "size",
+    "width",
+    "at",
+    "first",
+    "sparse",
+    "end",
+    "backward",
+    "keep_v",
+    "threshold",
+    "reset_every",
+    "remembers",
 )
+NODE = np.dtype([(name, np.int64) for name in _FIELDS])
 # source: row in the table of nodes; at, stride: its `at` and `width`. weight: where what belongs to its first neuron
 # stands, for a dense synapse in `weights`, a row of `width` per neuron; for a sparse one in `targets` and `amounts`,
 # `fan_out` of them per neuron: what neuron of the node gets how much.
@@ -52,7 +48,7 @@ def build(net: Net):
     """
     rows, constants, table, at, fan_outs = {}, [], _Synapses(), 0, {}
     for node in (*net.inputs, *net.nodes):
-        row = dict.fromkeys(NODE.names, 0) | dict(at=at) | row_of(node, net)
+        row = dict.fromkeys(_FIELDS, 0) | dict(at=at) | row_of(node, net)
         row["width"] = width = _up(row["size"], N16)
         synapses = getattr(node, "synapses", ())
         fans = [np.count_nonzero(s.weight, 0) for s in synapses]
@@ -72,7 +68,7 @@ def build(net: Net):
         rows[node.name], fan_outs[node.name] = row, fans
         at += width
     keep_u, bias = np.concatenate(constants, 1)
-    nodes = np.array([tuple(row[name] for name in NODE.names) for row in rows.values()], NODE)
+    nodes = np.array([tuple(row[name] for name in _FIELDS) for row in rows.values()], NODE)
     return (
         Program(
             nodes,
@@ -167,7 +163,8 @@ class Runner:
     def start(self, batch):
         """All states of `batch` streams to zero."""
         nodes, neurons = len(self.names), len(self.program.bias)
-        self.state = State(*np.zeros((3, batch, neurons), np.int32), np.zeros((batch, nodes, 4), np.int64))
+        u, v, hits = np.zeros((3, batch, neurons), np.int32)
+        self.state = State(u, v, hits, np.zeros((batch, nodes, 4), np.int64))
 
     def run(self, stream: Stream, trace=()) -> dict:
         """Takes the streams on, over whole frames (`sim.net.tokens.checked`); counts and statistics start anew.
@@ -229,10 +226,9 @@ class Runner:
         """int64 [B, 4] of the last run, see `State`."""
         return self.state.stats[:, self.names.index(name)]
 
-    def logits(self):
+    def logits(self) -> np.ndarray:
         """int64 [B, classes], the read-out summed over the last run: a sum of weights is linear in the number of
         spikes.
         """
-        return sum(
-            self.hits(s.source).astype(np.int64) @ s.weight.T.astype(np.int64) for s in self.net.nodes[-1].synapses
-        )
+        synapses = self.net.nodes[-1].synapses
+        return np.sum([self.hits(s.source).astype(np.int64) @ s.weight.T.astype(np.int64) for s in synapses], 0)

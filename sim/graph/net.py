@@ -55,7 +55,7 @@ class Node:
             require(plain, self.name, "an edge with delays or recurrence of its own")
             require(0 <= edge.delay <= MAX_DELAY, self.name, f"delay {edge.delay} outside 0..{MAX_DELAY}")
         require(
-            (sum(edge.fan_in for edge in self.edges) <= INPUT_LIMIT).all(),
+            (np.sum([edge.fan_in for edge in self.edges], 0) <= INPUT_LIMIT).all(),
             self.name,
             f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step",
         )

@@ -69,7 +69,7 @@ def build(net, source, slot):
 
 
 @singledispatch
-def render(layer, before, late, slot):
+def render(layer, before: Built, late: int, slot) -> Built | None:
     """Adds the processes of a layer behind `before`; None for what the host does."""
     return None
 
@@ -114,7 +114,7 @@ def _delays(layer, before):
 
 
 @singledispatch
-def connect(layer, before, delay):
+def connect(layer, before: Built, delay: np.ndarray | None) -> list[tuple]:
     """Synapses behind `before`: a list of (what brings their sums, which of the layer's neurons they are for)."""
     raise TypeError(type(layer).__name__)
 

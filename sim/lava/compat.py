@@ -80,10 +80,10 @@ MENDS = {
 class _Loader(SourceFileLoader):
     def get_code(self, fullname):
         # Not `source_to_code`, whose result would be written to Lava's bytecode cache and read back instead of it.
-        mend = MENDS[fullname]
-        return compile(
-            self.get_source(fullname).replace(mend.old, mend.new) + mend.end, self.path, "exec", dont_inherit=True
-        )
+        mend, source = MENDS[fullname], self.get_source(fullname)
+        if source is None:
+            raise ImportError(f"{fullname}: has no source", name=fullname, path=self.path)
+        return compile(source.replace(mend.old, mend.new) + mend.end, self.path, "exec", dont_inherit=True)
 
 
 class _Finder:
@@ -91,7 +91,7 @@ class _Finder:
         if name not in MENDS or not MENDS[name].needed():
             return None
         spec = PathFinder.find_spec(name, path, target)
-        if spec is not None:
+        if spec is not None and spec.origin is not None:
             spec.loader = _Loader(name, spec.origin)
         return spec
 

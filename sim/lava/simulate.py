@@ -168,10 +168,11 @@ def run_worker(folder, job, width, timeout_s, stall_s, progress, module="sim.lav
             start_new_session=True,
         )
     try:
-        payload = pickle.dumps(job)
+        payload, stdin = pickle.dumps(job), worker.stdin
+        assert stdin is not None  # a pipe, as asked for
         try:
-            worker.stdin.write(struct.pack("<Q", len(payload)) + payload)
-            worker.stdin.flush()
+            stdin.write(struct.pack("<Q", len(payload)) + payload)
+            stdin.flush()
         except BrokenPipeError:
             pass  # it is gone already; its log says why
         _wait(worker, folder, job["steps"], timeout_s, stall_s, progress)

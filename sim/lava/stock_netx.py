@@ -45,7 +45,9 @@ def refusal(net: Sequential) -> str | None:
     return None
 
 
-def run_netx(path, net: Sequential, x, first=None, timeout_s=LIMIT_S):
+def run_netx(
+    path: str | Path, net: Sequential, x: np.ndarray, first: np.ndarray, timeout_s: float = LIMIT_S
+) -> tuple[dict, float, int]:
     """(layer name -> int64 [K, *shape] in stream time, seconds, steps) of the layers that netx has, for one sample.
 
     Args:
@@ -86,6 +88,7 @@ def _program(command, folder, timeout_s):
         worker = subprocess.Popen(
             command, env=env, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
+    assert worker.stdin is not None  # a pipe, as asked for
     try:
         worker.wait(timeout_s)
     except subprocess.TimeoutExpired as e:

@@ -90,7 +90,7 @@ class Cuba:
         )
         _require(0 <= self.v_decay <= DECAY_ONE, self.name, f"v_decay {self.v_decay} outside 0..4096")
         _require(0 <= self.v_th <= THRESHOLD_MAX, self.name, f"v_th {self.v_th} outside 0..{THRESHOLD_MAX}")
-        fan_in = 0
+        fan_in = np.zeros(n, np.int64)
         for s in self.synapses:
             check_weight(s.weight, f"{self.name} <- {s.source}")
             fan_in = fan_in + np.abs(s.weight.astype(np.int64)).sum(1)
@@ -177,8 +177,9 @@ class Net:
     inputs: tuple
     tokens: int
     frames: int
-    places: int = None
-    orders: np.ndarray = None
+    # None stands for a value that `__post_init__` puts in: who reads a net meets that.
+    places: int = None  # pyright: ignore[reportAssignmentType]
+    orders: np.ndarray = None  # pyright: ignore[reportAssignmentType]
     encoder: dict = field(default_factory=dict)
     classes: tuple = ()
     facts: dict = field(default_factory=dict)

@@ -44,7 +44,7 @@ def _weighted(weights, biases):
 
 
 @singledispatch
-def _neurons(neuron):
+def _neurons(neuron) -> dict:
     """What the neurons of a layer have; this is for a `Cuba` or a `sim.sequential.Neuron`, which share the names."""
     return dict(
         threshold=int(neuron.v_th),

@@ -1,5 +1,7 @@
 """The entries of one group `layer/<i>` of a netx file, read with every type, size and range checked."""
 
+from typing import NoReturn
+
 import numpy as np
 
 from ..base.errors import UserError
@@ -21,7 +23,7 @@ class Entry:
         self.type = "?"
         self.type = self.text("type")
 
-    def fail(self, text):
+    def fail(self, text: str) -> NoReturn:
         raise UserError(f"{self.path}: {self.name} ({self.type}): {text}")
 
     def has(self, key):

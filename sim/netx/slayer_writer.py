@@ -32,6 +32,8 @@ def _(layer: InputLayer):
     out = {"type": np.array([b"input"], "S10"), "shape": np.array(layer.shape, "<i8")}
     if layer.neuron is None:
         return out
+    if layer.transform is None:
+        raise UserError(f"{layer.name}: its neurons take values as they are, which cannot be written")
     return out | dict(zip(("weight", "bias"), (np.array(x, "<i8") for x in layer.transform))) | _neuron(layer.neuron)
 
 

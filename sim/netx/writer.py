@@ -35,7 +35,7 @@ def digest(own) -> str:
     return h.hexdigest()
 
 
-def pack(net: Net, golden: Golden = None) -> dict:
+def pack(net: Net, golden: Golden | None = None) -> dict:
     """The content of the group `smolmamba`, all but the digest: path -> array."""
     out = {
         "schema": np.array(SCHEMA, "<i8"),

@@ -6,7 +6,7 @@ from ..base.errors import UserError
 from ..integer import INPUT_LIMIT, MAX_DELAY
 
 
-def require(ok: bool, layer: str, text: str) -> None:
+def require(ok: bool | np.bool_, layer: str, text: str) -> None:
     """Raises `UserError`, naming `layer`, unless `ok`."""
     if not ok:
         raise UserError(f"{layer}: {text}")

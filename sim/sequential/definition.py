@@ -51,7 +51,7 @@ class _Working:
 
 
 @singledispatch
-def leave(layer, working, x, t):
+def leave(layer, working: _Working, x: np.ndarray, t: int) -> np.ndarray:
     """See `_Working.step`."""
     raise TypeError(type(layer).__name__)
 
@@ -115,7 +115,7 @@ def _(layer: ConvLayer, a):
 
 
 @singledispatch
-def fire(neuron, working, a, t):
+def fire(neuron, working: _Working, a: np.ndarray, t: int) -> np.ndarray:
     """What neurons send for dendritic sums `a` at chip step `t`."""
     raise TypeError(type(neuron).__name__)
 
@@ -146,7 +146,9 @@ def _(neuron: Delta, working, a, t):
 
 @fire.register
 def _(neuron: SigmaDelta, working, a, t):
-    *working.state[:], message = sigma_delta_step(*working.state, a, neuron, _shaped(neuron.bias, working.layer))
+    sigma, act, residue = working.state
+    sigma, act, residue, message = sigma_delta_step(sigma, act, residue, a, neuron, _shaped(neuron.bias, working.layer))
+    working.state[:] = sigma, act, residue
     return message
 
 

@@ -3,12 +3,13 @@
 from functools import singledispatch
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .layers import ConvLayer, DenseLayer, InputLayer
 
 
 @singledispatch
-def dendrite(layer, x, dtype=np.float32):
+def dendrite(layer, x: np.ndarray, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Sums of weights times messages for `x` [B, K, *input shape], integers in `dtype` [B, K, *shape].
 
     float32 is exact for binary spikes: |a| <= 2**18 < 2**24; float64 up to 2**53, for graded ones.

@@ -31,7 +31,7 @@ class Chunk(NamedTuple):
 
 
 @singledispatch
-def start(layer, batch: int) -> Callable:
+def start(layer, batch: int) -> Callable[..., Chunk]:
     """A function (x [B, K, *input shape], states=False) -> `Chunk` that runs `layer` from rest, chunk after chunk."""
     raise TypeError(type(layer).__name__)
 
@@ -152,7 +152,7 @@ def _with_delay(layer, step):
 
 
 @singledispatch
-def encode(neuron, layer, batch):
+def encode(neuron, layer: InputLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for an input layer with `neuron`."""
     raise TypeError(type(neuron).__name__)
 
@@ -167,11 +167,10 @@ def _(neuron: Neuron, layer, batch):
 
     def step(x, states=False):
         a = x.astype(np.float32).reshape(*x.shape[:2], n)
-        voltages = _voltages(neuron, layer, a, u, v) if states else None
+        kept = {"u": a.astype(np.int32), "v": _voltages(neuron, layer, a, u, v)} if states else {}
         spikes = np.empty(a.shape, np.uint8)
         cuba_scan(a, keep, bias, v_keep, v_th, 0, u, v, spikes, np.zeros((batch, 4)))
-        kept = {"u": a.astype(np.int32).reshape(x.shape), "v": voltages.reshape(x.shape)} if states else {}
-        return Chunk(spikes.reshape(x.shape), kept)
+        return Chunk(spikes.reshape(x.shape), {name: state.reshape(x.shape) for name, state in kept.items()})
 
     return step
 
@@ -215,7 +214,7 @@ def _largest(tops):
 
 
 @singledispatch
-def dense(neuron, layer, batch):
+def dense(neuron, layer: DenseLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for a dense layer into `neuron`, without its axons' delay."""
     raise TypeError(type(neuron).__name__)
 
@@ -270,7 +269,7 @@ def _(neuron, layer, batch):
 
 
 @singledispatch
-def conv(neuron, layer, batch):
+def conv(neuron, layer: ConvLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for a convolution into `neuron`, without its axons' delay."""
     raise TypeError(type(neuron).__name__)
 

@@ -21,7 +21,7 @@ Dendritic sums: a convolution's wraps at 24 bits. Lava's dense synapse scales th
 (`loss_bits`) and the sum down again, so that it loses as many of its upper bits; one with delays does not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class SigmaDelta(Delta):
         bias: int32 [channels] or [1], mantissas, -4096..4095. Others as of `Delta`.
     """
 
-    bias: np.ndarray = None
+    bias: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int32))
 
     def check(self, layer: str, shape: tuple) -> None:
         """As `Delta.check`."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 import events
+from sim.base.command import run_command
 from sim.base.console import data_root_option, note, print_json
-from sim.base.errors import UserError, run_command
+from sim.base.errors import UserError
 
 from ..config import PRESETS, preset
 from . import runs, tables

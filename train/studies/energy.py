@@ -4,8 +4,9 @@
 
 import click
 
+from sim.base.command import run_command
 from sim.base.console import add_row, data_root_option, new_table, print_json, show
-from sim.base.errors import UserError, run_command
+from sim.base.errors import UserError
 
 from ..config import Config
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import click
 
 import events
+from sim.base.command import run_command
 from sim.base.console import data_root_option, print_json
-from sim.base.errors import UserError, run_command
+from sim.base.errors import UserError
 
 from ..config import PRESETS, Config, preset
 

@@ -1,0 +1,54 @@
+"""Folders for the time of a block: what this process and those that it starts tell one another.
+
+A process that is killed cannot remove its own; the next one that makes a folder does, as the lock on it is then free.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PREFIX = "smolmamba-"
+_YOUNG_S = 30.0  # a folder that has just been made need not be locked yet
+
+
+@contextlib.contextmanager
+def folder(kind: str) -> Iterator[str]:
+    """A new folder among the temporary ones, gone at the end of the block."""
+    sweep()
+    place = tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", suffix=".tmp")
+    lock = os.open(place, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: then nobody removes it in our place
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep() -> None:
+    """Removes the folders of processes that are no more."""
+    now = time.time()
+    try:
+        found = [p for p in Path(tempfile.gettempdir()).iterdir() if p.name.startswith(PREFIX) and p.suffix == ".tmp"]
+    except OSError:
+        return
+    for place in found:
+        with contextlib.suppress(OSError):
+            if place.is_dir() and not place.is_symlink() and now - place.stat().st_mtime > _YOUNG_S:
+                _remove_if_free(place)
+
+
+def _remove_if_free(place: Path) -> None:
+    lock = os.open(place, os.O_RDONLY)
+    try:
+        if os.fstat(lock).st_uid == os.getuid():
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(place, ignore_errors=True)
+    finally:
+        os.close(lock)
