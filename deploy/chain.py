@@ -113,14 +113,16 @@ def run_engine(net: Sequential | Graph, x, window: Window, readout: str, probes=
     counter, largest, seconds = (GraphCounter if graph else Counter)(net), {}, 0.0
     output, kept = np.zeros((n, steps, *last.shape), np.int32), {}
     for begin in range(0, n, batch):
-        stream, rows = None, slice(begin, min(begin + batch, n))
+        rows = slice(begin, min(begin + batch, n))
+        began = time.monotonic()
+        stream = (GraphStream if graph else Stream)(net, rows.stop - rows.start)
+        seconds += time.monotonic() - began
         for at in range(0, steps, chunk):
             here = rows, slice(at, min(at + chunk, steps))
             given = net.checked(x[here])
-            start = time.monotonic()
-            stream = stream or (GraphStream if graph else Stream)(net, len(given))
+            began = time.monotonic()
             out, states = stream.advance(given, wanted)
-            seconds += time.monotonic() - start
+            seconds += time.monotonic() - began
             counter.add(out)
             output[here] = states[last.name]["v"] if membranes else out[last.name]
             for name in probes:
