@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from sim.graph import Graph
 
 from sim.base.errors import UserError
-from sim.graph import Graph
 from sim.net.tokens import checked
 from sim.sequential import Sequential
 from sim.sequential.graph import Graph

@@ -3,8 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from sim import netx
 from sim.graph import Graph
+
+from sim import netx
 from sim.net import Net
 from sim.sequential import Sequential
 

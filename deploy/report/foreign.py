@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from sim.graph import Graph
+
 from sim.sequential import Sequential
 
 from .. import arrays, chain

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-
 from sim.graph import Graph
+
 from sim.net import Net
 from sim.netx import describe
 from sim.sequential import Sequential

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
 from sim.graph import Graph
+
 from sim.net import Net
 from sim.sequential import Sequential
 

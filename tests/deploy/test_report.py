@@ -12,6 +12,7 @@ import pytest
 from commands import digits_net, refused
 from nets import random_net, random_stream, weights
 from PIL import Image
+from sim.graph import Edge, Graph, Node
 
 import events
 from deploy import samples as sources
@@ -28,7 +29,6 @@ from deploy.run import run
 from deploy.verify import verify
 from sim import engine, netx
 from sim.base.errors import UserError
-from sim.graph import Edge, Graph, Node
 from sim.sequential import DenseLayer, InputLayer, Neuron
 
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"

@@ -165,6 +165,7 @@ def _slayer():
 
 def _graphs():
     from sim.graph import Edge, Graph, Node
+
     from sim.netx import graph_file
     from sim.sequential import ConvLayer, DenseLayer, InputLayer, Neuron
 
