@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from sim.graph import Graph
 
 from sim.base.errors import UserError
 from sim.net.tokens import checked

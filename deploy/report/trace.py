@@ -1,13 +1,13 @@
 """What every layer does in a sample, step by step: spikes, and the states of some neurons."""
 
 import numpy as np
-from sim.graph import Graph, GraphStream
 
 from sim import engine
 from sim.integer import STATE_SHIFT, cuba_step
 from sim.net import Cuba, Net
 from sim.net.tokens import Stream as Tokens
 from sim.sequential import Sequential, Stream
+from sim.sequential.graph import Graph, GraphStream
 
 from .content import LayerTrace, Trace
 

@@ -12,7 +12,6 @@ import pytest
 from commands import digits_net, refused
 from nets import random_net, random_stream, weights
 from PIL import Image
-from sim.graph import Edge, Graph, Node
 
 import events
 from deploy import samples as sources
@@ -30,6 +29,7 @@ from deploy.verify import verify
 from sim import engine, netx
 from sim.base.errors import UserError
 from sim.sequential import DenseLayer, InputLayer, Neuron
+from sim.sequential.graph import Edge, Graph, Node
 
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 

@@ -164,10 +164,9 @@ def _slayer():
 
 
 def _graphs():
-    from sim.graph import Edge, Graph, Node
-
     from sim.netx import graph_file
     from sim.sequential import ConvLayer, DenseLayer, InputLayer, Neuron
+    from sim.sequential.graph import Edge, Graph, Node
 
     r = np.random.default_rng(4)
     w = lambda *shape: (r.integers(-128, 128, shape) * 2).astype(np.int16)  # noqa: E731
