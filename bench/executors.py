@@ -7,13 +7,14 @@ integers, without tolerance."""
 import statistics
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sim.net import PHASE
 from sim.net.tokens import Stream
 
-from .measure import MODELS, median, require
+from .measure import MODELS, golden, median, require
 from .registry import Row
 
 ENGINE_BATCH, FUSED_SAMPLES, SLAYER_BATCH = 64, 4, 64
@@ -39,10 +40,8 @@ def shipped(name):
     from sim import netx
     from train import checkpoint
 
-    golden = netx.read_golden(MODELS / f"{name}.net")
-    return Subject(
-        name, netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0], _repeated(golden.stream)
-    )
+    net, model = netx.read(MODELS / f"{name}.net"), checkpoint.load(MODELS / f"{name}.pt")[0]
+    return Subject(name, net, model, _repeated(golden(name)))
 
 
 def _repeated(stream):
@@ -174,7 +173,7 @@ def own_modules(model):
                 neuron.norm = Bias(bias[i * self.group : (i + 1) * self.group])
 
         def forward(self, inputs, exact, filled=None, state=None, held=None):
-            x = sum(synapse(_spikes(name, inputs[name], synapse)) for name, synapse in self.synapses.items())
+            x: Any = sum(synapse(_spikes(name, inputs[name], synapse)) for name, synapse in self.synapses.items())
             if held is not None:
                 x = x + stage.inhibition(held, self.gain, UNIT) * self.gain[:, None]
             x = x + sum(inputs[name] * w[:, None] for name, w in self.skips.items())

@@ -48,7 +48,7 @@ def rows(quick):
         clips = Recordings(
             Files((path,) * CLIPS, dvs128.read), np.zeros(CLIPS, np.int64), ["0"] * CLIPS, dvs128.CLASSES, 128, 128
         )
-        for loaders in sorted({1, os.cpu_count()}):
+        for loaders in sorted({1, os.cpu_count() or 1}):
             seconds = median(lambda: [None for _ in batches(clips, encoder, cfg, 0, loaders=loaders)], runs)  # noqa: B023
             yield Row(
                 f"training batches of {cfg.batch}, {loaders} thread{'s' * (loaders > 1)}", CLIPS / seconds, "clips/s"

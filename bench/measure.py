@@ -7,9 +7,19 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from sim import netx
 from sim.base.errors import Failure
+from sim.net.tokens import Stream
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
+
+
+def golden(name: str) -> Stream:
+    """The golden samples of a net of models/."""
+    found = netx.read_golden(MODELS / f"{name}.net")
+    if found is None:
+        raise ValueError(f"{name}.net has no golden samples")
+    return found.stream
 
 
 class Different(Failure):

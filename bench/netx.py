@@ -50,7 +50,7 @@ def rows(quick):
     from sim.lava import stock_netx
 
     try:
-        folder = Path(distribution("lava-dl").locate_file("tests/lava/lib/dl/netx"))
+        folder = Path(str(distribution("lava-dl").locate_file("tests/lava/lib/dl/netx")))
     except PackageNotFoundError:
         folder = None
     if folder is None or not folder.is_dir() or not stock_netx.installed():

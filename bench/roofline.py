@@ -12,7 +12,7 @@ from sim.base.numba_cache import cached_njit
 from sim.engine.kernels import _add_rows
 from sim.engine.lanes import N16, N32, high_half, low_half, splat16, splat32, store32
 
-from .measure import MODELS, median
+from .measure import MODELS, golden, median
 from .registry import Row
 
 CHAINS = 8  # registers that are added to one another, so that no addition waits for the last one
@@ -57,7 +57,7 @@ def rows(quick):
     from sim import engine, netx
 
     net = netx.read(MODELS / "nmnist-small.net")
-    stream = netx.read_golden(MODELS / "nmnist-small.net").stream[np.zeros(64, int)]
+    stream = golden("nmnist-small")[np.zeros(64, int)]
     synops = sum(engine.run(net, stream).synops.values())
     reached = synops / median(lambda: engine.run(net, stream), 3 if quick else 9)
     yield Row(

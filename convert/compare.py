@@ -2,6 +2,9 @@
 
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,7 +14,14 @@ from sim.base.errors import UserError
 BATCH = 32
 
 
-def compare_all(model_path, dataset=None, split="test", data_root=None, limit=None, progress=None):
+def compare_all(
+    model_path: str | Path,
+    dataset: str | None = None,
+    split: str = "test",
+    data_root: str | Path | None = None,
+    limit: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
     """Runs a model's own integer mode, on the GPU if there is one, and its net in the engine on recordings, and
     compares every layer, step and neuron.
 

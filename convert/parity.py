@@ -4,12 +4,15 @@ import numpy as np
 import torch
 
 from sim import engine
+from sim.net import Net
+from sim.net.tokens import Stream
 from train.data.batches import to_device
+from train.model.smolmamba import SmolMamba, logit_integers
 
 from .to_net import nodes_of
 
 
-def slayer_traces(model, stream):
+def slayer_traces(model: SmolMamba, stream: Stream) -> tuple[dict, torch.Tensor]:
     """Runs the model in integer mode, where it is. Returns (node name -> uint8 [B, K, n], scores, a tensor there) under
     the names of `convert.to_net.to_net`.
     """
@@ -24,13 +27,11 @@ def slayer_traces(model, stream):
     return out, logits
 
 
-def compare(model, net, stream):
+def compare(model: SmolMamba, net: Net, stream: Stream) -> dict:
     """Compares SLAYER and engine on a `sim.net.tokens.Stream`.
 
     Returns dict(samples, compared, differences, first_difference): the numbers of compared and of differing values, and
     the first difference as dict(layer, sample, step, neuron, slayer, engine) in the net's order, or None."""
-    from train.model.smolmamba import logit_integers
-
     expected, logits = slayer_traces(model, stream)
     result = engine.run(net, stream, trace="all")
     compared, differences, first = 0, 0, None

@@ -7,6 +7,7 @@ import numpy as np
 from sim.base.errors import UserError
 from sim.net.tokens import checked
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 
 def load(path: str, what: str) -> np.ndarray:
@@ -29,7 +30,7 @@ def load(path: str, what: str) -> np.ndarray:
     return found
 
 
-def load_input(path: str, net: Sequential) -> np.ndarray:
+def load_input(path: str, net: Sequential | Graph) -> np.ndarray:
     """[n, steps, *input shape]; a file without the first axis is one sample. Its values are checked as they are used.
 
     Raises:
@@ -47,14 +48,13 @@ def load_input(path: str, net: Sequential) -> np.ndarray:
 
 
 def load_any(path: str, net):
-    """The input of any net, checked: an array for a chain of layers, a `sim.net.tokens.Stream` for a net of ours that
-    sends
-    all its tokens, from their spikes [n, steps, channels] or [steps, channels].
+    """The input of any net, checked: an array for a chain or a graph of layers, a `sim.net.tokens.Stream` for a net of
+    ours that sends all its tokens, from their spikes [n, steps, channels] or [steps, channels].
 
     Raises:
         UserError: another shape, type or range than the net's.
     """
-    if isinstance(net, Sequential):
+    if isinstance(net, Sequential | Graph):
         return net.checked(load_input(path, net))
     x = load(path, "the input")
     x = x[None] if x.ndim == 2 else x

@@ -56,12 +56,12 @@ def run_parts(net, samples, parts, address, progress=None):
         )
     from distributed import Client, as_completed
 
-    problem = None
+    client, problem = None, ""
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as e:
         problem = str(e).splitlines()[0][:120]
-    if problem is not None:
+    if client is None:
         # closes the client that failed: Dask does so whenever it is collected, and if that is while another one starts,
         # both wait for ever
         gc.collect()
@@ -92,4 +92,5 @@ def run_parts(net, samples, parts, address, progress=None):
 
 
 def _run_shared(shared, items):
-    return run_part(*shared, items)
+    net, encode = shared
+    return run_part(net, encode, items)

@@ -51,7 +51,7 @@ def run(
         def share(done, steps):
             report(begin + len(stream) * done / steps)
 
-        if backend == "loihi2":
+        if chip is not None:
             return chip.run(net, stream, timeout_s, share)
         if backend == "fast":
             return engine.run(net, stream)

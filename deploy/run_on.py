@@ -30,9 +30,9 @@ def run_on(net: Net, samples: Samples, progress=None) -> dict:
         raise UserError("--run-on takes the recordings of a data set, one after the other; name one with --dataset")
     start = time.monotonic()
     session, selector, results = engine.Session(net), samples.encoder.selector(), []
-    for i, events in enumerate(samples.source, 1):
-        results.append(session.take(selector.stream(samples.encoder.frames_of(events))))
+    for i in range(len(samples)):
+        results.append(session.take(selector.stream(samples.encoder.frames_of(samples.source[i]))))
         if progress:
-            progress(i)
+            progress(i + 1)
     facts = dict(backend="fast", run_on=True)
     return summary(net, samples, engine.merge(results), facts, time.monotonic() - start)

@@ -1,7 +1,8 @@
 """What to run a net on: part of a data set, one file of events, or the net's own golden input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,6 +11,15 @@ from events import formats
 from events.pictures import Photograph
 from sim import netx
 from sim.base.errors import UserError
+from sim.net.tokens import Stream
+
+
+class Items(Protocol):
+    """What has a number and can be taken singly or by the slice: a list, `events.Files`, a `Stream`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +34,8 @@ class Samples:
         encoder: `events.Encoder` of recordings, None for streams that are there already.
     """
 
-    source: Sequence
-    encode: object
+    source: Items
+    encode: Callable[[Any], Stream]
     labels: np.ndarray | None
     dataset: str
     split: str | None = None

@@ -23,7 +23,9 @@ def check_executors(executors):
         raise UserError(f"unknown executor {unknown[0]!r}, there are: {', '.join(EXECUTORS)}")
 
 
-def verify(path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s=None, progress=None, chip=None):
+def verify(
+    path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s=None, progress=None, chip=None
+) -> dict:
     """Compares the artifact's golden spikes with the engine, and the engine with Lava.
 
     The golden input comes first; what `samples` asks for beyond it is an empty sample, one of all ones, and random

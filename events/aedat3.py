@@ -42,7 +42,7 @@ class Index:
         ordered: `first` never goes back.
     """
 
-    size: tuple
+    size: tuple[int, int] | None
     offset: np.ndarray
     number: np.ndarray
     high: np.ndarray

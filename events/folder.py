@@ -77,7 +77,7 @@ def load(split, root, clip_ms=None, stride_ms=None):
     everything = [entry for found in parts.values() for entry in found]
     cut = settings.clip_ms is not None or any(entry.begin is not None for entry in everything)
     width, height, unit_us = settings.width, settings.height, settings.time_unit_us
-    if width is None:
+    if width is None or height is None:
         paths = list(dict.fromkeys(entry.path for entry in everything))
         width, height = _sensor(root, paths, Survey(unit_us, str(root) if cut else None))
     found = parts[split]

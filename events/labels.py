@@ -49,9 +49,9 @@ def _line(root, path, number, cells, unit):
     if not file.is_file():
         raise UserError(f"{where}: there is no file {name!r} below {root}; paths count from the data folder")
     try:
-        times = [None if cell == "" else round(float(cell) * unit) for cell in (start, end)]
+        begin, stop = (None if cell == "" else round(float(cell) * unit) for cell in (start, end))
     except (ValueError, OverflowError):
         raise UserError(f"{where}: {start[:20]!r} and {end[:20]!r} are not two times") from None
-    if (times[0] is None) != (times[1] is None) or times[0] is not None and not 0 <= times[0] < times[1]:
+    if (begin is None) != (stop is None) or begin is not None and stop is not None and not 0 <= begin < stop:
         raise UserError(f"{where}: a window from {start!r} to {end!r}, expected a start and a later end, or neither")
-    return file, label, *times
+    return file, label, begin, stop

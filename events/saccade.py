@@ -54,7 +54,7 @@ def see(picture, seed):
 def _path(amplitude):
     """int64 [steps + 1, 2]: (x, y) of the picture in 1/256 pixel at every step; each side is run slow, fast, slow."""
     steps = SACCADE_US // STEP_US
-    places = [_CORNERS[0]]
+    places: list[tuple[float, ...]] = [_CORNERS[0]]
     for begin, end in zip(_CORNERS, _CORNERS[1:]):
         for step in range(1, steps + 1):
             way = (1 - math.cos(math.pi * step / steps)) / 2

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 from events import Encoder
 from events.encoder import PRUNERS
@@ -212,11 +213,11 @@ class Config:
         rule = dict(pruner=self.pruner, early=self.early, leak=self.leak, least=self.least)
         return replace(drawing, scan=scan, places=places, **rule)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
-    def from_dict(values):
+    def from_dict(values: dict[str, Any]) -> "Config":
         """Raises `UserError` for keys or values that this version does not know."""
         _require(isinstance(values, dict), f"is a {type(values).__name__}, expected a dictionary")
         known = {f.name for f in fields(Config)}
@@ -260,8 +261,8 @@ def _require(ok, text):
 
 # Chosen on validation data: the read gate takes half of the updates and brought no accuracy; streams of two recordings
 # teach a net to run on.
-_SPARSE = dict(share=0.6, leak=128, early=0, gate="none", chain=2)
-_LARGER = dict(shift=2.0, rotate=10.0, zoom=0.1, **_SPARSE)  # sensors than the digits' 16 x 16 pixels
+_SPARSE: dict[str, Any] = dict(share=0.6, leak=128, early=0, gate="none", chain=2)
+_LARGER: dict[str, Any] = dict(shift=2.0, rotate=10.0, zoom=0.1, **_SPARSE)  # sensors than the digits' 16 x 16 pixels
 
 # Photographs, chosen on validation pictures of CIFAR-10 in runs of two epochs: one frame and more channels were no
 # worse than two frames, in both directions, at the same time of training.
@@ -313,11 +314,11 @@ def _removed(input, inside):
 
 # Whole people on a larger sensor: more of every augmentation, and smaller batches. Found on validation subjects of
 # `gestures`.
-_GESTURES = dict(
+_GESTURES: dict[str, Any] = dict(
     batch=16, shift=8.0, zoom=0.15, stretch=0.2, flip_polarity=0.5, drop=0.2, sparsity=_removed(input=0.5, inside=0.2)
 )
 # Found on the validation parts: how many synapses a net can lose, and for how long it must remember.
-FOR_DATASET = {
+FOR_DATASET: dict[str, dict[str, Any]] = {
     "digits": dict(share=0.56, chain=4, decays=(2, 8, 20, 60), sparsity=_removed(input=0.3, inside=0.2)),
     "nmnist": dict(share=0.53, decays=(2, 8, 30, 100), sparsity=_removed(input=0.7, inside=0.4)),
     "gestures": _GESTURES,
@@ -331,4 +332,4 @@ def preset(name, **changes):
     """
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
-    return replace(PRESETS[name], **(FOR_DATASET.get(changes.get("dataset"), {}) | changes))
+    return replace(PRESETS[name], **(FOR_DATASET.get(changes.get("dataset", ""), {}) | changes))

@@ -1,12 +1,13 @@
 """Integer populations as nets: a chain of layers where they are one, a graph otherwise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.graph import Edge, Graph, Node
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
+from sim.sequential.graph import Edge, Graph, Node
 
 from .populations import Population
 from .quantize import Integers
@@ -40,9 +41,10 @@ def is_driven(p: Population, source: str) -> bool:
     )
 
 
-def as_chain(entry: InputLayer, made: tuple, source: str, notes: tuple) -> Sequential | None:
+def as_chain(entry: InputLayer, made: Sequence, source: str, notes: tuple) -> Sequential | None:
     """A `Sequential`, or None if the populations are more than a chain."""
-    layers, before = [entry], source
+    layers: list = [entry]
+    before = source
     for m in made:
         edges = list(zip(m.real.edges, m.whole.weights))
         onward = [(way, weight) for (name, way), weight in edges if name == before]
@@ -61,14 +63,14 @@ def _chained(m, onward, back, layers):
     """The layer of one population behind `layers`, or None; adds to `layers` what must flatten, or delays."""
     way, weight = onward[0]
     again = back[0][1] if back else None
-    if back and (back[0][0].delay.any() or again.ndim != 2):
+    if again is not None and (back[0][0].delay.any() or again.ndim != 2):
         return None
     late = None
     if len(onward) > 1:
         late = _apart(onward)
         if late is None or back:
             return None
-        weight = sum(w for _, w in onward).astype(np.int16)
+        weight = np.sum([w for _, w in onward], 0).astype(np.int16)
     elif way.delay.any() and not _move_to_axons(way, layers):
         if weight.ndim == 4 or back:
             return None
@@ -86,7 +88,7 @@ def _apart(onward):
     """int32 [n_out, n_in]: the delays of matrices that have no synapse in common, or None."""
     if any(weight.ndim != 2 for _, weight in onward):
         return None
-    if (sum((weight != 0).astype(np.int64) for _, weight in onward) > 1).any():
+    if (np.sum([weight != 0 for _, weight in onward], 0) > 1).any():
         return None
     late = np.zeros(onward[0][1].shape, np.int32)
     for way, weight in onward:
@@ -120,7 +122,7 @@ def conv_layer(name: str, way, weight: np.ndarray, neuron: Neuron) -> ConvLayer:
     return ConvLayer(name, weight, neuron, tuple(k.stride), tuple(k.padding), (1, 1), k.groups, tuple(way.before))
 
 
-def as_graph(entry: InputLayer, made: tuple, source: str, output: str, notes: tuple) -> Graph:
+def as_graph(entry: InputLayer, made: Sequence, source: str, output: str, notes: tuple) -> Graph:
     """A `Graph`.
 
     Raises:

@@ -38,15 +38,16 @@ class Kernel:
         """[neurons out, neurons in]."""
         shape, (c_out, c_in) = self.shape(before), self.weight.shape[:2]
         out = np.zeros((*shape, *before))
-        y, x = np.indices(shape[1:])
+        grid = np.indices(shape[1:])
+        y, x = grid[0], grid[1]
         each = c_out // self.groups
         for p, q in np.ndindex(self.weight.shape[2:]):
             at_y, at_x = y * self.stride[0] - self.padding[0] + p, x * self.stride[1] - self.padding[1] + q
             real = (0 <= at_y) & (at_y < before[1]) & (0 <= at_x) & (at_x < before[2])
             for g in range(self.groups):
-                o = np.arange(g * each, (g + 1) * each)[:, None, None]
-                i = np.arange(g * c_in, (g + 1) * c_in)[None, :, None]
-                part = self.weight[o[:, 0], i[0, :, 0] - g * c_in, p, q]
+                o = np.arange(g * each, (g + 1) * each).reshape(-1, 1, 1)
+                i = np.arange(g * c_in, (g + 1) * c_in).reshape(1, -1, 1)
+                part = self.weight[g * each : (g + 1) * each, :, p, q]
                 out[o, y[real], x[real], i, at_y[real], at_x[real]] += part[..., None]
         return out.reshape(int(np.prod(shape)), -1)
 
@@ -99,7 +100,10 @@ def as_matrix(m: Map, name: str) -> np.ndarray:
     if m.matrix is not None:
         return m.matrix
     require_size(int(np.prod(m.shape)), int(np.prod(m.before)), name)
-    return np.diag(m.scale) if m.kernel is None else m.kernel.matrix(m.before)
+    if m.kernel is not None:
+        return m.kernel.matrix(m.before)
+    assert m.scale is not None  # the third way to say M
+    return np.diag(m.scale)
 
 
 def settled(m: Map, name: str) -> Map:

@@ -51,7 +51,8 @@ def quantized(p: Population) -> Integers:
     i_decay, v_decay = (np.rint(DECAY_ONE * x).astype(np.int32) for x in (d.du, d.dv))
     if len(np.unique(v_decay)) > 1:
         raise UserError(f"node {p.name!r}: has several membrane time constants, a layer of the chip has one; split it")
-    gain, threshold = (None if x is None else x.reshape(rows, -1)[:, 0] for x in (d.gain, d.threshold))
+    gain = d.gain.reshape(rows, -1)[:, 0]
+    threshold = None if d.threshold is None else d.threshold.reshape(rows, -1)[:, 0]
     real = np.concatenate([part.reshape(rows, -1) for part in parts], 1) * gain[:, None]
     bias, notes = _bias(p, rows)
     exact = _exact(real, bias, threshold)
@@ -90,7 +91,7 @@ def _alike(d, p):
 def _bias(p, rows):
     """([rows], notes): what is added to the membrane at every step."""
     d = p.dynamics
-    drive = sum(m.bias for _, m in p.edges)
+    drive = sum((m.bias for _, m in p.edges), np.zeros(len(d.bias)))
     bias, notes = d.bias + d.gain * drive / d.du, []
     if (drive != 0).any() and (d.du != 1).any():
         notes.append(

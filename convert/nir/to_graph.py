@@ -6,10 +6,10 @@ from functools import singledispatch
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.graph import Graph
 from sim.integer import DECAY_ONE, THRESHOLD_MAX
 from sim.net import Cuba, Net, Readout
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
+from sim.sequential.graph import Graph
 
 from .files import library
 
@@ -61,7 +61,7 @@ class Draft:
 
 
 @singledispatch
-def _say(net, draft):
+def _say(net, draft: Draft) -> None:
     raise TypeError(type(net).__name__)
 
 
@@ -128,8 +128,7 @@ def _(layer: InputLayer, i, before, shape, draft, last):
     name = draft.add("input", library().Input(np.array(layer.shape)))
     if layer.neuron is None:
         return name
-    _require_cuba(layer)
-    return draft.add(f"layer_{i}", _neuron(layer.neuron, layer.name, layer.shape, draft.dt), name)
+    return draft.add(f"layer_{i}", _neuron(_cuba(layer), layer.name, layer.shape, draft.dt), name)
 
 
 @pack.register
@@ -139,13 +138,12 @@ def _(layer: FlattenLayer, i, before, shape, draft, last):
 
 @pack.register
 def _(layer: DenseLayer, i, before, shape, draft, last):
-    _require_cuba(layer)
-    ways = []
+    neuron, ways = _cuba(layer), []
     for k, (delay, weight) in enumerate(_delayed(layer)):
         mark = f".{k}" if k else ""
         source = before if delay is None else _delay(draft, f"layer_{i}.delay{mark}", delay, before)
         ways.append(draft.add(f"layer_{i}.weight{mark}", library().Linear(weight.astype(np.float64)), source))
-    name = draft.add(f"layer_{i}", _neuron(layer.neuron, layer.name, layer.shape, draft.dt, last), *ways)
+    name = draft.add(f"layer_{i}", _neuron(neuron, layer.name, layer.shape, draft.dt, last), *ways)
     if layer.recurrent is not None:
         draft.add(f"layer_{i}.recurrent", library().Linear(layer.recurrent.astype(np.float64)), name)
         draft.edges.append((f"layer_{i}.recurrent", name))
@@ -177,9 +175,9 @@ def _axons(layer, name, draft, last):
 
 @pack.register
 def _(layer: ConvLayer, i, before, shape, draft, last):
-    _require_cuba(layer)
+    neuron = _cuba(layer)
     draft.add(f"layer_{i}.weight", _convolution(layer), before)
-    name = draft.add(f"layer_{i}", _neuron(layer.neuron, layer.name, layer.shape, draft.dt, last), f"layer_{i}.weight")
+    name = draft.add(f"layer_{i}", _neuron(neuron, layer.name, layer.shape, draft.dt, last), f"layer_{i}.weight")
     return _axons(layer, name, draft, last)
 
 
@@ -207,9 +205,10 @@ def _convolution(layer):
     return conv
 
 
-def _require_cuba(layer):
+def _cuba(layer) -> Neuron:
     if not isinstance(layer.neuron, Neuron):
         raise UserError(f"{layer.name}: NIR has no {type(layer.neuron).__name__} neurons")
+    return layer.neuron
 
 
 @_say.register

@@ -39,7 +39,7 @@ def as_net(text: str, flat, inputs: dict, made: list, output: str) -> Net:
     names = [n["name"] for n in says["nodes"]]
     if sorted(names[:-1]) != sorted(set(found) - {output}) or {i["name"] for i in says["inputs"]} != set(inputs):
         raise UserError(f"graph: its metadata {KEY!r} name other nodes than it has")
-    nodes = [_node(n, found[n["name"]]) for n in says["nodes"][:-1]]
+    nodes: list[Cuba | Readout] = [_node(n, found[n["name"]]) for n in says["nodes"][:-1]]
     readout = found[output]
     if not readout.whole.row["exact"]:
         raise UserError(f"node {readout.real.where!r}: a read-out's weights must be even integers in [-256, 254]")

@@ -17,8 +17,10 @@ from sim.integer import DECAY_ONE
 from sim.net import Net
 from sim.prices import COUNTS, WORK
 from sim.sequential import Sequential, dendrite
+from sim.sequential.graph import Graph
 
 BATCH = 4
+KINDS = INPUT, SYNAPSES, UPDATES, MESSAGES = "input", "synapses", "updates", "messages"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Counts:
         messages: spikes sent to cores, one for each list. hops_ew, hops_ns: tiles crossed within a chip.
         spikes: of all neurons, graded ones included.
         layer_synops: layer -> operations on non-zero synapses.
+        parts: layer -> kind -> operation (of `sim.prices.COUNTS`) -> how many: a layer's own (`updates`), and what
+            spikes make it do, from the host (`input`) or from other layers (`synapses`, and `messages` to its cores).
+            They add up to the totals above.
     """
 
     samples: int
@@ -48,6 +53,7 @@ class Counts:
     hops_ns: float
     spikes: float
     layer_synops: dict
+    parts: dict
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def measure(net, expansion, placement, board, x) -> Activity:
 
     Args:
         x: for a `sim.net.Net` a `sim.net.tokens.Stream`, or uint8 [B, T*N, C] if it sends all tokens; for a
-            `sim.sequential.Sequential` its input [B, K, *shape].
+            `sim.sequential.Sequential` or a `sim.sequential.graph.Graph` its input [B, K, *shape].
 
     Raises:
         UserError: the input is for another geometry.
@@ -121,13 +127,29 @@ def _(net: Sequential, x):
     before, reached = "", {}
     for layer in net.layers:
         if hasattr(layer, "stride"):
-            hit = dendrite(replace(layer, weight=((layer.weight != 0) * 2).astype(np.int16)), spikes[before] != 0) > 0
-            reached[layer.name] = _flat(hit)
+            reached[layer.name] = _hit(layer, spikes[before])
         before = layer.name
     out, first = {name: _flat(s) for name, s in spikes.items()}, net.layers[0]
     if first.neuron is not None:
         out[f"{first.name}.drive"] = _flat(np.asarray(x) != 0).astype(np.uint8)
     return out, reached
+
+
+@run.register
+def _(net: Graph, x):
+    spikes, reached = net.run(x), {}
+    for node in net.nodes:
+        for edge in node.edges:
+            if hasattr(edge.layer, "stride"):
+                hit = _hit(edge.layer, spikes[edge.source])
+                reached[node.name] = reached.get(node.name, False) | hit
+    return {name: _flat(s) for name, s in spikes.items()}, reached
+
+
+def _hit(layer, spikes):
+    """bool [B, K, n]: which neurons of a convolution a spike reaches."""
+    any_weight = replace(layer, weight=((layer.weight != 0) * 2).astype(np.int16))
+    return _flat(dendrite(any_weight, (spikes != 0).reshape(*spikes.shape[:2], *layer.in_shape)) > 0)
 
 
 def _flat(x):
@@ -157,6 +179,7 @@ class _Counter:
         self.row, self.column = np.divmod(tile, board["tile_columns"])
         self.counts = dict.fromkeys(COUNTS, 0)
         self.layers = dict.fromkeys((p.layer for p in expansion.populations), 0)
+        self.by_kind = {layer: {kind: dict.fromkeys(COUNTS, 0) for kind in KINDS} for layer in self.layers}
         self.host = {line.name: dict(spikes=0, peak=0, messages=0) for line in expansion.lines}
         self.work, self.answers, self.steps = [], 0, 0
 
@@ -169,7 +192,7 @@ class _Counter:
             line["peak"] = max(line["peak"], int(sent.max(initial=0)))
         for name, p in self.populations.items():
             self._population(p, spikes, reached.get(p.layer), work)
-            self.counts["spikes"] += int(spikes[name].sum(dtype=np.int64))
+            self._count(p.layer, MESSAGES, "spikes", int(spikes[name].sum(dtype=np.int64)))
         if self.expansion.readout:
             self.answers += int(spikes[self.expansion.readout].sum(dtype=np.int64))
         self.work.append(work)
@@ -190,29 +213,35 @@ class _Counter:
                 entries, nonzero = part.lists[i].of_sources()
                 work[:, core, WORK.index(kind)] += rows @ entries.astype(np.float32)
                 done, useful = int(sent @ entries), int(sent @ nonzero)
-                self.counts[kind] += done
-                self.counts["zero_synops"] += done - useful
+                cause = SYNAPSES if j.source in self.where else INPUT
+                self._count(p.layer, cause, kind, done)
+                self._count(p.layer, cause, "zero_synops", done - useful)
                 self.layers[p.layer] += useful
-                self._messages(j.source, sent * (entries > 0), core)
+                self._messages(p.layer, j.source, sent * (entries > 0), core)
         active = busy(p) | (np.zeros((len(work), p.n), bool) if active is None else active)
         for core, part in self.parts[p.name]:
             now = active[:, part.members].sum(1)
             work[:, core, WORK.index("active_updates")] += now
             work[:, core, WORK.index("inactive_updates")] += len(part.members) - now
-        self.counts["active_updates"] += int(active.sum())
-        self.counts["inactive_updates"] += int(active.size - active.sum())
+        self._count(p.layer, UPDATES, "active_updates", int(active.sum()))
+        self._count(p.layer, UPDATES, "inactive_updates", int(active.size - active.sum()))
 
-    def _messages(self, source, sent, core):
-        """Counts messages per source neuron to one core."""
+    def _count(self, layer, kind, operation, n):
+        self.counts[operation] += n
+        self.by_kind[layer][kind][operation] += n
+
+    def _messages(self, layer, source, sent, core):
+        """Counts messages per source neuron to one core, on which `layer` lies."""
         total = int(sent.sum())
-        self.counts["messages"] += total
+        kind = MESSAGES if source in self.where else INPUT
+        self._count(layer, kind, "messages", total)
         if source not in self.where:
             self.host[source]["messages"] += total
             return
         home = self.where[source]
         same = self.chip[home] == self.chip[core]  # the way between chips is not public
-        self.counts["hops_ew"] += int((sent * same) @ np.abs(self.column[home] - self.column[core]))
-        self.counts["hops_ns"] += int((sent * same) @ np.abs(self.row[home] - self.row[core]))
+        self._count(layer, kind, "hops_ew", int((sent * same) @ np.abs(self.column[home] - self.column[core])))
+        self._count(layer, kind, "hops_ns", int((sent * same) @ np.abs(self.row[home] - self.row[core])))
 
     def result(self, n):
         mean = lambda d: {k: v / n for k, v in d.items()}  # noqa: E731
@@ -220,7 +249,8 @@ class _Counter:
             name: LineTraffic(line["spikes"] / n, line["peak"], line["messages"] / n)
             for name, line in self.host.items()
         }
-        counts = Counts(n, self.steps, **mean(self.counts), layer_synops=mean(self.layers))
+        parts = {layer: {kind: mean(n_of) for kind, n_of in own.items()} for layer, own in self.by_kind.items()}
+        counts = Counts(n, self.steps, **mean(self.counts), layer_synops=mean(self.layers), parts=parts)
         return Activity(counts, np.concatenate(self.work), host, self.answers / n)
 
 

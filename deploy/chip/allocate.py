@@ -192,13 +192,13 @@ def cut(population, limit, packing, at_least=1, check=lambda k: None):
         k = min(1 << (k - 1).bit_length() if packing == "separate" else k, population.n)
         check(k)
         ends = np.linspace(0, population.n, k + 1).round().astype(int)
-        parts, short = [None] * k, None
+        parts, short = {}, None
         for i in [k // 2, *(i for i in range(k) if i != k // 2)]:  # in the middle most sources are read
             parts[i] = part(population, int(ends[i]), int(ends[i + 1]))
             if short := _short([parts[i]], limit):
                 break
         if short is None:
-            return parts
+            return [parts[i] for i in range(k)]
         if k == population.n:
             raise _alone(population, *short, limit)
         k = 2 * k if packing == "separate" else k + max(1, k // 8)

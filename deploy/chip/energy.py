@@ -18,6 +18,7 @@ class Cost:
     Attributes:
         table, title, source, leaves_out, assumes: of the `Table`.
         energy_j_per_sample: of all operations; energy_j_by_operation: count -> of it.
+        energy_j_by_layer: layer -> kind (of `deploy.chip.activity.KINDS`) -> of it.
         seconds_per_sample, power_w: time, and energy by it.
         dense_equivalent_j_per_sample: of the same matrices applied to real-valued vectors.
     """
@@ -29,6 +30,7 @@ class Cost:
     assumes: tuple
     energy_j_per_sample: float
     energy_j_by_operation: dict
+    energy_j_by_layer: dict
     seconds_per_sample: float | None
     power_w: float | None
     dense_equivalent_j_per_sample: float | None
@@ -60,7 +62,12 @@ def cost(table: Table, activity: Activity, tiles: int, dense_macs: int | None = 
         table.assumes,
         energy,
         parts,
+        {layer: {kind: _joules(table, n) for kind, n in own.items()} for layer, own in counts.parts.items()},
         seconds,
         energy / seconds if seconds else None,
         None if ann is None or dense_macs is None else ann * dense_macs * 1e-12,
     )
+
+
+def _joules(table, counts):
+    return 1e-12 * sum(picojoules(table, counts).values())

@@ -81,7 +81,7 @@ def index_bits(n):
 
 
 @singledispatch
-def lists(weight, start, stop, bits, delayed):
+def lists(weight, start: int, stop: int, bits: int, delayed: bool) -> Lists:
     """The `Lists` of target neurons start..stop, counted as `order` has them; bits: of a stored weight; delayed:
     whether the projection has delays.
     """

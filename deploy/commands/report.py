@@ -5,39 +5,68 @@ from pathlib import Path
 
 import click
 
-from sim.base.console import data_root_option, note, print_json
+from sim.base.console import data_root_option, note, print_json, show
 
 from ..find import find
+
+
+def measuring_options(command):
+    """What is to be measured: the fields of `deploy.report.Asked`."""
+    for option in reversed(
+        (
+            data_root_option,
+            click.option(
+                "--golden", is_flag=True, help="On the golden sample that the file carries, without a data set."
+            ),
+            click.option(
+                "--sim-samples",
+                type=click.IntRange(1),
+                default=20,
+                show_default=True,
+                help="Test samples to run through the Lava simulator.",
+            ),
+            click.option("--board", default="oheo-gulch", show_default=True, help="Board of the plan."),
+            click.option(
+                "--table",
+                "tables",
+                multiple=True,
+                default=("loihi1-davies2018", "cmos-45nm"),
+                show_default=True,
+                help="Prices per operation, as of `deploy plan`; the first stands on the first screen. Repeatable.",
+            ),
+            click.option(
+                "--sweep", "swept", is_flag=True, help="Also measure accuracy and energy with fewer tokens sent."
+            ),
+            click.option(
+                "--input", default=None, metavar="X.npy", help="For a net that SLAYER or NIR made: what to run on it."
+            ),
+            click.option("--labels", default=None, metavar="L.npy", help="With --input: the samples' classes."),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(epilog="Example: python -m deploy report runs/digits-tiny/model.net")
 @click.argument("net", required=False)
 @click.option("--out", default=None, help="The file to write; default: report.html beside the net.")
-@data_root_option
-@click.option(
-    "--sim-samples",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    help="Test samples to run through the Lava simulator.",
-)
-@click.option("--board", default="oheo-gulch", show_default=True, help="Board of the plan.")
+@measuring_options
 @click.option("--json", "as_json", is_flag=True, help="Print all measurements as JSON.")
-def report(net, out, data_root, sim_samples, board, as_json):
+def report(net, out, as_json, **asked):
     """Measure accuracy, parity, fit and cost of NET and write them into one HTML file.
 
     Exit code 1 if executors differ.
     """
-    from .. import report as pages
+    from ..report import Asked, measure, summary, write
 
     path = find(net)
-    measured = pages.measure(path, data_root, sim_samples, board, say=lambda text: note(f"running: {text}"))
+    measured = measure(path, Asked(**asked), lambda text: note(f"running: {text}"))
     out = out or str(Path(path).with_name("report.html"))
-    pages.write(path, measured, out)
+    write(measured, out)
     if as_json:
-        print_json(measured | {"report": out})
+        print_json(measured.to_dict() | {"report": out})
     else:
-        for line in pages.summary(measured):
-            print(line)
-        print(f"report     {out}")
-    sys.exit(0 if measured["lava_equals_engine"] and not measured["parity"]["differences"] else 1)
+        for line in summary(measured):
+            show(line)
+        show(f"report     {out}")
+    sys.exit(0 if measured.parity is None or measured.parity.holds else 1)

@@ -150,7 +150,7 @@ def run(
                 net, taken, backend, executor, threads, timeout, progress, scheduler, chip
             )
     if asked.output:
-        write_traces(net, taken, asked)
+        write_traces(net, taken, asked, asked.output)
     if as_json:
         print_json(result)
     else:

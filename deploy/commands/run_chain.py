@@ -1,6 +1,6 @@
 """`python -m deploy run NET --input x.npy`, for nets that are chains of layers."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -111,7 +111,7 @@ def array_samples(net, asked: Asked):
     return Samples(stream[: asked.limit], lambda part: part, labels, asked.input)
 
 
-def write_traces(net, taken, asked: Asked):
+def write_traces(net, taken, asked: Asked, path: str):
     """Writes the read-out of every step, and what is probed, of a net of ours: by the engine."""
     import numpy as np
 
@@ -122,8 +122,9 @@ def write_traces(net, taken, asked: Asked):
         if name not in names:
             raise UserError(f"--probe {name}: no such layer, the net has {', '.join(names)}")
     found = engine.run(net, taken.streams(0, len(taken)), trace=(*dict.fromkeys((*asked.probes, names[-1])),))
-    content = dict(output=found.traces[names[-1]], outputs=found.logits, **{n: found.traces[n] for n in asked.probes})
-    files.fill(asked.output, lambda file: np.savez_compressed(file, **content))
+    content: dict[str, Any] = dict(output=found.traces[names[-1]], outputs=found.logits)
+    content |= {n: found.traces[n] for n in asked.probes}
+    files.fill(path, lambda file: np.savez_compressed(file, **content))
 
 
 def _product(shape):
@@ -136,7 +137,7 @@ def _product(shape):
 def _write(path, found):
     import numpy as np
 
-    content = dict(output=found.output, outputs=found.outputs, **found.probes)
+    content: dict[str, Any] = dict(output=found.output, outputs=found.outputs, **found.probes)
     files.fill(path, lambda file: np.savez_compressed(file, **{k.replace("/", "."): v for k, v in content.items()}))
 
 

@@ -74,14 +74,14 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, unit
     console = Console()
     # The picture is drawn here, after each decision, and not in a thread that would take time from the net at moments
     # of its own.
-    live = Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else nullcontext()
+    live = Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else None
     made = []
-    with one_thread(), recorder(record) as note, live:
+    with one_thread(), recorder(record) as note, live or nullcontext():
         try:
             for decision in player:
                 made.append(decision)
                 note(decision)
-                if isinstance(live, Live):
+                if live is not None:
                     live.update(view(classifier, decision, loaded.classes, speed), refresh=True)
         except (KeyboardInterrupt, Ended):
             pass

@@ -40,10 +40,11 @@ class FileSource:
         while not len(self._waiting) or self._waiting["t"][-1] < end_us:
             if len(self._waiting):
                 found.append(self._waiting)
-            self._waiting = next(self._parts, None)
-            if self._waiting is None:
+            following = next(self._parts, None)
+            if following is None:
                 self._waiting = np.empty(0, EVENT)
                 return np.concatenate(found) if found else None
+            self._waiting = following
         ready = int(np.searchsorted(self._waiting["t"], end_us))
         found.append(self._waiting[:ready])
         self._waiting = self._waiting[ready:]
@@ -124,7 +125,8 @@ def open_camera(serial):
         camera = dv.io.camera.open(found[serial])
     except Exception as e:
         raise UserError(f"camera {serial!r} cannot be opened: {formats.reason(e)}") from None
-    return CameraSource(camera.getCameraName(), formats.sensor(*camera.getEventResolution(), serial), camera)
+    width, height = camera.getEventResolution()
+    return CameraSource(camera.getCameraName(), formats.sensor(width, height, serial), camera)
 
 
 def fit(events, size, wanted):

@@ -184,7 +184,12 @@ class Stream:
             before = int(events["t"][-1])
             yield events
         if zero is None:
-            as_events(*[np.empty(0)] * 4, height, width, self.path)  # says that there are none
+            _refuse_empty(self.path)
+
+
+def _refuse_empty(path) -> None:
+    nothing = np.empty(0)
+    as_events(nothing, nothing, nothing, nothing, SIDE_LIMIT, SIDE_LIMIT, path)  # says that there are none
 
 
 class _Polarity:
@@ -284,7 +289,7 @@ def info(path, unit_us=None) -> dict:
         counts += np.bincount(events["p"], minlength=2)
         right, bottom = max(right, int(events["x"].max())), max(bottom, int(events["y"].max()))
     if low is None:
-        as_events(*[np.empty(0)] * 4, height, width, path)  # says that there are none
+        _refuse_empty(path)
     span = _since(np.asarray([high]), low, stream.unit_us)[0]
     return {
         "events": int(counts.sum()),

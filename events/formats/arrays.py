@@ -76,7 +76,7 @@ def pick(arrays, path, kind) -> Source:
         find(list(arrays), path)
     except UserError:
         if len(arrays) == 1 or len(tables) == 1:
-            return array(*(tables if len(tables) == 1 else arrays.values()), path, kind)
+            return array(*tables if len(tables) == 1 else arrays.values(), path=path, kind=kind)
         raise
     return named(arrays, path, kind)
 

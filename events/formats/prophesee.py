@@ -18,9 +18,10 @@ from .source import CHUNK, Columns, Source, blocks, head, sensor
 _HEADER_LIMIT = 1 << 16
 # Of cameras whose files do not give the sensor: by the name of the plug-in that wrote the file, else by its number.
 _PLUGINS = ((r"genx?320", (320, 320)), (r"gen4|imx636|imx646", (1280, 720)), (r"gen3", (640, 480)))
-_SYSTEMS = dict.fromkeys((0x15, 0x17, 0x19, 0x1C, 0x1D, 0x23, 0x97, 0x99), (640, 480)) | dict.fromkeys(
-    (0x1A, 0x1E, 0x9A, 0x30), (1280, 720)
-)
+_SYSTEMS: dict[int, tuple[int, int]] = {
+    **{number: (640, 480) for number in (0x15, 0x17, 0x19, 0x1C, 0x1D, 0x23, 0x97, 0x99)},
+    **{number: (1280, 720) for number in (0x1A, 0x1E, 0x9A, 0x30)},
+}
 _BYTES = {"EVT 2.0": 4, "EVT 2.1": 8, "EVT 3.0": 2}
 _MOST = {"EVT 2.0": 1, "EVT 2.1": 32, "EVT 3.0": 12}  # events of a word
 

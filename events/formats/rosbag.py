@@ -8,11 +8,13 @@ each event x, y, time, polarity) and packets in EVT 3.0 (`event_camera_msgs/Even
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sim.base.errors import UserError
 
+from . import aside
 from .source import EXTRA, Columns, Source, reason, sensor
 
 _ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
@@ -28,6 +30,11 @@ def open_rosbag(path) -> Source:
     Raises:
         UserError: the package is not installed, no bag, no events, or several topics with events.
     """
+    return aside.opened(f"{__name__}:read_here", path)
+
+
+def read_here(path) -> Source:
+    """As `open_rosbag`, in this process, which may not come back from it."""
     try:
         from rosbags.highlevel import AnyReader
     except ImportError:
@@ -92,7 +99,7 @@ class _Cursor:
     def __init__(self, data, ros1, path):
         self.data, self.ros1, self.at, self.path = data, ros1, 0 if ros1 else 4, path
 
-    def take(self, kind):
+    def take(self, kind: str) -> Any:
         size = struct.calcsize("<" + kind[-1])
         if not self.ros1:
             self.at += -(self.at - 4) % size

@@ -55,7 +55,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def sensor(width: int, height: int, where) -> tuple[int, int]:
+def sensor(width: int | str, height: int | str, where) -> tuple[int, int]:
     """(width, height) as whole numbers; UserError if no sensor is like that."""
     width, height = int(width), int(height)
     if not (1 <= width <= SIDE_LIMIT and 1 <= height <= SIDE_LIMIT):

@@ -42,7 +42,7 @@ def open_text(path) -> Source:
     delimiter = next((d for d in _DELIMITERS if d in top[0]), None)
     size = skip = 0
     if len(cells := _cells(top[0], delimiter)) == 2 and all(re.fullmatch(r"\d{1,5}", c) for c in cells):
-        size, skip = sensor(*cells, path), 1
+        size, skip = sensor(cells[0], cells[1], path), 1
         cells = _cells(top[1], delimiter := next((d for d in _DELIMITERS if d in top[1]), None)) if top[1:] else []
     unit = None
     if cells and not all(map(_is_number, cells)):
@@ -94,10 +94,12 @@ def _is_number(cell):
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", cell) is not None
 
 
-def _numbers(lines, delimiter, path, before):
+def _numbers(lines, delimiter, path, before) -> np.ndarray:
     """float64 [n, columns] of some lines, of which `before` came before."""
     try:
-        return np.loadtxt(io.StringIO("\n".join(lines)), delimiter=delimiter, ndmin=2, comments=None) if lines else []
+        if not lines:
+            return np.empty((0, 4))
+        return np.loadtxt(io.StringIO("\n".join(lines)), delimiter=delimiter, ndmin=2, comments=None)
     except ValueError as e:
         where = re.search(r"row (\d+)", str(e))
         number = before + int(where[1]) if where else None

@@ -107,7 +107,7 @@ def _run(program, storages):
         if name in _PLAIN:
             stack.append(argument)
         elif name == "GLOBAL":
-            stack.append(_name(*argument.split(" ", 1)))
+            stack.append(_name(*str(argument).split(" ", 1)))
         elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
             memo[len(memo) if argument is None else argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):

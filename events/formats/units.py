@@ -41,14 +41,15 @@ class Watch:
             )
 
     def _wrong(self):
-        if not self.n or not np.isfinite([self.low, self.high]).all():
+        low, high = self.low, self.high
+        if low is None or high is None or not np.isfinite([low, high]).all():
             return None
-        start, span = float(self.low) * self.unit_us, float(self.high - self.low) * self.unit_us
+        start, span = float(low) * self.unit_us, float(high - low) * self.unit_us
         rate = self.n / (float(self.right + 1) * float(self.bottom + 1)) / max(span / 1e6, 1e-9)
         small = (self.right + 1) * (self.bottom + 1) < _SMALL
         text = f"{self.n:,} events last {_length(span)}"
         if self.unit_us == 1 and self.fractions:
-            return f"times have fractions, such as {float(self.high):.12g}, and {text},"
+            return f"times have fractions, such as {float(high):.12g}, and {text},"
         if start > 1e6 * _EPOCH[1] and any(_EPOCH[0] < start * u < _EPOCH[1] for u in (1e-9, 1e-12)):
             return f"times begin {start / 1e6 / 31_557_600:,.0f} years after 1970"
         if self.n >= _FEW and (rate > 300 or (span < _SHORT_US and small and rate > 8)):

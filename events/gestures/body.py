@@ -14,21 +14,20 @@ from .moves import LEFT, RIGHT, Build, Timing, unit
 SIZE = 128
 
 # One row a part: constants over time.
-PART = np.dtype(
-    [
-        ("tone", np.float32),  # brightness
-        ("stripe", np.float32),  # half the brightness step of stripes
-        ("per_m", np.float32),  # stripes per metre
-        ("across", np.float32),  # direction of the stripes' change: 0 along the part, 1 across
-        ("wrinkle", np.float32),  # brightness of an uneven texture
-        ("grain", np.float32),  # its cells per metre
-        ("shade", np.float32),  # darker towards the rim
-        ("light", np.float32),  # brighter on one side
-        ("length", np.float32),  # metres, what the texture runs along
-        ("width", np.float32),  # metres, from axis to rim
-        ("local", np.int32),  # 0: texture goes with the part; 1: with the trunk; 2: with the head
-    ]
-)
+_FIELDS = [
+    ("tone", np.float32),  # brightness
+    ("stripe", np.float32),  # half the brightness step of stripes
+    ("per_m", np.float32),  # stripes per metre
+    ("across", np.float32),  # direction of the stripes' change: 0 along the part, 1 across
+    ("wrinkle", np.float32),  # brightness of an uneven texture
+    ("grain", np.float32),  # its cells per metre
+    ("shade", np.float32),  # darker towards the rim
+    ("light", np.float32),  # brighter on one side
+    ("length", np.float32),  # metres, what the texture runs along
+    ("width", np.float32),  # metres, from axis to rim
+    ("local", np.int32),  # 0: texture goes with the part; 1: with the trunk; 2: with the head
+]
+PART = np.dtype(_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def shapes(who, where, move, random, t):
     shadows = []
     for side, arm in ((RIGHT, pose.right), (LEFT, pose.left)):
         shadows += _arm(bones, who, where, side, arm, trunk, lean)
-    parts = np.array([tuple(part[name] for name in PART.names) for part, *_ in bones], PART)
+    parts = np.array([tuple(part[name] for name, _ in _FIELDS) for part, *_ in bones], PART)
     cones = np.stack(
         [np.concatenate([_project(where, a, ra), _project(where, b, rb)], 1) for _, a, b, (ra, rb) in bones], 1
     )
@@ -214,7 +213,7 @@ def _sway(k, who, pose):
 def _part(where, tone, length, width, **more):
     """One row of PART, as a dict."""
     values = (
-        {name: 0 for name in PART.names}
+        {name: 0 for name, _ in _FIELDS}
         | {"shade": 0.35, "light": where.side_light, "length": length, "width": width, "grain": 30}
         | more
     )

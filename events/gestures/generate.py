@@ -189,7 +189,8 @@ def preview(seed, frames=12, frame_ms=120, bright=3):
     for label in range(len(dvs128.CLASSES)):
         counts = np.zeros((frames, 2, size, size), np.float32)
         x, y, p, frame = (
-            column.astype(np.int64) for column in (clip(seed, 1, 0, label) / np.float32([1, 1, 1, frame_ms])).T
+            column.astype(np.int64)
+            for column in (clip(seed, 1, 0, label) / np.array([1, 1, 1, frame_ms], np.float32)).T
         )
         inside = frame < frames
         np.add.at(counts, (frame[inside], p[inside], y[inside], x[inside]), 1)

@@ -71,6 +71,12 @@ class Pose:
     bob: np.ndarray
 
 
+def _pose(arms, bob) -> Pose:
+    """arms: the right one, then the left one."""
+    right, left = arms
+    return Pose(right, left, bob)
+
+
 class Timing:
     """Random draws of one clip, and the clock that they run on.
 
@@ -160,7 +166,7 @@ def clap(k, build):
         arms.append(
             Arm(wrist, np.array([side * k.between(0.5, 1.2), k.between(0.5, 1), -0.3]), hand, k.between(0.02, 0.15))
         )
-    return Pose(*arms, _still(k))
+    return _pose(arms, _still(k))
 
 
 def _wave(k, build, side):
@@ -265,7 +271,7 @@ def roll(k, build):
         arms.append(
             Arm(wrist, np.array([side * 1.0, k.between(0.2, 0.9), -0.2]), hand, k.between(0.02, 0.08), k.chance(0.6))
         )
-    return Pose(*arms, _still(k))
+    return _pose(arms, _still(k))
 
 
 def drums(k, build):
@@ -295,7 +301,7 @@ def drums(k, build):
         nod = k.between(0, 0.9) * beat
         hand = unit(np.stack([np.full(len(beat), -side * k.between(0, 0.5)), 0.5 - nod, np.ones(len(beat))], 1))
         arms.append(Arm(wrist, np.array([side * k.between(0.4, 1), 1.0, -0.5]), hand, 0.05, k.chance(0.8)))
-    return Pose(*arms, 0.4 * _bob(k, phase, 0.02))
+    return _pose(arms, 0.4 * _bob(k, phase, 0.02))
 
 
 def guitar(k, build):
@@ -359,7 +365,7 @@ def _lift(k, build):
         angle = middle - wide * np.cos(phase + (ahead if side == LEFT else 0))
         way = np.stack([side * np.sin(angle), np.cos(angle), np.full(len(angle), front)], 1)
         arms.append(Arm(build.at(side) + 0.95 * build.reach * unit(way), np.array([side, 1.0, -0.5]), None, 0.1))
-    return Pose(*arms, _still(k))
+    return _pose(arms, _still(k))
 
 
 def _wave_both(k, build):
@@ -374,7 +380,7 @@ def _punch(k, build):
         out = ((1 + np.cos(skew(phase + ahead, 0.4))) / 2)[:, None]
         near, far = np.array([side * 0.16, high + 0.12, 0.2]), np.array([side * k.between(-0.05, 0.15), high, 0.55])
         arms.append(Arm(near + out * (far - near), np.array([side * 0.8, 1.0, -0.3]), None, 0.05, True))
-    return Pose(*arms, _bob(k, 2 * phase, 0.02))
+    return _pose(arms, _bob(k, 2 * phase, 0.02))
 
 
 def _circle_both(k, build):
@@ -408,7 +414,7 @@ def _open(k, build):
         arms.append(
             Arm(build.at(side) + k.between(0.8, 0.97) * build.reach * unit(way), np.array([side, 1.0, -0.4]), None, 0.1)
         )
-    return Pose(*arms, _still(k))
+    return _pose(arms, _still(k))
 
 
 def _swipe(k, build):
@@ -433,7 +439,7 @@ def _scissors(k, build):
     for side in (RIGHT, LEFT):
         wrist = base * (side, 1, 1) + np.stack([side * gap, np.zeros(len(gap)), np.full(len(gap), -side * 0.04)], 1)
         arms.append(Arm(wrist, np.array([side, 0.9, -0.3]), unit(np.array([0, -1.0, 0.3]) + _still(k)), 0.1))
-    return Pose(*arms, _still(k))
+    return _pose(arms, _still(k))
 
 
 def _salute(k, build):

@@ -7,6 +7,7 @@ thread. What has been ignored from the start (`nohup`, a job in the background) 
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -16,11 +17,13 @@ from .errors import SIGNALS, Ended
 
 NAMES = {2: "interrupted", 15: "ended by SIGTERM", 1: "ended by SIGHUP"}  # by number: Windows has no SIGHUP
 PATIENCE_S = 3.0  # for which a second signal is taken for an impatient repetition of the first
+_AGAIN_S = 0.05
 COMMANDS = ("train", "convert", "deploy", "events", "bench", "smolmamba")
 
 _first: list[tuple[int, float]] = []  # the signal that this process has had, and when
 _kept: list[Callable[[], str]] = []
 _listening: list[bool] = []
+_lost: list[bool] = []  # whether an `Ended` was swallowed
 
 
 def starting() -> None:
@@ -62,7 +65,7 @@ def words(number: int) -> str:
 
 def _is_ours() -> bool:
     """Whether the program is one of this project's commands, and not one that imports it as a library."""
-    if threads_exist():
+    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
         return False
     if sys.argv[:1] == ["-m"]:  # while `python -m` imports the package of what it is to run
         names = sys.orig_argv[sys.orig_argv.index("-m") + 1 :] if "-m" in sys.orig_argv else []
@@ -72,13 +75,6 @@ def _is_ours() -> bool:
     if spec is not None:
         return spec.name.split(".")[0] in COMMANDS
     return os.path.basename(sys.argv[0] if sys.argv else "") == "smolmamba"
-
-
-def threads_exist() -> bool:
-    """Whether this is not the main thread, which alone may set handlers."""
-    import threading
-
-    return threading.current_thread() is not threading.main_thread()
 
 
 def _install(handler: Callable[[int, FrameType | None], Any]) -> None:
@@ -104,8 +100,9 @@ def end_at_once(number: int, text: str) -> None:
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
-    if not _first:
-        _first.append((number, time.monotonic()))
+    if not _first or _lost:
+        _lost.clear()
+        _first[:] = [(number, time.monotonic())]
         raise Ended(number)
     if time.monotonic() - _first[0][1] > PATIENCE_S:
         end_at_once(number, f"{NAMES[number]} a second time: ended at once")
@@ -114,7 +111,9 @@ def _raise(number: int, _frame: FrameType | None) -> None:
 def _unraisable(unraisable: Any) -> None:
     """A destructor or a callback has swallowed `Ended`: it is raised again where it is not."""
     if isinstance(unraisable.exc_value, Ended):
-        _first.clear()
-        signal.raise_signal(unraisable.exc_value.number)
+        _lost.append(True)
+        again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), unraisable.exc_value.number))
+        again.daemon = True
+        again.start()
     else:
         sys.__unraisablehook__(unraisable)

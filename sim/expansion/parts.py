@@ -13,7 +13,7 @@ from scipy import sparse
 
 from ..base.errors import UserError
 from ..integer import DECAY_ONE, MAX_DELAY, WEIGHT_STEP, weight_bits
-from .weights import compact, count, values
+from .weights import Kernel, compact, count, values
 
 CUBA, READOUT, RELAY = "cuba", "readout", "relay"  # kinds of populations
 DELTA, SIGMA_DELTA, SIGMA = "delta", "sigma-delta", "sigma"
@@ -31,6 +31,7 @@ class Projection:
         delay: steps beyond the synapse's own, 0..62: one integer, or an array that broadcasts to [targets, sources].
         exponent: what arrives is `weight << exponent`; below 0 the sum over all sources loses its lowest bits.
         graded: its source sends graded spikes.
+        injected: no synapses and no step: the host writes these values into the neurons.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Projection:
     delay: Any = 0
     exponent: int = 0
     graded: bool = False
+    injected: bool = False
 
     @cached_property
     def longest_delay(self) -> int:
@@ -92,6 +94,7 @@ class Population:
         bias: int32 [n], mantissa.
         reset: `Reset`, None for neurons without a state, or where samples have no length.
         graded: their output is graded.
+        spike_exp, state_exp: of sigma-delta neurons, see `sim.sequential.sigma_delta`.
     """
 
     name: str
@@ -105,6 +108,8 @@ class Population:
     bias: np.ndarray
     reset: Reset | None = None
     graded: bool = False
+    spike_exp: int = 0
+    state_exp: int = 0
 
     @property
     def n(self) -> int:
@@ -177,9 +182,10 @@ def expand(net, wanted=(), slot=None) -> Expansion:
     """The expansion of a net.
 
     Args:
-        net: `sim.net.Net` or `sim.sequential.Sequential`.
+        net: `sim.net.Net`, `sim.sequential.Sequential` or `sim.sequential.graph.Graph`.
         wanted: names of nodes to keep even if the read-out does not depend on them.
-        slot: chip steps from sample to sample; None: at once, one after the other.
+        slot: chip steps from sample to sample; None: at once, one after the other; layers that do not say how long a
+            sample is have no reset then.
     """
     raise TypeError(type(net).__name__)
 
@@ -193,6 +199,11 @@ class Builder:
     def add(self, population: Population) -> Population:
         self.populations.append(population)
         return population
+
+    def convolve(self, source, target: str, kernel: Kernel, delay=0) -> Projection:
+        """The projection of a convolution; delay: as of `connect`, an array only up to a synapse's longest."""
+        hops, rest = divmod(delay, HOP) if not np.ndim(delay) else (0, delay)
+        return Projection(self._behind(source, hops).name, target, kernel, rest, graded=source.graded)
 
     def connect(self, sources, target: str, weight: np.ndarray, delay=0, exponent=0) -> tuple:
         """Projections from the outputs of a layer. Those whose weights are all zero are left out.

@@ -1,6 +1,7 @@
 """A chain of layers as a whole."""
 
 from dataclasses import dataclass
+from typing import Literal, overload
 
 import numpy as np
 
@@ -104,7 +105,13 @@ class Sequential:
                 raise UserError(f"input: has values that are no integers, expected {expected}")
         return x.astype(np.uint8 if high == 1 else np.int32)
 
-    def run(self, x, currents=False):
+    @overload
+    def run(self, x: np.ndarray, currents: Literal[False] = False) -> dict: ...
+
+    @overload
+    def run(self, x: np.ndarray, currents: Literal[True]) -> tuple[dict, dict]: ...
+
+    def run(self, x: np.ndarray, currents: bool = False) -> dict | tuple[dict, dict]:
         """Runs all layers.
 
         Args:

@@ -10,6 +10,8 @@ A GPU waits several times longer for a value from memory than a step takes to co
 other work to fill the wait. So every kernel goes through the stream in chunks, and `_chunk` asks for the next one
 before this one is computed."""
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -225,8 +227,9 @@ def _rows(x):
     return x.detach().transpose(1, 2).contiguous().float()
 
 
-def _grid(rows):
-    return rows.shape[0], triton.cdiv(rows.shape[2], _BLOCK)
+def _over(kernel: Any, rows):
+    """The kernel for all samples and channels of `rows`, to be called with its arguments."""
+    return kernel[rows.shape[0], triton.cdiv(rows.shape[2], _BLOCK)]
 
 
 def _keep(decay):
@@ -243,10 +246,10 @@ def forward(x, bias, i_decay, v_decay, gain, reset_every, state=None):
     kept = (v, v) if state is None else state  # not touched where there is no state
     if gain is None:
         numbers = rows, bias.detach(), i_decay, _keep(v_decay), steps, n
-        _forward_float[_grid(rows)](*numbers, *kept, v, s, **options)
+        _over(_forward_float, rows)(*numbers, *kept, v, s, **options)
     else:
         numbers = rows, gain, bias.detach(), i_decay, v_decay, steps, n
-        _forward_exact[_grid(rows)](*numbers, *kept, v, s, **options)
+        _over(_forward_exact, rows)(*numbers, *kept, v, s, **options)
     return v.transpose(1, 2), s.transpose(1, 2)
 
 
@@ -255,7 +258,7 @@ def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
     rows = _rows(grad)
     batch, steps, n = rows.shape
     gx, gb = torch.empty_like(rows), torch.empty(batch, n, device=rows.device)
-    _backward[_grid(rows)](
+    _over(_backward, rows)(
         rows,
         _rows(v),
         i_decay,
@@ -279,5 +282,5 @@ def leak(x, i_decay, reset_every, reverse, start=None):
     out = torch.empty_like(rows)
     _, steps, n = rows.shape
     options = dict(REVERSE=reverse, EVERY=reset_every, STATE=start is not None, BLOCK=_BLOCK, num_warps=1)
-    _leak[_grid(rows)](rows, i_decay, steps, n, rows if start is None else start, out, **options)
+    _over(_leak, rows)(rows, i_decay, steps, n, rows if start is None else start, out, **options)
     return out.transpose(1, 2)

@@ -2,6 +2,8 @@
 none.
 """
 
+from typing import Any
+
 import torch
 
 from sim.integer import DECAY_ONE
@@ -21,6 +23,7 @@ def forward_reference(x, bias, i_decay, v_decay, gain, reset_every, state=None):
     state: (u, v) [B, C] before the first step, is replaced by that after the last; None: zeros.
     """
     keep_u, keep_v = DECAY_ONE - i_decay.long(), DECAY_ONE - v_decay
+    th: Any  # [C], or 1
     if gain is not None:
         th = (gain * STATE_SCALE).long()
         x, bias = (x * th[:, None]).long(), (bias * th).long()

@@ -1,6 +1,7 @@
 """One layer of CUBA neurons: SLAYER synapses and neurons, run by `train.dynamics`."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -160,9 +161,9 @@ class CubaLayer(nn.Module):
         whole = slayer.utils.quantize(b * self.gain, step=1 / UNIT)
         return whole.clamp(BIAS_MIN / UNIT, BIAS_MAX / UNIT) / self.gain
 
-    def dendrite(self, inputs, exact=False):
+    def dendrite(self, inputs, exact=False) -> torch.Tensor:
         """Sum of weight @ spikes over the sources, [B, n, K]."""
-        total = 0
+        total: Any = 0
         for s in self.synapses:
             w = self.weight(s, exact)
             if s == PHASE:  # one line at a time: its column, and nothing at an empty place

@@ -7,6 +7,8 @@ use, and torch finds it out by itself when they are compiled."""
 
 import contextlib
 import io
+from importlib import import_module
+from typing import Any
 from unittest import mock
 
 import torch
@@ -15,6 +17,6 @@ from sim.lava import compat
 
 compat.apply()
 with contextlib.redirect_stdout(io.StringIO()), mock.patch.object(torch.cuda, "is_available", return_value=False):
-    from lava.lib.dl import slayer  # noqa: E402
+    slayer: Any = import_module("lava.lib.dl.slayer")
 
 __all__ = ["slayer"]

@@ -238,7 +238,8 @@ class SmolMamba(nn.Module):
         for t in self.towers:
             now.activity |= dict(zip(names.inputs(t).values(), (spikes, counts[:-1])))
             if t == "b":
-                tokens, line, filled = (None if x is None else self.reverse(x) for x in (tokens, line, filled))
+                tokens, line = self.reverse(tokens), self.reverse(line)
+                filled = None if filled is None else self.reverse(filled)
             if shared is not None and not exact and state is None:  # memoryless: the same spikes, the other way round
                 shared = [self.reverse(x) for x in shared]
                 for i, x in enumerate(shared):

@@ -42,6 +42,7 @@ class Recorded:
         for own, given in zip(self.x, x):
             own.copy_(given)
         self.y.copy_(y)
+        assert self.graph is not None  # it was recorded for this key
         self.graph.replay()
         for parameter, grad in self.grads:
             parameter.grad = grad
