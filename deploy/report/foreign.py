@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.graph import Graph
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 from .. import arrays, chain
 from ..chip import board as boards

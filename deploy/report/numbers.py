@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from sim.graph import Graph
 from sim.net import Net
 from sim.netx import describe
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 from .content import LayerNumbers
 

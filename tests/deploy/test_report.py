@@ -28,8 +28,8 @@ from deploy.run import run
 from deploy.verify import verify
 from sim import engine, netx
 from sim.base.errors import UserError
-from sim.graph import Edge, Graph, Node
 from sim.sequential import DenseLayer, InputLayer, Neuron
+from sim.sequential.graph import Edge, Graph, Node
 
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
