@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.base import seals
 from sim.base.errors import UserError
 
 from . import aedat3
@@ -48,6 +49,7 @@ def read(path):
         UserError: not such an array, empty, or an event outside the sensor.
     """
     try:
+        seals.check_once(path, "delete it, and generate or copy it again")
         # Memory-mapped: a header that claims more than the file holds is refused before anything is allocated.
         table = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:

@@ -12,6 +12,7 @@ import zlib
 
 import numpy as np
 
+from sim.base import seals
 from sim.base.errors import UserError
 
 from .source import Columns, Source, head, reason
@@ -84,6 +85,7 @@ def pick(arrays, path, kind) -> Source:
 def open_npy(path) -> Source:
     if head(path, 6) != b"\x93NUMPY":
         raise UserError(f"{path} is not an array of numbers in .npy format (it does not begin as one); fetch it again")
+    seals.check_once(path, "import or copy it again")
     try:
         # Memory-mapped: a header that claims more than the file holds is refused before anything is allocated.
         found = np.load(path, mmap_mode="r", allow_pickle=False)

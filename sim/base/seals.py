@@ -78,6 +78,21 @@ def check(path: str | os.PathLike, remedy: str) -> bool:
     return True
 
 
+_checked: dict[tuple, bool] = {}  # what `check_once` has found of files as they were
+
+
+def check_once(path: str | os.PathLike, remedy: str) -> bool:
+    """`check`, of a file that stays as it is once in a process. False if it cannot be read: who reads it says so."""
+    try:
+        found = os.stat(path)
+        key = os.fspath(path), found.st_size, found.st_mtime_ns, found.st_ino
+        if key not in _checked:
+            _checked[key] = check(path, remedy)
+        return _checked[key]
+    except OSError:
+        return False
+
+
 def check_bytes(content: bytes | memoryview, path: str | os.PathLike, remedy: str) -> bool:
     """`check` of what has been read from `path` already."""
     if len(content) < LENGTH or bytes(content[-LENGTH : -LENGTH + len(MARK)]) != MARK:
