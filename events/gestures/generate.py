@@ -149,7 +149,7 @@ def _read_stamp(folder):
             found = seals.from_json(f.read(10_000), path, "remove the folder and generate it again")
     except FileNotFoundError:
         return None
-    except (ValueError, NotADirectoryError, IsADirectoryError):
+    except (seals.Damaged, ValueError, NotADirectoryError, IsADirectoryError):
         found = None
     if not isinstance(found, dict):
         raise UserError(f"{os.fspath(path)!r} cannot be read; remove the folder and generate it again")
