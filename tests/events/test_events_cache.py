@@ -191,7 +191,8 @@ def test_two_processes_fill_the_cache_once(recordings, tmp_path):
         "read = nmnist.read\n"
         f"r = load('nmnist', 'train', sys.argv[1])\n"
         "pack = cache._packer\n"
-        "def slow(*a):\n    inner = pack(*a)\n    return lambda i: (print('read', flush=True), time.sleep(0.05), inner(i))[2]\n"
+        "def slow(*a):\n    inner = pack(*a)\n"
+        "    return lambda i: (print('read', flush=True), time.sleep(0.05), inner(i))[2]\n"
         "cache._packer = slow\n"
         f"token_streams(r, {ENCODER!r})"
     )
