@@ -18,7 +18,7 @@ from deploy import samples as sources
 from deploy.chip import board
 from deploy.chip.plan import plan
 from deploy.report import Asked, measure, page, parts
-from deploy.report.beside import beside, export_record
+from deploy.report.beside import beside
 from deploy.report.film import choose, films, painted
 from deploy.report.markup import data, escape, quantity, tag
 from deploy.report.png import COLOURS, data_uri, joined
@@ -28,6 +28,7 @@ from deploy.run import run
 from deploy.verify import verify
 from sim import engine, netx
 from sim.base.errors import UserError
+from sim.netx import export_record
 from sim.graph import Edge, Graph, Node
 from sim.sequential import DenseLayer, InputLayer, Neuron
 
