@@ -16,8 +16,10 @@ def layer_rows(model, net, result, n):
     and provable.
 
     `weight_error` is the RMS difference of the quantized from the float weights, relative to their RMS; `saturated` the
-    share of weights at the end of the range; `weights_before` their histogram (`sim.integer`) before
-    rounding; `u_seen`, `v_seen` the largest state of the run as a share of 24 bits (a current wraps above 1); `u_bound` the same if every input spiked at every step."""
+    share of weights at the end of the range; `weights_before` their histogram before rounding (`sim.integer`);
+    `u_seen`, `v_seen` the largest state of the run as a share of 24 bits (a current wraps above 1); `u_bound` the same
+    if every input spiked at every step.
+    """
     owners, errors, rows = nodes_of(model), weight_errors(model), []
     for node in net.nodes:
         row = {"layer": node.name, "type": type(node).__name__, "neurons": node.size}

@@ -17,6 +17,7 @@ from convert.export import export
 from convert.to_net import nodes_of, to_net
 from sim import engine, netx
 from sim.base.errors import UserError
+from sim.integer import weight_histogram
 from train import checkpoint
 from train.config import Config
 from train.data.batches import to_device

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import chains
 import numpy as np
 import pytest
-from commands import digits_net, refused
+from commands import deploy, digits_net, refused
 from nets import random_net, random_stream, weights
 from PIL import Image
 
@@ -28,8 +28,8 @@ from deploy.run import run
 from deploy.verify import verify
 from sim import engine, netx
 from sim.base.errors import UserError
-from sim.netx import export_record
 from sim.graph import Edge, Graph, Node
+from sim.netx import export_record
 from sim.sequential import DenseLayer, InputLayer, Neuron
 
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
@@ -371,6 +371,27 @@ def test_graphs(tmp_path, monkeypatch):
     shown = checked(page(found))
     assert {"traces", "layers", "parity"} <= set(shown.ids) and "chip" not in shown.ids
     assert {layer.name for layer in found.traces[0].layers if layer.states} == {"a", "b"}
+
+
+def test_pages_of_other_commands(folder):
+    """`--html` of run, verify and plan: each shows what it found, and nothing else."""
+    for arguments, there, missing in (
+        (
+            ("run", "model.net", "--backend", "fast", "--limit", "8"),
+            {"film", "traces", "confusion"},
+            {"parity", "chip"},
+        ),
+        (("verify", "model.net", "--executors", "engine"), {"parity"}, {"film", "chip"}),
+        (("plan", "model.net"), {"energy", "chip"}, {"film", "parity"}),
+    ):
+        plain = deploy(folder, *arguments)[0]
+        assert deploy(folder, *arguments, "--html", "page.html")[0].split()[:6] == plain.split()[:6]
+        found = checked((folder / "page.html").read_text())
+        assert there <= set(found.ids) and not missing & set(found.ids)
+        (folder / "page.html").unlink()
+    assert "--html" in refused(folder, "verify", "--random", "3", "--html", "page.html")
+    run_on = "run", "model.net", "--backend", "fast", "--run-on", "--html", "page.html"
+    assert "--html" in refused(folder, *run_on)
 
 
 def test_mistakes(folder):
