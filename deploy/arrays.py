@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.graph import Graph
 from sim.net.tokens import checked
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 
 def load(path: str, what: str) -> np.ndarray:
@@ -48,14 +48,13 @@ def load_input(path: str, net: Sequential | Graph) -> np.ndarray:
 
 
 def load_any(path: str, net):
-    """The input of any net, checked: an array for a chain of layers, a `sim.net.tokens.Stream` for a net of ours that
-    sends
-    all its tokens, from their spikes [n, steps, channels] or [steps, channels].
+    """The input of any net, checked: an array for a chain or a graph of layers, a `sim.net.tokens.Stream` for a net of
+    ours that sends all its tokens, from their spikes [n, steps, channels] or [steps, channels].
 
     Raises:
         UserError: another shape, type or range than the net's.
     """
-    if isinstance(net, Sequential):
+    if isinstance(net, Sequential | Graph):
         return net.checked(load_input(path, net))
     x = load(path, "the input")
     x = x[None] if x.ndim == 2 else x

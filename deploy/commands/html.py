@@ -5,9 +5,9 @@ from typing import Any
 import click
 import numpy as np
 
-from sim.graph import Graph
 from sim.net import Net
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 html_option = click.option(
     "--html", default=None, metavar="FILE", help="Also write what was found as a page, in the form of `deploy report`."
@@ -44,7 +44,7 @@ def write_verify(out: str | None, path: str | None, result: dict) -> None:
         write(parts.of_verify(parts.start(path, netx.load(path)), result), out)
 
 
-def write_plan(out: str | None, path: str, net: Net | Sequential, planned: Any) -> None:
+def write_plan(out: str | None, path: str, net: Net | Sequential | Graph, planned: Any) -> None:
     """Of `deploy.chip.plan.plan`."""
     if out is not None:
         from dataclasses import replace

@@ -87,11 +87,8 @@ def samples(net, path, dataset, split, limit, data_root, input_file=None):
     None) where nothing says what runs on the net.
     """
     from sim import netx
-    from sim.graph import Graph
     from sim.net import Net
 
-    if isinstance(net, Graph):
-        raise UserError(f"{path}: is a graph of layers; only chains and our own nets are planned")
     if input_file and dataset:
         raise UserError("--dataset and --input exclude each other")
     if input_file:

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from sim.graph import Graph
 from sim.integer import weight_histogram
 from sim.net import Net
 from sim.netx import describe
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 from .content import LayerNumbers
 

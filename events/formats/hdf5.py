@@ -11,11 +11,12 @@ Whatever else: a group with columns of such names, wherever it is, if there is o
 
 from collections.abc import Iterator
 
+import h5py
 import numpy as np
 
 from sim.base.errors import UserError
 
-from . import arrays
+from . import arrays, aside
 from .source import Columns, Source, reason, sensor
 
 _BLOCK = 1 << 19  # events at a time
@@ -30,10 +31,13 @@ def open_hdf5(path) -> Source:
     Raises:
         UserError: not HDF5, none of the layouts, several, or packed with a filter that is not installed.
     """
-    import h5py
+    return aside.opened(f"{__name__}:read_here", path)
 
+
+def read_here(path) -> Source:
+    """As `open_hdf5`, in this process, which may not come back from it."""
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)
     except OSError as e:
         raise UserError(f"{path} is not an HDF5 file that can be read ({reason(e)}); fetch the file again") from None
     try:
@@ -80,8 +84,6 @@ def _find(file, path):
 
 def _look(group, depth, prefix, left, path):
     """What may be events in a group and below it; `left` objects more are looked at."""
-    import h5py
-
     if _columns(group) is not None:
         yield prefix or "/", "columns"
         return
@@ -90,6 +92,8 @@ def _look(group, depth, prefix, left, path):
         if left[0] < 0:
             raise UserError(f"{path} holds more than {_MOST} groups and arrays; name its events 'events/x' and so on")
         item, where = group.get(name), f"{prefix}/{name}"
+        if item is not None and h5py.h5o.get_info(item.id).rc > 1:
+            raise UserError(f"{path}: {where} has several names in the file, expected one")
         if isinstance(item, h5py.Group) and depth < _DEEPEST:
             yield from _look(item, depth + 1, where, left, path)
         elif isinstance(item, h5py.Dataset):
@@ -113,8 +117,6 @@ def _has(names):
 
 
 def _columns(group):
-    import h5py
-
     names = [n for n in group if isinstance(group.get(n, getclass=True), type)]
     found = _has(names)
     if found and all(isinstance(group.get(n), h5py.Dataset) and group[n].ndim == 1 for n in found.values()):
@@ -184,8 +186,6 @@ def _filters(item):
 
 def _check_filter(item, path):
     """Filters of others, such as Blosc in DSEC, come with the package hdf5plugin."""
-    import h5py
-
     missing = [f for f in _filters(item) if f != _ECF and not h5py.h5z.filter_avail(f)]
     if missing:
         try:

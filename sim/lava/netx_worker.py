@@ -24,9 +24,9 @@ def main(path, given, result):
     from sim.lava import compat
 
     compat.apply()
-    from sim.lava.chain_worker import mend_conv
+    from sim.lava import convolution
 
-    mend_conv()
+    convolution.mend()
     from lava.lib.dl.netx.hdf5 import Network
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg

@@ -14,7 +14,6 @@ import numpy as np
 
 from ..netx.stock import packs
 from ..sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, Neuron, Sequential
-from .chains import from_lava, to_lava
 from .simulate import SimulationError
 
 LIMIT_S = 900
@@ -100,3 +99,17 @@ def _program(command, folder, timeout_s):
         worker.stdin.close()
     if worker.returncode:
         raise SimulationError(f"netx ended with an error:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def to_lava(x, shape):
+    """[..., *shape] as rows in Lava's order: x, y, channel."""
+    lead = x.shape[: x.ndim - len(shape)]
+    axes = (*range(len(lead)), *(len(lead) + i for i in reversed(range(len(shape)))))
+    return x.transpose(axes).reshape(*lead, int(np.prod(shape)))
+
+
+def from_lava(rows, shape):
+    """The reverse of `to_lava`."""
+    lead = rows.shape[:-1]
+    turned = rows.reshape(*lead, *reversed(shape))
+    return turned.transpose((*range(len(lead)), *(len(lead) + i for i in reversed(range(len(shape))))))

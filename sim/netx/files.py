@@ -65,7 +65,7 @@ def read_digest(path) -> str:
 
 
 def load(path):
-    """Reads any net: a `Net` of ours, a `sim.graph.Graph`, or a `sim.sequential.Sequential` that SLAYER exported."""
+    """Reads any net: ours, a `sim.sequential.graph.Graph`, or a `sim.sequential.Sequential` that SLAYER exported."""
     content = hdf5.load(path)
     if is_graph(content):
         return parse_graph(content, path)

@@ -28,9 +28,9 @@ from deploy.run import run
 from deploy.verify import verify
 from sim import engine, netx
 from sim.base.errors import UserError
-from sim.graph import Edge, Graph, Node
 from sim.netx import export_record
 from sim.sequential import DenseLayer, InputLayer, Neuron
+from sim.sequential.graph import Edge, Graph, Node
 
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
@@ -361,15 +361,14 @@ def small_graph():
 
 
 def test_graphs(tmp_path, monkeypatch):
-    """A graph has no plan; all else is there."""
+    """Nodes with several edges and loops."""
     net = small_graph()
     monkeypatch.setattr(netx, "load", lambda path: net)
     place = tmp_path / "graph.net"
     place.write_bytes(b"x")
     found = measure(place, Asked(executors=("engine", "steps")))
-    assert found.parity.holds and found.plan is None
-    shown = checked(page(found))
-    assert {"traces", "layers", "parity"} <= set(shown.ids) and "chip" not in shown.ids
+    assert found.parity.holds and found.plan.fits
+    assert {"traces", "layers", "parity", "chip"} <= set(checked(page(found)).ids)
     assert {layer.name for layer in found.traces[0].layers if layer.states} == {"a", "b"}
 
 
