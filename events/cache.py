@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.base import files
+from sim.base import files, npy
 from sim.base.errors import UserError
 
 from .encoder import Encoder
@@ -94,13 +94,17 @@ def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
     return TokenStreams(packed, encoder)
 
 
-def remembered(recordings, what, make):
-    """The JSON value `make()`, kept for as long as the files of some recordings stay the same."""
+def remembered(recordings, what, make, sound):
+    """The JSON value `make()`, kept for as long as the files of some recordings stay the same; a kept one that is not
+    `sound(value)` is made anew.
+    """
     path = _place(recordings, what, None, ".json")
     if path is not None and path.is_file():
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            value = json.loads(path.read_text(encoding="utf-8"))
+            if sound(value):
+                return value
+        except (OSError, ValueError, RecursionError):
             pass
     value = make()
     if path is not None:
@@ -186,10 +190,10 @@ def _folder(root):
 def _mapped(path, shape):
     """The packed frames in a file, or None if it is not there or not what it should be."""
     try:
-        packed = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        packed = npy.mapped(path)
+    except UserError:
         return None
-    return packed if isinstance(packed, np.ndarray) and packed.shape == shape and packed.dtype == np.uint8 else None
+    return packed if packed.shape == shape and packed.dtype == np.uint8 else None
 
 
 def _write(path, fill):

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from sim.base import npy
 from sim.base.errors import UserError
 
 from . import cache, formats
@@ -47,10 +48,10 @@ def _in_memory(path, unit_us, _size, _changed):
 
 def _mapped(place):
     try:
-        events = np.load(place, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        events = npy.mapped(place)
+    except UserError:
         return None
-    return events if isinstance(events, np.ndarray) and events.ndim == 1 and events.dtype == EVENT else None
+    return events if events.ndim == 1 and events.dtype == EVENT else None
 
 
 def write(f, path, unit_us=None, size=None):
