@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.base import files, locks, seals
+from sim.base import files, locks, npy, seals
 from sim.base.errors import UserError
 
 from .encoder import Encoder
@@ -137,12 +137,16 @@ def _say_damaged(path):
         )
 
 
-def remembered(recordings, what, make):
-    """The JSON value `make()`, kept for as long as the files of some recordings stay the same."""
+def remembered(recordings, what, make, sound):
+    """The JSON value `make()`, kept for as long as the files of some recordings stay the same; a kept one that is
+    damaged or not `sound(value)` is made anew.
+    """
     path = _place(recordings, what, None, ".json")
     if path is not None and path.is_file():
         try:
-            return seals.from_json(path.read_bytes(), path, "")["value"]
+            value = seals.from_json(path.read_bytes(), path, "")["value"]
+            if sound(value):
+                return value
         except (OSError, seals.Damaged, KeyError, TypeError):
             pass
     value = make()
@@ -233,10 +237,10 @@ def _folder(root):
 def _mapped(path, shape):
     """The packed frames in a file, or None if it is not there or not what it should be."""
     try:
-        packed = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        packed = npy.mapped(path)
+    except UserError:
         return None
-    return packed if isinstance(packed, np.ndarray) and packed.shape == shape and packed.dtype == np.uint8 else None
+    return packed if packed.shape == shape and packed.dtype == np.uint8 else None
 
 
 def _write(path, fill, there=lambda: False, seal=False):

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim.base import seals
+from sim.base import npy, seals
 from sim.base.errors import UserError
 
 from . import cache, formats
@@ -51,13 +51,13 @@ def _in_memory(path, unit_us, _size, _changed):
 def _mapped(place):
     try:
         seals.check(place, "")
-        events = np.load(place, mmap_mode="r", allow_pickle=False)
+        events = npy.mapped(place)
     except seals.Damaged:
         cache._say_damaged(place)
         return None
-    except (OSError, ValueError, EOFError):
+    except (OSError, UserError):
         return None
-    return events if isinstance(events, np.ndarray) and events.ndim == 1 and events.dtype == EVENT else None
+    return events if events.ndim == 1 and events.dtype == EVENT else None
 
 
 def write(f, path, unit_us=None, size=None):

@@ -6,16 +6,12 @@ from typing import Any
 
 from sim.base import lines, seals
 from sim.base.errors import UserError
+from sim.netx import export_record
 
 from .content import Beside, Curve, Point
 
 LOG, CURVE = "log.jsonl", "curve.json"
 LARGEST = 1 << 26  # bytes of a file that is read
-
-
-def export_record(net: str | Path) -> Path:
-    """Where `convert export` notes what it measured."""
-    return Path(net).with_suffix(".export.json")
 
 
 def beside(net: str | Path, digest: str) -> Beside:
