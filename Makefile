@@ -5,13 +5,14 @@ DATASET ?= digits
 PRESET  ?= small
 NAME    ?= $(DATASET)-$(PRESET)
 NPROC   ?= 1
+N       ?= 1000
 VENV    := .venv
 PY      := $(VENV)/bin/python
 STAMP   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types docs train bench gpu clean
+.PHONY: help setup demo test lint types docs train bench gpu fuzz clean
 
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
@@ -22,6 +23,7 @@ help:
 	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder NPROC=processes ARGS="more options"'
 	@echo 'make bench    install, run the benchmarks (ARGS="options")'
 	@echo 'make gpu      install, check and measure what takes a GPU with CUDA, in less than ten minutes'
+	@echo 'make fuzz     install, read N=$(N) damaged files of every kind, within limits of memory and time (ARGS="--kinds net nir")'
 	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.13 (after make clean)'
 	@echo 'make clean    remove $(VENV) and caches; runs/ and data/ stay'
 
@@ -69,6 +71,9 @@ train: setup
 
 bench: setup
 	@$(PY) -m bench $(ARGS)
+
+fuzz: setup
+	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(PY) -m fuzz -n $(N) $(ARGS)
 
 gpu: setup
 	@$(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { \

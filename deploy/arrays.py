@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.base import npy
 from sim.base.errors import UserError
-from sim.graph import Graph
 from sim.net.tokens import checked
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 
 def load(path: str, what: str) -> np.ndarray:
@@ -19,12 +20,9 @@ def load(path: str, what: str) -> np.ndarray:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        reason = " ".join(str(e).split()) or type(e).__name__
-        raise UserError(f"{path}: no .npy file of numbers for {what} ({reason}); save it with numpy.save") from e
-    if not isinstance(found, np.ndarray):
-        raise UserError(f"{path}: holds several arrays, expected one .npy array for {what}")
+        found = npy.mapped(path)
+    except UserError as e:
+        raise UserError(f"{path}: no .npy file of numbers for {what} ({e}); save it with numpy.save") from e
     if found.dtype.kind not in "biuf":
         raise UserError(f"{path}: has type {found.dtype}, expected numbers for {what}")
     return found
@@ -48,14 +46,13 @@ def load_input(path: str, net: Sequential | Graph) -> np.ndarray:
 
 
 def load_any(path: str, net):
-    """The input of any net, checked: an array for a chain of layers, a `sim.net.tokens.Stream` for a net of ours that
-    sends
-    all its tokens, from their spikes [n, steps, channels] or [steps, channels].
+    """The input of any net, checked: an array for a chain or a graph of layers, a `sim.net.tokens.Stream` for a net of
+    ours that sends all its tokens, from their spikes [n, steps, channels] or [steps, channels].
 
     Raises:
         UserError: another shape, type or range than the net's.
     """
-    if isinstance(net, Sequential):
+    if isinstance(net, Sequential | Graph):
         return net.checked(load_input(path, net))
     x = load(path, "the input")
     x = x[None] if x.ndim == 2 else x

@@ -93,7 +93,7 @@ class Net:
         """
         if not self.core.encoder:
             raise UserError("the net has no encoder: give it spikes, a Stream or an array, instead of events")
-        return Encoder(**self.core.encoder)
+        return Encoder.of(self.core.encoder)
 
     @property
     def classes(self) -> tuple[str, ...]:

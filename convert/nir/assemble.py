@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.graph import Edge, Graph, Node
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
+from sim.sequential.graph import Edge, Graph, Node
 
 from .populations import Population
 from .quantize import Integers

@@ -38,10 +38,10 @@ def nir_import(graph, out, dt, as_json):
     """Write the NIR graph GRAPH as the integer net OUT, and say what was rounded."""
     from sim import netx
     from sim.base.errors import UserError
-    from sim.graph import Graph
     from sim.net import Net
     from sim.netx import graph_file, slayer_writer
     from sim.sequential import Sequential
+    from sim.sequential.graph import Graph
 
     from .files import load
     from .from_graph import from_graph

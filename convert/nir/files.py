@@ -3,14 +3,22 @@
 """
 
 import io
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from sim.base import apart, seals
 from sim.base.errors import UserError
 from sim.base.files import write
-from sim.netx.hdf5 import DEPTH_LIMIT, FILE_LIMIT, OBJECT_LIMIT, SIGNATURE
+from sim.base.memory import unpacked_limit
+from sim.netx.hdf5 import DEPTH_LIMIT, check_file, linked_once, require_sizes
+
+# What `nir` and h5py raise on damaged files and on others' graphs.
+_BROKEN = (
+    *(OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, AssertionError, IndexError),
+    *(OverflowError, RecursionError),
+)
 
 PARAMETERS = {
     "IF": ("r", "v_threshold", "v_reset"),
@@ -42,7 +50,7 @@ def save(graph, path):
     """
     buffer = io.BytesIO()  # HDF5 ends the process where it cannot write
     library().write(buffer, graph)
-    write(path, buffer.getbuffer())
+    write(path, seals.sealed(buffer.getbuffer()))
 
 
 def load(path):
@@ -53,39 +61,35 @@ def load(path):
         UserError: missing, not HDF5, too large, links to elsewhere, damaged, or no graph that this version of `nir`
             knows.
     """
-    nir, path = library(), Path(path)
-    if not path.is_file():
-        raise UserError(f"no file {str(path)!r}")
-    with open(path, "rb") as f:
-        if f.read(len(SIGNATURE)) != SIGNATURE:
-            raise UserError(f"{path}: not an HDF5 file, expected a NIR graph")
+    nir, size = library(), check_file(path, "expected a NIR graph")
+    found = apart.first(_content, str(path), size, unpacked_limit(size), size)
+    try:
+        _loosen(found)
+        graph = nir.dict2NIRNode(found | ({"type_check": False} if found.get("type") == "NIRGraph" else {}))
+    except _BROKEN as e:
+        raise UserError(f"{path}: nir {nir.version} cannot read it ({_reason(e)})") from e
+    if not isinstance(graph, nir.NIRGraph):
+        raise UserError(f"{path}: holds one {type(graph).__name__}, expected a graph")
+    return graph
+
+
+def _content(path: str, size: int) -> Iterator[dict]:
     import h5py
 
+    nir = library()
     try:
         with h5py.File(path, "r", locking=False) as f:
             if "node" not in f:
                 raise UserError(f"{path}: has no group 'node', expected a NIR graph")
-            _check(f, "", path, [0, 0])
+            require_sizes(_check(f, "", path, [0]), size, path)
             found = nir.serialization.hdf2dict(f["node"])
-        _loosen(found)
-        graph = nir.dict2NIRNode(found | ({"type_check": False} if found.get("type") == "NIRGraph" else {}))
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-        IndexError,
-        OverflowError,
-        MemoryError,
-    ) as e:
-        reason = " ".join(str(e).strip("'\"").split())[:160] or type(e).__name__
-        raise UserError(f"{path}: nir {nir.version} cannot read it ({reason})") from e
-    if not isinstance(graph, nir.NIRGraph):
-        raise UserError(f"{path}: holds one {type(graph).__name__}, expected a graph")
-    return graph
+    except _BROKEN as e:
+        raise UserError(f"{path}: nir {nir.version} cannot read it ({_reason(e)})") from e
+    yield found
+
+
+def _reason(error):
+    return " ".join(str(error).strip("'\"").split())[:160] or type(error).__name__
 
 
 def _loosen(node: dict) -> None:
@@ -109,25 +113,19 @@ def _fit(value, shape):
     return value.reshape(value.size, *(1 for _ in shape[1:]))
 
 
-def _check(group, prefix, path, sums):
-    """Walks a file; sums: [datasets, bytes] so far."""
+def _check(group, prefix, path, count) -> int:
+    """Walks a file; the bytes of its arrays."""
     import h5py
 
+    total = 0
     if prefix.count("/") > DEPTH_LIMIT:
         raise UserError(f"{path}: {prefix}: nested too deeply")
     for name in group:
-        where = f"{prefix}{name}"
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise UserError(f"{path}: {where}: is a link to elsewhere, expected the data itself")
-        item = group[name]
+        where, item = f"{prefix}{name}", linked_once(group, name, prefix, count, path)
         if isinstance(item, h5py.Group):
-            _check(item, f"{where}/", path, sums)
+            total += _check(item, f"{where}/", path, count)
             continue
         if not isinstance(item, h5py.Dataset) or item.shape is None or item.external or item.is_virtual:
             raise UserError(f"{path}: {where}: expected a dataset that holds its own data")
-        sums[0] += 1
-        sums[1] += item.size * item.dtype.itemsize
-        if sums[0] > OBJECT_LIMIT or sums[1] > FILE_LIMIT:
-            raise UserError(
-                f"{path}: {where}: the file holds more than {OBJECT_LIMIT} datasets or {FILE_LIMIT >> 20} MiB"
-            )
+        total += item.size * item.dtype.itemsize
+    return total

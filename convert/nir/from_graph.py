@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.graph import Graph
 from sim.net import Net
 from sim.sequential import InputLayer, Neuron, Sequential
+from sim.sequential.graph import Graph
 
 from .assemble import Made, as_chain, as_graph, is_driven
 from .neurons import hinted_step

@@ -6,10 +6,10 @@ from functools import singledispatch
 import numpy as np
 
 from sim.base.errors import UserError
-from sim.graph import Graph
 from sim.integer import DECAY_ONE, THRESHOLD_MAX
 from sim.net import Cuba, Net, Readout
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
+from sim.sequential.graph import Graph
 
 from .files import library
 

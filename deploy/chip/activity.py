@@ -17,6 +17,7 @@ from sim.integer import DECAY_ONE
 from sim.net import Net
 from sim.prices import COUNTS, WORK
 from sim.sequential import Sequential, dendrite
+from sim.sequential.graph import Graph
 
 BATCH = 4
 KINDS = INPUT, SYNAPSES, UPDATES, MESSAGES = "input", "synapses", "updates", "messages"
@@ -86,7 +87,7 @@ def measure(net, expansion, placement, board, x) -> Activity:
 
     Args:
         x: for a `sim.net.Net` a `sim.net.tokens.Stream`, or uint8 [B, T*N, C] if it sends all tokens; for a
-            `sim.sequential.Sequential` its input [B, K, *shape].
+            `sim.sequential.Sequential` or a `sim.sequential.graph.Graph` its input [B, K, *shape].
 
     Raises:
         UserError: the input is for another geometry.
@@ -126,13 +127,29 @@ def _(net: Sequential, x):
     before, reached = "", {}
     for layer in net.layers:
         if hasattr(layer, "stride"):
-            hit = dendrite(replace(layer, weight=((layer.weight != 0) * 2).astype(np.int16)), spikes[before] != 0) > 0
-            reached[layer.name] = _flat(hit)
+            reached[layer.name] = _hit(layer, spikes[before])
         before = layer.name
     out, first = {name: _flat(s) for name, s in spikes.items()}, net.layers[0]
     if first.neuron is not None:
         out[f"{first.name}.drive"] = _flat(np.asarray(x) != 0).astype(np.uint8)
     return out, reached
+
+
+@run.register
+def _(net: Graph, x):
+    spikes, reached = net.run(x), {}
+    for node in net.nodes:
+        for edge in node.edges:
+            if hasattr(edge.layer, "stride"):
+                hit = _hit(edge.layer, spikes[edge.source])
+                reached[node.name] = reached.get(node.name, False) | hit
+    return {name: _flat(s) for name, s in spikes.items()}, reached
+
+
+def _hit(layer, spikes):
+    """bool [B, K, n]: which neurons of a convolution a spike reaches."""
+    any_weight = replace(layer, weight=((layer.weight != 0) * 2).astype(np.int16))
+    return _flat(dendrite(any_weight, (spikes != 0).reshape(*spikes.shape[:2], *layer.in_shape)) > 0)
 
 
 def _flat(x):

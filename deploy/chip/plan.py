@@ -9,6 +9,7 @@ from sim.expansion import RELAY, Expansion, Kernel, expand
 from sim.net import Net
 from sim.net.tokens import checked
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 from . import board as boards
 from . import energy
@@ -33,7 +34,7 @@ def plan(net, board, packing="separate", x=None, data=None, tables=("loihi1-davi
     """Plans a net on a board.
 
     Args:
-        net: `sim.net.Net` or `sim.sequential.Sequential`.
+        net: `sim.net.Net`, `sim.sequential.Sequential` or `sim.sequential.graph.Graph`.
         board: `deploy.chip.board.Board`.
         packing: how parts are placed, see `deploy.chip.allocate`.
         x: samples for the cost, as `deploy.chip.activity.measure` takes them; None for no cost.
@@ -76,8 +77,9 @@ def _(net: Net, x):
     return x, x.sent / (len(x) * net.frames * net.tokens)
 
 
-@samples.register
-def _(net: Sequential, x):
+@samples.register(Sequential)
+@samples.register(Graph)
+def _(net, x):
     return x, None
 
 

@@ -73,12 +73,7 @@ class Classifier:
             UserError: the net's encoder is missing, cuts frames by a count of events, or makes another input than the
                 net takes.
         """
-        if not net.encoder:
-            raise UserError("the net has no encoder, so it cannot run on events; export it again")
-        try:
-            self.encoder = Encoder(**net.encoder)
-        except TypeError as e:
-            raise UserError(f"the net's encoder has unknown settings ({e})") from None
+        self.encoder = Encoder.of(net.encoder)
         if self.encoder.frame_events:
             raise UserError(
                 f"the net's frames hold {self.encoder.frame_events} events each (its encoder's frame_events), a stream"

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 
 from sim import netx
-from sim.graph import Graph
 from sim.net import Net
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 
 def digest_of(path: str | Path, net: Net | Sequential | Graph) -> str:

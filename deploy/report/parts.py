@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.graph import Graph
 from sim.net import Net
 from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 from ..samples import Samples
 from .beside import beside

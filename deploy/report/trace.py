@@ -3,11 +3,11 @@
 import numpy as np
 
 from sim import engine
-from sim.graph import Graph, GraphStream
 from sim.integer import STATE_SHIFT, cuba_step
 from sim.net import Cuba, Net
 from sim.net.tokens import Stream as Tokens
 from sim.sequential import Sequential, Stream
+from sim.sequential.graph import Graph, GraphStream
 
 from .content import LayerTrace, Trace
 

@@ -7,13 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sim import graph
 from sim.base.errors import UserError
 from sim.compare.traces import Comparison
 from sim.lava import stock_netx
 from sim.lava.chains import check, simulate_chain
 from sim.lava.simulate import SimulationError
-from sim.sequential import Sequential, by_definition
+from sim.sequential import Sequential, by_definition, graph
 
 from ..run.executors import ENGINE, STOCK, check_names
 
@@ -126,20 +125,15 @@ def _steps(path, net, x, expected, threads, timeout_s):
     return found, time.monotonic() - start
 
 
-def _require_chain(net):
-    if isinstance(net, graph.Graph):
-        raise UserError("runs chains of layers, this one is a graph")
-
-
 def _stock(path, net, x, expected, threads, timeout_s):
-    _require_chain(net)
     check(net)
     found = simulate_chain(net, x, threads, timeout_s)
     return found.traces, found.seconds
 
 
 def _netx(path, net, x, expected, threads, timeout_s):
-    _require_chain(net)
+    if isinstance(net, graph.Graph):
+        raise UserError("knows chains of layers, this one is a graph")
     if not stock_netx.installed():
         raise UserError("lava-dl is not installed")
     reason = stock_netx.refusal(net)

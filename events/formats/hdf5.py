@@ -11,12 +11,14 @@ Whatever else: a group with columns of such names, wherever it is, if there is o
 
 from collections.abc import Iterator
 
+import h5py
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.base.memory import unpacked_limit
 
-from . import arrays
-from .source import Columns, Source, reason, sensor
+from . import arrays, aside
+from .source import Columns, Source, reason, sensor, size_of
 
 _BLOCK = 1 << 19  # events at a time
 _DEEPEST, _MOST = 6, 2000  # levels and objects that are looked through
@@ -30,10 +32,13 @@ def open_hdf5(path) -> Source:
     Raises:
         UserError: not HDF5, none of the layouts, several, or packed with a filter that is not installed.
     """
-    import h5py
+    return aside.opened(f"{__name__}:read_here", path)
 
+
+def read_here(path) -> Source:
+    """As `open_hdf5`, in this process, which may not come back from it."""
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)
     except OSError as e:
         raise UserError(f"{path} is not an HDF5 file that can be read ({reason(e)}); fetch the file again") from None
     try:
@@ -80,8 +85,6 @@ def _find(file, path):
 
 def _look(group, depth, prefix, left, path):
     """What may be events in a group and below it; `left` objects more are looked at."""
-    import h5py
-
     if _columns(group) is not None:
         yield prefix or "/", "columns"
         return
@@ -90,6 +93,8 @@ def _look(group, depth, prefix, left, path):
         if left[0] < 0:
             raise UserError(f"{path} holds more than {_MOST} groups and arrays; name its events 'events/x' and so on")
         item, where = group.get(name), f"{prefix}/{name}"
+        if item is not None and h5py.h5o.get_info(item.id).rc > 1:
+            raise UserError(f"{path}: {where} has several names in the file, expected one")
         if isinstance(item, h5py.Group) and depth < _DEEPEST:
             yield from _look(item, depth + 1, where, left, path)
         elif isinstance(item, h5py.Dataset):
@@ -113,8 +118,6 @@ def _has(names):
 
 
 def _columns(group):
-    import h5py
-
     names = [n for n in group if isinstance(group.get(n, getclass=True), type)]
     found = _has(names)
     if found and all(isinstance(group.get(n), h5py.Dataset) and group[n].ndim == 1 for n in found.values()):
@@ -152,6 +155,7 @@ def _source(place, kind, path, file):
         )
         for column in columns.values():
             _check_filter(column, path)
+        _check_claim(sum(c.size * c.dtype.itemsize for c in columns.values()), path)
         sure = unit is not None or "ms_to_idx" in item or "ms_to_idx" in file or "t_offset" in file
         return Source(
             "HDF5 (DSEC)" if "ms_to_idx" in file or "ms_to_idx" in item else "HDF5",
@@ -160,6 +164,7 @@ def _source(place, kind, path, file):
             sure=sure,
         )
     _check_filter(item, path)
+    _check_claim(item.size * item.dtype.itemsize, path)
     if kind == "table":
         seconds = item.dtype.kind == "f"
         return Source("HDF5", _by_rows(item, path), unit_us=1e6 if seconds else 1.0, sure=False)
@@ -184,8 +189,6 @@ def _filters(item):
 
 def _check_filter(item, path):
     """Filters of others, such as Blosc in DSEC, come with the package hdf5plugin."""
-    import h5py
-
     missing = [f for f in _filters(item) if f != _ECF and not h5py.h5z.filter_avail(f)]
     if missing:
         try:
@@ -197,6 +200,15 @@ def _check_filter(item, path):
         raise UserError(
             f"{path} is packed with HDF5 filter {missing[0]}, which is not installed: pip install hdf5plugin (it brings"
             " Blosc, Zstandard and others)"
+        )
+
+
+def _check_claim(unpacked, path):
+    """Arrays that were never written claim any length, and read as zeros without end."""
+    size = size_of(path)
+    if unpacked > unpacked_limit(size):
+        raise UserError(
+            f"{path}: its events unpack to {unpacked} bytes, a file of {size} holds at most {unpacked_limit(size)}"
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from sim.base.errors import UserError
 
+from . import aside
 from .source import EXTRA, Columns, Source, reason, sensor
 
 _ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
@@ -29,6 +30,11 @@ def open_rosbag(path) -> Source:
     Raises:
         UserError: the package is not installed, no bag, no events, or several topics with events.
     """
+    return aside.opened(f"{__name__}:read_here", path)
+
+
+def read_here(path) -> Source:
+    """As `open_rosbag`, in this process, which may not come back from it."""
     try:
         from rosbags.highlevel import AnyReader
     except ImportError:

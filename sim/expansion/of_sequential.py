@@ -1,4 +1,4 @@
-"""The expansion of a SLAYER net: a layer is a population, a dense one for each of its current decays."""
+"""The expansion of a chain of layers: a layer is a population, a dense one for each of its current decays."""
 
 from functools import singledispatch
 from typing import Any
@@ -18,28 +18,33 @@ from ..sequential import (
     Sigma,
     SigmaDelta,
 )
-from .parts import CUBA, DELTA, SIGMA, SIGMA_DELTA, Builder, Expansion, Line, Population, Projection
+from .parts import CUBA, DELTA, SIGMA, SIGMA_DELTA, Builder, Expansion, Line, Population, Projection, Reset
 from .weights import Kernel
 
 
 class _ChainBuilder(Builder):
     """Attributes: lines, outputs; source: what the next layer reads (as in `Expansion.outputs`); late: int [neurons]
-    or 0, axon delay of each of them.
+    or 0, axon delay of each of them; lags: of the net; slot: see `expand`.
     """
 
-    def __init__(self):
+    def __init__(self, lags, slot):
         super().__init__()
         self.lines, self.outputs, self.source, self.late = [], {}, (), 0
+        self.lags, self.slot = lags, slot
+
+    def population(self, layer, name, rows, inputs) -> Population:
+        """The neurons `rows` of a layer."""
+        return population_of(layer, name, rows, inputs, self.lags[layer.name], self.slot)
 
 
 def expand_sequential(net: Sequential, wanted=(), slot=None) -> Expansion:
-    """See `expand`; every layer reaches the last, and nothing says how long a sample is."""
-    builder = _ChainBuilder()
+    """See `expand`; every layer reaches the last, and only `slot` says how long a sample is."""
+    builder = _ChainBuilder(net.lags, slot)
     for layer in net.layers:
         builder.source = builder.outputs[layer.name] = expand_layer(layer, builder)
         builder.late = _late(layer, builder.late)
     last = net.layers[-1].name
-    return Expansion(tuple(builder.populations), tuple(builder.lines), builder.outputs, None, None, net.lags[last])
+    return Expansion(tuple(builder.populations), tuple(builder.lines), builder.outputs, None, slot, net.lags[last])
 
 
 @singledispatch
@@ -63,21 +68,23 @@ def _(layer: InputLayer, builder):
     drive = Line(f"{layer.name}.drive", n, "input values", graded=True)
     builder.lines.append(drive)
     wires = sparse.identity(n, "int16", "csr")  # the values as they are
-    inputs = (Projection(drive.name, layer.name, wires, graded=True),)
-    return (builder.add(_population(layer, layer.name, np.arange(n), inputs)),)
+    inputs = (Projection(drive.name, layer.name, wires, graded=True, injected=True),)
+    return (builder.add(builder.population(layer, layer.name, np.arange(n), inputs)),)
 
 
 @expand_layer.register
 def _(layer: ConvLayer, builder):
     n = int(np.prod(layer.shape))
-    kernel = Kernel(
-        layer.weight, layer.in_shape, layer.shape, layer.stride, layer.padding, layer.dilation, layer.groups
-    )
     (source,) = builder.source
     late = np.unique(builder.late)
     delay = int(late[0]) if len(late) == 1 else builder.late[None, :]
-    inputs = (Projection(source.name, layer.name, kernel, delay, graded=source.graded),)
-    return (builder.add(_population(layer, layer.name, np.arange(n), inputs)),)
+    inputs = (builder.convolve(source, layer.name, kernel_of(layer), delay),)
+    return (builder.add(builder.population(layer, layer.name, np.arange(n), inputs)),)
+
+
+def kernel_of(layer: ConvLayer) -> Kernel:
+    """Its weights and how they are laid over the source."""
+    return Kernel(layer.weight, layer.in_shape, layer.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
 @expand_layer.register
@@ -86,7 +93,7 @@ def _(layer: DenseLayer, builder):
     decays = np.unique(i_decay)
     names = {d: layer.name if len(decays) == 1 else f"{layer.name}[{d}]" for d in decays}
     rows = {d: np.flatnonzero(i_decay == d) for d in decays}
-    own = [_population(layer, names[d], rows[d], ()) for d in decays]  # what a recurrent layer reads
+    own = [builder.population(layer, names[d], rows[d], ()) for d in decays]  # what a recurrent layer reads
     delay = builder.late if layer.synapse_delay is None else builder.late + layer.synapse_delay
     of = lambda rows: np.broadcast_to(delay, layer.weight.shape)[rows] if np.ndim(delay) else delay  # noqa: E731
     out = []
@@ -94,21 +101,24 @@ def _(layer: DenseLayer, builder):
         inputs = builder.connect(builder.source, names[d], layer.weight[rows[d]], of(rows[d]))
         if layer.recurrent is not None:
             inputs += builder.connect(own, names[d], layer.recurrent[rows[d]])
-        out.append(builder.add(_population(layer, names[d], rows[d], inputs)))
+        out.append(builder.add(builder.population(layer, names[d], rows[d], inputs)))
     return tuple(out)
 
 
-def _population(layer, name, rows, inputs):
-    """The neurons `rows` of a layer."""
+def population_of(layer, name: str, rows: np.ndarray, inputs, lag: int, slot: int | None) -> Population:
+    """The neurons `rows` of a layer whose output lags by `lag`; with samples of `slot` chip steps CUBA neurons begin
+    each at rest.
+    """
     of_all = constants(layer.neuron, layer.shape)
     own = {key: of_all.pop(key)[rows] for key in ("i_decay", "bias")}
-    return Population(name=name, layer=layer.name, index=rows, inputs=tuple(inputs), **own, **of_all)
+    reset = Reset(slot, lag % slot) if slot and of_all["kind"] == CUBA else None
+    return Population(name=name, layer=layer.name, index=rows, inputs=tuple(inputs), reset=reset, **own, **of_all)
 
 
 @singledispatch
 def constants(neuron, shape: tuple) -> dict:
     """What a `Population` of such neurons says of them: `kind`, `i_decay` and `bias` int32 [n], `v_decay`, `v_th`,
-    `graded`.
+    `graded`, and the exponents of sigma-delta neurons.
     """
     raise TypeError(type(neuron).__name__)
 
@@ -124,17 +134,21 @@ def _(neuron: Neuron, shape):
 
 @constants.register
 def _(neuron: Delta, shape):
-    return _lasting(DELTA, neuron.v_th, np.zeros(int(np.prod(shape)), np.int32))
+    return _encoding(DELTA, neuron, np.zeros(int(np.prod(shape)), np.int32))
 
 
 @constants.register
 def _(neuron: SigmaDelta, shape):
-    return _lasting(SIGMA_DELTA, neuron.v_th, _bias(neuron, shape))
+    return _encoding(SIGMA_DELTA, neuron, _bias(neuron, shape))
 
 
 @constants.register
 def _(neuron: Sigma, shape):
     return _lasting(SIGMA, 0, np.zeros(int(np.prod(shape)), np.int32))
+
+
+def _encoding(kind, neuron, bias):
+    return _lasting(kind, neuron.v_th, bias) | dict(spike_exp=neuron.spike_exp, state_exp=neuron.state_exp)
 
 
 def _lasting(kind, v_th, bias):

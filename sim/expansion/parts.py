@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from ..integer import DECAY_ONE, MAX_DELAY, WEIGHT_STEP, weight_bits
-from .weights import compact, count, values
+from .weights import Kernel, compact, count, values
 
 CUBA, READOUT, RELAY = "cuba", "readout", "relay"  # kinds of populations
 DELTA, SIGMA_DELTA, SIGMA = "delta", "sigma-delta", "sigma"
@@ -30,6 +30,7 @@ class Projection:
         delay: steps beyond the synapse's own, 0..62: one integer, or an array that broadcasts to [targets, sources].
         exponent: what arrives is `weight << exponent`.
         graded: its source sends graded spikes.
+        injected: no synapses and no step: the host writes these values into the neurons.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Projection:
     delay: Any = 0
     exponent: int = 0
     graded: bool = False
+    injected: bool = False
 
     @cached_property
     def longest_delay(self) -> int:
@@ -91,6 +93,7 @@ class Population:
         bias: int32 [n], mantissa.
         reset: `Reset`, None for neurons without a state, or where samples have no length.
         graded: their output is graded.
+        spike_exp, state_exp: of sigma-delta neurons, see `sim.sequential.sigma_delta`.
     """
 
     name: str
@@ -104,6 +107,8 @@ class Population:
     bias: np.ndarray
     reset: Reset | None = None
     graded: bool = False
+    spike_exp: int = 0
+    state_exp: int = 0
 
     @property
     def n(self) -> int:
@@ -176,9 +181,10 @@ def expand(net, wanted=(), slot=None) -> Expansion:
     """The expansion of a net.
 
     Args:
-        net: `sim.net.Net` or `sim.sequential.Sequential`.
+        net: `sim.net.Net`, `sim.sequential.Sequential` or `sim.sequential.graph.Graph`.
         wanted: names of nodes to keep even if the read-out does not depend on them.
-        slot: chip steps from sample to sample; None: at once, one after the other.
+        slot: chip steps from sample to sample; None: at once, one after the other; layers that do not say how long a
+            sample is have no reset then.
     """
     raise TypeError(type(net).__name__)
 
@@ -192,6 +198,11 @@ class Builder:
     def add(self, population: Population) -> Population:
         self.populations.append(population)
         return population
+
+    def convolve(self, source, target: str, kernel: Kernel, delay=0) -> Projection:
+        """The projection of a convolution; delay: as of `connect`, an array only up to a synapse's longest."""
+        hops, rest = divmod(delay, HOP) if not np.ndim(delay) else (0, delay)
+        return Projection(self._behind(source, hops).name, target, kernel, rest, graded=source.graded)
 
     def connect(self, sources, target: str, weight: np.ndarray, delay=0) -> tuple:
         """Projections from the outputs of a layer. Those whose weights are all zero are left out.

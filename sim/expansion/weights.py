@@ -45,6 +45,17 @@ class Kernel:
         hit = (rows[:, None, :, None] >= 0) & (columns[None, :, None, :] >= 0)
         return np.where(hit, target, -1).reshape(height * width, k_height * k_width)
 
+    def matrix(self) -> sparse.csr_matrix:
+        """int16 [targets, sources], synapse by synapse."""
+        reach, (c_out, per_group) = self.reach, self.weight.shape[:2]
+        pixel, place = np.nonzero(reach >= 0)
+        c, i = np.arange(c_out)[:, None, None], np.arange(per_group)[None, :, None]
+        source = (c // (c_out // self.groups) * per_group + i) * len(reach) + pixel
+        target = c * (self.out_shape[1] * self.out_shape[2]) + 0 * i + reach[pixel, place]
+        kernel = self.weight.reshape(c_out, per_group, -1)[:, :, place]
+        found = kernel != 0
+        return sparse.csr_matrix((kernel[found], (target[found], source[found])), self.shape)
+
 
 def _axis(size, out_size, kernel, stride, padding, dilation):
     """int [size, kernel]: the output position to which an input position contributes through each tap, -1 for none."""

@@ -1,17 +1,19 @@
-"""Runs chains of layers (`sim.sequential`) in Lava's CPU simulator as stock processes, from outside: see
-`sim.lava.simulate` for why.
+"""Runs chains (`sim.sequential`) and graphs of layers (`sim.sequential.graph`) in Lava's CPU simulator, as stock
+processes, from outside: see `sim.lava.simulate` for why.
 
 Samples follow one another in one run where all neurons can be reset; sigma-delta neurons cannot, and what waits in a
 delay or comes back to a recurrent layer neither: such nets run anew for every sample.
 """
 
-import tempfile
+from functools import singledispatch
 from typing import NamedTuple
 
 import numpy as np
 
+from ..base import scratch
 from ..base.errors import UserError
 from ..sequential import AverageLayer, FlattenLayer, Sequential
+from ..sequential.graph import Graph
 from .simulate import run_worker
 
 
@@ -28,7 +30,7 @@ class Simulated(NamedTuple):
     processes: int
 
 
-def simulate_chain(net: Sequential, x, threads=False, timeout_s=None, progress=None, stall_s=120) -> Simulated:
+def simulate_chain(net: Sequential | Graph, x, threads=False, timeout_s=None, progress=None, stall_s=120) -> Simulated:
     """Runs samples through a net of stock processes.
 
     Args:
@@ -50,52 +52,85 @@ def simulate_chain(net: Sequential, x, threads=False, timeout_s=None, progress=N
     return Simulated(traces, sum(d.seconds for d in done), done[0].processes)
 
 
-def _alone(net):
+@singledispatch
+def _alone(net) -> bool:
+    """Whether something of a sample outlasts the reset of all neurons."""
+    raise TypeError(type(net).__name__)
+
+
+@_alone.register
+def _(net: Sequential):
     return net.graded or any(_delays(layer) or getattr(layer, "recurrent", None) is not None for layer in net.layers)
+
+
+@_alone.register
+def _(net: Graph):
+    return any(any(net.late(node)) for node in net.nodes)
 
 
 def _delays(layer):
     return any(d is not None and d.any() for d in (getattr(layer, f"{k}_delay", None) for k in ("axon", "synapse")))
 
 
-def check(net: Sequential) -> None:
-    """Raises `UserError` for what the stock processes cannot do: several current decays in a convolution; delays of
-    what biased CUBA neurons send, which nothing holds silent before their first step.
+@singledispatch
+def check(net) -> None:
+    """Raises `UserError` for what the stock processes cannot do: several current decays in a convolution; delays or
+    loops behind biased CUBA neurons, which nothing holds silent before their first step.
     """
+    raise TypeError(type(net).__name__)
+
+
+@check.register
+def _(net: Sequential):
     for layer in net.layers:
         neuron = getattr(layer, "neuron", None)
         if neuron is None or neuron.graded:
             continue
-        if len(layer.shape) == 3 and len(np.unique(neuron.i_decay)) > 1:
-            raise UserError(f"{layer.name}: Lava's neurons behind a convolution have one current decay, not several")
-        if getattr(layer, "axon_delay", None) is not None and layer.axon_delay.any() and (neuron.bias > 0).any():
-            raise UserError(
-                f"{layer.name}: delays of what biased neurons send: in Lava nothing holds these silent before their"
-                " first step; use the engine"
-            )
+        _check_decays(layer.name, layer.shape, neuron)
+        if getattr(layer, "axon_delay", None) is not None and layer.axon_delay.any():
+            _check_silent(layer.name, neuron)
 
 
-def kept(net: Sequential) -> list:
+@check.register
+def _(net: Graph):
+    late = {edge.source for node in net.nodes for edge, steps in zip(node.edges, net.late(node)) if steps}
+    for node in net.nodes:
+        _check_decays(node.name, node.shape, node.neuron)
+        if node.name in late:
+            _check_silent(node.name, node.neuron)
+
+
+def _check_decays(name, shape, neuron):
+    if len(shape) == 3 and len(np.unique(neuron.i_decay)) > 1:
+        raise UserError(f"{name}: Lava's neurons behind a convolution have one current decay, not several")
+
+
+def _check_silent(name, neuron):
+    if (neuron.bias > 0).any():
+        raise UserError(
+            f"{name}: delays of what biased neurons send: in Lava nothing holds these silent before their first step;"
+            " use the engine"
+        )
+
+
+@singledispatch
+def kept(net) -> list:
     """The layers that Lava runs, in order; the others only reorder or are the host's."""
+    raise TypeError(type(net).__name__)
+
+
+@kept.register
+def _(net: Sequential):
     return [layer for layer in net.layers if not isinstance(layer, FlattenLayer | AverageLayer)]
 
 
-def to_lava(x, shape):
-    """[..., *shape] as rows in Lava's order: x, y, channel."""
-    lead = x.shape[: x.ndim - len(shape)]
-    axes = (*range(len(lead)), *(len(lead) + i for i in reversed(range(len(shape)))))
-    return x.transpose(axes).reshape(*lead, int(np.prod(shape)))
-
-
-def from_lava(rows, shape):
-    """The reverse of `to_lava`."""
-    lead = rows.shape[:-1]
-    turned = rows.reshape(*lead, *reversed(shape))
-    return turned.transpose((*range(len(lead)), *(len(lead) + i for i in reversed(range(len(shape))))))
+@kept.register
+def _(net: Graph):
+    return list(net.layers)
 
 
 def _late(sent, layer):
-    """What arrives of a layer's rows [chip steps, *shape]: Lava has an axon's delay on the synapses behind it."""
+    """What arrives of a layer's rows [chip steps, *shape]: an axon's delay is on the synapses behind it."""
     delay = getattr(layer, "axon_delay", None)
     if delay is None:
         return np.ascontiguousarray(sent)
@@ -110,26 +145,30 @@ def _run(net, x, threads, timeout_s, progress, stall_s):
     layers, lags = kept(net), net.lags
     total = n * steps + max(lags.values())
     width = sum(int(np.prod(layer.shape)) for layer in layers)
-    with tempfile.TemporaryDirectory(prefix="lava-") as folder:
-        rows = to_lava(x.astype(np.int32).reshape(n * steps, *x.shape[2:]), net.layers[0].shape)
-        np.save(f"{folder}/in.npy", rows)
-        job = dict(net=net, slot=steps, steps=total, threads=threads)
+    with scratch.folder("lava") as folder:
+        np.save(f"{folder}/in.npy", x.astype(np.int32).reshape(n * steps, -1))
+        names = [layer.name for layer in layers]
+        job = dict(net=net, slot=steps, steps=total, threads=threads, layers=names)
         out, report = run_worker(folder, job, width, timeout_s, stall_s, progress, "sim.lava.chain_worker")
         traces, base = {}, 0
         for layer in layers:
             size, late = int(np.prod(layer.shape)), lags[layer.name]
-            sent = from_lava(np.array(out[:, base : base + size]), layer.shape)
+            sent = np.array(out[:, base : base + size]).reshape(-1, *layer.shape)
             traces[layer.name] = _late(sent, layer)[late : late + n * steps].reshape(n, steps, *layer.shape)
             base += size
-    before = None
-    for layer in net.layers:  # what only reorders
-        if layer.name not in traces:
-            seen = traces[before]
-            shape = (
-                (n, steps, layer.groups, layer.size) if isinstance(layer, AverageLayer) else (n, steps, *layer.shape)
-            )
-            seen = seen.reshape(shape)
-            traces[layer.name] = seen.sum(3, dtype=np.int32) if isinstance(layer, AverageLayer) else seen
+    return Simulated(_with_host(net, traces), report["run_seconds"], report["processes"])
+
+
+def _with_host(net, traces):
+    """The traces of all layers in order, those too that only reorder or that the host adds up."""
+    before, order = None, {}
+    for layer in net.layers:
+        if layer.name in traces:
+            order[layer.name] = traces[layer.name]
+        else:
+            seen = order[before]
+            grouped = isinstance(layer, AverageLayer)
+            seen = seen.reshape(*seen.shape[:2], *((layer.groups, layer.size) if grouped else layer.shape))
+            order[layer.name] = seen.sum(3, dtype=np.int32) if grouped else seen
         before = layer.name
-    order = {layer.name: traces[layer.name] for layer in net.layers}
-    return Simulated(order, report["run_seconds"], report["processes"])
+    return order

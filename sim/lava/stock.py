@@ -17,13 +17,16 @@ from lava.proc.dense.process import DelayDense
 from lava.proc.dense.process import Dense as LavaDense
 from lava.proc.graded.process import GradedVec
 from lava.proc.lif.process import LIF, LIFReset
+from lava.proc.sdn.process import Delta, Sigma, SigmaDelta
 from lava.proc.sparse.process import DelaySparse, Sparse
 from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
 
-from ..expansion import CUBA, READOUT, RELAY, Expansion
+from ..expansion import CUBA, DELTA, READOUT, RELAY, SIGMA, SIGMA_DELTA, Expansion, Kernel
 from ..expansion.weights import values
 from ..integer import MESSAGE_BITS, STATE_SHIFT, WEIGHT_STEP
+from ..sequential.sigma_delta import loss_bits
+from . import convolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class Graph:
 
     Attributes:
         neurons: population name -> its process.
-        synapses: the processes of `Expansion.projections`, in that order.
+        synapses: the processes of `Expansion.projections`, in that order, without those that the host injects.
         others: processes that stand for nothing in the expansion.
         outputs: layer or input name -> tuple of `Tap`s.
     """
@@ -60,7 +63,7 @@ def render(expansion: Expansion, inputs, lead: int = 0) -> Graph:
     """Builds the processes of an expansion.
 
     Args:
-        expansion: of a `sim.net.Net`.
+        expansion: of any net.
         inputs: an object with `.connect(in_port)` and `.shape`, the port that brings the spikes of all lines of the
             host, one behind the other.
         lead: steps that the host's spikes need to reach this port.
@@ -72,16 +75,22 @@ def render(expansion: Expansion, inputs, lead: int = 0) -> Graph:
         base += line.n
     for p in expansion.populations:
         taps[p.name] = Tap(neurons[p.name].s_out, np.arange(p.n), p.index)
-    synapses = tuple(_synapse(j, taps[j.source], neurons[j.target].a_in) for j in expansion.projections)
+    kinds, synapses = {p.name: p.kind for p in expansion.populations}, []
+    for j in expansion.projections:
+        target = neurons[j.target].a_in
+        if j.injected:  # the only line, and as wide as its neurons
+            inputs.connect(target)
+        else:
+            synapses.append(_synapse(j, taps[j.source], target, kinds[j.target]))
     others: tuple = ()
-    if not any(j.source == line.name for line in expansion.lines for j in expansion.projections):
+    if expansion.readout and not any(j.source == line.name for line in expansion.lines for j in expansion.projections):
         # Nothing depends on the host; but Lava takes no graph in two pieces, so its spikes must at least arrive.
         target = neurons[expansion.readout]
         others = (Sparse(weights=csr_matrix((*target.a_in.shape, base), dtype=np.int32), sign_mode=SignMode.MIXED),)
         inputs.connect(others[0].s_in)
         others[0].a_out.connect(target.a_in)
     outputs = {name: tuple(taps[p.name] for p in parts) for name, parts in expansion.outputs.items()}
-    return Graph(neurons, synapses, others, outputs)
+    return Graph(neurons, tuple(synapses), others, outputs)
 
 
 def _lif(population, lead):
@@ -104,18 +113,36 @@ def _graded(population, lead):
     return GradedVec(shape=(population.n,), vth=0)
 
 
-NEURONS = {CUBA: _lif, RELAY: _lif, READOUT: _graded}
+def _delta(p, lead):
+    return Delta(shape=(p.n,), vth=p.v_th, spike_exp=p.spike_exp, state_exp=p.state_exp)
 
 
-def _synapse(projection, tap, target):
-    """The process of a projection, connected."""
-    bits = MESSAGE_BITS if projection.graded else 0
+def _sigma_delta(p, lead):
+    bias = p.bias.astype(np.int32)
+    return SigmaDelta(shape=(p.n,), vth=p.v_th, bias=bias, spike_exp=p.spike_exp, state_exp=p.state_exp)
+
+
+def _sigma(population, lead):
+    return Sigma(shape=(population.n,))
+
+
+NEURONS = {CUBA: _lif, RELAY: _lif, READOUT: _graded, DELTA: _delta, SIGMA_DELTA: _sigma_delta, SIGMA: _sigma}
+ADDS_UP = SIGMA_DELTA, SIGMA  # their dense synapses are scaled as netx does: `sim.sequential.sigma_delta`
+
+
+def _synapse(projection, tap, target, kind):
+    """The process of a projection, connected; kind: of its target."""
+    weight, exponent = projection.weight, projection.exponent
+    if kind in ADDS_UP and not isinstance(weight, Kernel):
+        weight = weight.toarray() if isinstance(weight, csr_matrix) else weight
+        if not np.any(projection.delay):
+            bits = loss_bits(weight)
+            weight, exponent = weight.astype(np.int32) << bits, exponent - bits
     options: dict[str, Any] = dict(
-        sign_mode=_sign(projection.weight), weight_exp=projection.exponent, num_message_bits=bits
+        sign_mode=_sign(weight), weight_exp=exponent, num_message_bits=MESSAGE_BITS if projection.graded else 0
     )
-    synapse = synapses(projection.weight, projection.delay, tap, options)
-    tap.port.connect(synapse.s_in)
-    synapse.a_out.connect(target)
+    synapse, sums = synapses(weight, projection.delay, tap, options)
+    sums.connect(target)
     return synapse
 
 
@@ -129,7 +156,7 @@ def _sign(weight):
 
 @singledispatch
 def synapses(weight, delay, tap: Tap, options: dict) -> Any:
-    """The process that multiplies with `weight`, as wide as the port of the tap."""
+    """(the process that multiplies with `weight`, connected to the port of the tap; the port of its sums)."""
     raise TypeError(type(weight).__name__)
 
 
@@ -137,12 +164,14 @@ def synapses(weight, delay, tap: Tap, options: dict) -> Any:
 def _(weight: np.ndarray, delay, tap, options):
     weights = _wide(weight, tap)
     if not np.any(delay):
-        return LavaDense(weights=weights, **options)
-    return DelayDense(
-        weights=weights,
-        delays=_wide(np.broadcast_to(delay, weight.shape), tap) if np.ndim(delay) else int(delay),
-        **options,
-    )
+        return _behind(tap, LavaDense(weights=weights, **options))
+    late = _wide(np.broadcast_to(delay, weight.shape), tap) if np.ndim(delay) else int(delay)
+    return _behind(tap, DelayDense(weights=weights, delays=late, **options))
+
+
+def _behind(tap, process):
+    tap.port.connect(process.s_in)
+    return process, process.a_out
 
 
 def _wide(matrix, tap):
@@ -157,8 +186,15 @@ def _(weight, delay, tap, options):
     place, shape = (entries.row, tap.columns[entries.col]), (weight.shape[0], *tap.port.shape)
     weights = csr_matrix((entries.data.astype(np.int32), place), shape)
     if not np.any(delay):
-        return Sparse(weights=weights, **options)
+        return _behind(tap, Sparse(weights=weights, **options))
     delays = np.broadcast_to(delay, weight.shape)[entries.row, entries.col].astype(int)
     late = csr_matrix((delays, place), shape)
     late.eliminate_zeros()  # Lava takes a synapse that is not in this matrix for one without delay
-    return DelaySparse(weights=weights, delays=late, **options)
+    return _behind(tap, DelaySparse(weights=weights, delays=late, **options))
+
+
+@synapses.register
+def _(weight: Kernel, delay, tap, options):
+    if np.any(delay) or tap.port.shape != (weight.shape[1],):  # Lava's convolution has no delays and reads all
+        return synapses(weight.matrix(), delay, tap, options)
+    return convolution.behind(tap.port, weight, options)

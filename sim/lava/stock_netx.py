@@ -6,15 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from ..base import scratch
 from ..netx.stock import packs
 from ..sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, Neuron, Sequential
-from .chains import from_lava, to_lava
 from .simulate import SimulationError
 
 LIMIT_S = 900
@@ -64,7 +63,7 @@ def run_netx(
     layers = sum(not isinstance(layer, AverageLayer) for layer in net.layers) - (net.layers[0].name == "input")
     rows = first if skip else x
     shape = net.layers[0].shape
-    with tempfile.TemporaryDirectory(prefix="netx-") as folder:
+    with scratch.folder("netx") as folder:
         given, result = Path(folder, "in.npz"), Path(folder, "out.npz")
         turned = to_lava(np.asarray(rows, np.int64), shape).reshape(len(rows), *reversed(shape))
         np.savez(given, x=turned, layers=layers, skip=int(skip), reset=0 if net.graded else len(rows))
@@ -100,3 +99,17 @@ def _program(command, folder, timeout_s):
         worker.stdin.close()
     if worker.returncode:
         raise SimulationError(f"netx ended with an error:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def to_lava(x, shape):
+    """[..., *shape] as rows in Lava's order: x, y, channel."""
+    lead = x.shape[: x.ndim - len(shape)]
+    axes = (*range(len(lead)), *(len(lead) + i for i in reversed(range(len(shape)))))
+    return x.transpose(axes).reshape(*lead, int(np.prod(shape)))
+
+
+def from_lava(rows, shape):
+    """The reverse of `to_lava`."""
+    lead = rows.shape[:-1]
+    turned = rows.reshape(*lead, *reversed(shape))
+    return turned.transpose((*range(len(lead)), *(len(lead) + i for i in reversed(range(len(shape))))))

@@ -4,10 +4,10 @@ from functools import singledispatch
 
 import numpy as np
 
-from ..graph import Graph, Node
 from ..integer import weight_bits
 from ..net import Cuba, Input, Net, Readout
 from ..sequential import AverageLayer, ConvLayer, Delta, DenseLayer, FlattenLayer, InputLayer, Sigma, SigmaDelta
+from ..sequential.graph import Graph, Node
 
 
 def describe(net) -> list:

@@ -1,11 +1,11 @@
-"""A graph of layers (`sim.graph`) as a file: the group `graph`, see docs/netx-format.md."""
+"""A graph of layers (`sim.sequential.graph`) as a file: the group `graph`, see docs/netx-format.md."""
 
 import numpy as np
 
 from ..base.errors import UserError
-from ..graph import Edge, Graph, Node
 from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, MAX_DELAY
 from ..sequential import THRESHOLD_NEVER, ConvLayer, DenseLayer, InputLayer, Neuron
+from ..sequential.graph import Edge, Graph, Node
 from . import hdf5
 
 ROOT, VERSION = "graph/", 1

@@ -1,19 +1,22 @@
-"""HDF5 as a flat table of arrays: read with every size and type checked first, written atomically. Knows nothing of
-nets.
+"""HDF5 as a flat table of arrays: read in a process apart, since its library may not come back from a damaged file,
+with every size and type checked first; written atomically. Knows nothing of nets.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from ..base import apart, seals
 from ..base.errors import UserError
 from ..base.files import write
+from ..base.memory import unpacked_limit
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FILE_LIMIT = 1 << 30  # bytes of a file, and of all its arrays after decompression
-OBJECT_LIMIT = 1 << 17  # groups and datasets of a file
+OBJECT_LIMIT = 1 << 14  # groups and datasets of a file: far above any net, and walked in seconds
 DEPTH_LIMIT = 8
 PLAIN_KINDS = "iufbS"  # numpy kinds that are read: integers, floats, booleans, fixed-length bytes
 NAME = re.compile(r"[!-.0-~]{1,100}")
@@ -23,10 +26,10 @@ COMPRESS_FROM = 256  # bytes; chunked storage of anything smaller only costs spa
 def load(path) -> dict:
     """All datasets of an HDF5 file.
 
-    Nothing is read before the whole file has been walked: only hard links, plain number and byte-string types, no
-    external
-    or virtual storage, no filters but gzip, shuffle and checksum, and `FILE_LIMIT` bytes in all. The file is closed
-    when this returns.
+    Nothing is read before the whole file has been walked: only hard links, one to each object, plain number and
+    byte-string types, no external or virtual storage, no filters but gzip, shuffle and checksum, and no more bytes in
+    all than `FILE_LIMIT` and what a file of its size can mean (`sim.base.memory`). The file is closed when this
+    returns.
 
     Returns:
         dict: path inside the file, without leading slash -> numpy array. A variable-length string becomes an array of
@@ -35,23 +38,36 @@ def load(path) -> dict:
     Raises:
         UserError: the file is missing, no HDF5, truncated, damaged, or holds something that is not read.
     """
+    size = check_file(path, "expected a net written by `python -m convert export` or by SLAYER")
+    return apart.first(_content, str(path), size, unpacked_limit(size), size)
+
+
+def check_file(path, expected: str) -> int:
+    """The bytes of a file that begins as HDF5 does; `UserError` for others, which says what was `expected`."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    if path.stat().st_size > FILE_LIMIT:
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as f:
+            begin = f.read(len(SIGNATURE))
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
+    if size > FILE_LIMIT:
         raise UserError(f"{path}: larger than {FILE_LIMIT >> 20} MiB, this is no net of ours")
-    with open(path, "rb") as f:
-        if f.read(len(SIGNATURE)) != SIGNATURE:
-            raise UserError(
-                f"{path}: not an HDF5 file, expected a net written by `python -m convert export` or by SLAYER"
-            )
+    if begin != SIGNATURE:
+        raise UserError(f"{path}: not an HDF5 file, {expected}")
+    seals.check(path, "export it again, or copy it again")
+    return size
+
+
+def _content(path: str, size: int) -> Iterator[dict]:
     try:
         with h5py.File(path, "r", locking=False) as f:
-            found = {}
-            _walk(f, "", found, path)
-            if sum(d.size * d.dtype.itemsize for d in found.values()) > FILE_LIMIT:
-                raise UserError(f"{path}: its arrays unpack to more than {FILE_LIMIT >> 20} MiB")
-            return {name: _array(d) for name, d in found.items()}
+            found: dict = {}
+            _walk(f, "", found, [0], path)
+            require_sizes(sum(d.size * d.dtype.itemsize for d in found.values()), size, path)
+            content = {name: _array(d) for name, d in found.items()}
     except (
         OSError,
         RuntimeError,
@@ -59,31 +75,50 @@ def load(path) -> dict:
         ValueError,
         TypeError,
         OverflowError,
-        MemoryError,
     ) as e:  # what h5py raises on damaged files
         reason = " ".join(str(e).strip("'\"").split()) or type(e).__name__
         raise UserError(f"{path}: damaged or truncated HDF5 file ({reason}); export or copy it again") from e
+    yield content
 
 
-def _walk(group, prefix, found, path):
+def require_sizes(unpacked: int, size: int, path) -> None:
+    """`UserError` unless arrays of so many bytes can come from a file of `size` bytes."""
+    if unpacked > (most := min(FILE_LIMIT, unpacked_limit(size))):
+        raise UserError(
+            f"{path}: its arrays unpack to {unpacked >> 20} MiB, a file of {size} bytes holds at most {most >> 20}"
+        )
+
+
+def _walk(group, prefix, found, count, path):
+    """count: [objects] so far."""
     if prefix.count("/") > DEPTH_LIMIT:
         raise UserError(f"{path}: {prefix}: nested too deeply")
     for name in group:
         if not isinstance(name, str) or not NAME.fullmatch(name):  # h5py gives bytes for what is no UTF-8
             raise UserError(f"{path}: {prefix}: has an entry named {name!r}, expected plain letters, digits and marks")
-        where = prefix + name
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise UserError(f"{path}: {where}: is a link to elsewhere, expected the data itself")
-        item = group[name]
+        where, item = prefix + name, linked_once(group, name, prefix, count, path)
         if isinstance(item, h5py.Group):
-            _walk(item, where + "/", found, path)
+            _walk(item, where + "/", found, count, path)
             continue
         if not isinstance(item, h5py.Dataset):
             raise UserError(f"{path}: {where}: is a {type(item).__name__}, expected a dataset")
         _check(item, where, path)
         found[where] = item
-        if len(found) > OBJECT_LIMIT:
-            raise UserError(f"{path}: more than {OBJECT_LIMIT} datasets")
+
+
+def linked_once(group, name, prefix, count, path):
+    """An entry of a group, counted. What hangs on several links is refused: a walk would come by it as often as there
+    are ways to it.
+    """
+    count[0] += 1
+    if count[0] > OBJECT_LIMIT:
+        raise UserError(f"{path}: more than {OBJECT_LIMIT} groups and datasets")
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise UserError(f"{path}: {prefix}{name}: is a link to elsewhere, expected the data itself")
+    item = group[name]
+    if h5py.h5o.get_info(item.id).rc > 1:
+        raise UserError(f"{path}: {prefix}{name}: has several names in the file, expected one")
+    return item
 
 
 def _is_text(dataset):
@@ -128,4 +163,4 @@ def save(path, content):
             f.create_dataset(name, data=value, **(dict(compression="gzip", shuffle=True) if packed else {}))
         f.flush()
         image = f.id.get_file_image()
-    write(path, image)
+    write(path, seals.sealed(image))

@@ -1,4 +1,5 @@
-"""Nets as SLAYER exports them: a chain of layers over [batch, steps, channels, ...] without tokens, frames or read-out.
+"""Nets as SLAYER exports them: a chain of layers over [batch, steps, channels, ...] without tokens, frames or read-out;
+in `graph`, layers that are no chain.
 
 Stream time as in `sim.net`: a layer's output at step k depends on its input at the same step k. In SLAYER
 (`delay_shift`) and in Lava each layer with neurons answers one step later than that; `Sequential.lags` says by how

@@ -15,11 +15,11 @@ from nets import weights
 
 from sim import netx
 from sim.base.errors import UserError
-from sim.graph import Edge, Graph, GraphStream, Node
-from sim.graph import by_definition as definition
 from sim.integer import cuba_step
 from sim.netx import graph_file
 from sim.sequential import ConvLayer, DenseLayer, InputLayer, Neuron, Sequential, dendrite
+from sim.sequential.graph import Edge, Graph, GraphStream, Node
+from sim.sequential.graph import by_definition as definition
 
 nir = pytest.importorskip("nir", reason="the extra `nir` is not installed")
 
@@ -491,13 +491,13 @@ def test_graphs_run_from_the_command_line(tmp_path):
     assert found["outputs"] == expected["q"].sum(1, dtype=int).tolist()
     assert found["spikes"] == sum(int(s.sum()) for s in expected.values())
     result = json.loads(command(tmp_path, "deploy", "verify", "g.net", "--json")[0])
-    assert result["executors"] == ["engine", "steps"] and not result["differences"] and result["compared"]
-    out, err = command(tmp_path, "deploy", "plan", "g.net", code=2)
-    assert err == "error: g.net: is a graph of layers; only chains and our own nets are planned\n"
-    assert (
-        "is a graph; take fast"
-        in command(tmp_path, "deploy", "run", "g.net", "--input", "x.npy", "--backend", "sim", code=2)[1]
-    )
+    assert result["executors"] == ["engine", "steps", "stock"] and not result["differences"] and result["compared"]
+    assert list(result["left_out"]) == ["netx"]
+    plan = json.loads(command(tmp_path, "deploy", "plan", "g.net", "--input", "x.npy", "--json")[0])
+    counts = plan["activity"]  # means over the two samples
+    assert plan["fits"] and 2 * (counts["synops"] - counts["zero_synops"]) == found["synops"]
+    lava = json.loads(command(tmp_path, "deploy", "run", "g.net", "--input", "x.npy", "--backend", "sim", "--json")[0])
+    assert lava["outputs"] == found["outputs"] and lava["spikes"] == found["spikes"]
 
 
 # --- real graphs

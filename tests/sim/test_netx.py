@@ -443,7 +443,7 @@ def test_object_types_and_links_are_never_followed(written, tmp_path):
     netx.write(*chain()[:1], written)
     with h5py.File(written, "a") as f:
         f["smolmamba/loop"] = f["smolmamba"]
-    assert "nested too deeply" in refusal(written)
+    assert "smolmamba: has several names in the file" in refusal(written)
 
 
 def test_nothing_huge_is_allocated(written):
@@ -457,7 +457,7 @@ def test_nothing_huge_is_allocated(written):
         del f["smolmamba/node/0/synapse/0/weight"]
         for i in range(3):
             f.create_dataset(f"smolmamba/part{i}", (1 << 29,), "i1", chunks=(1 << 20,), compression="gzip")
-    assert "unpack to more than" in refusal(written)
+    assert "unpack to 1536 MiB" in refusal(written)
 
 
 def to_schema_1(path, kind=None):

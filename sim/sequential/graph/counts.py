@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..sequential import fan_out
+from .. import fan_out
 
 
 class GraphCounter:

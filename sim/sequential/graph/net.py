@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..base.errors import UserError
-from ..integer import INPUT_LIMIT, MAX_DELAY
-from ..sequential import ConvLayer, DenseLayer, InputLayer, Neuron
-from ..sequential.checks import require
+from ...base.errors import UserError
+from ...integer import INPUT_LIMIT, MAX_DELAY
+from .. import ConvLayer, DenseLayer, InputLayer, Neuron
+from ..checks import require
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +136,13 @@ class Graph:
             closes = order[edge.source] >= order[node.name]
             out.append(edge.delay + (max(1, lags[edge.source] - lags[node.name] + 1) if closes else 0))
         return tuple(out)
+
+    def chip_delays(self, node: Node) -> tuple:
+        """Steps that each edge of `node` takes on the chip beyond a synapse's own: what its source sends for a stream
+        step leaves at that step plus the source's lag, and is due at the step `late` steps on, plus the node's lag.
+        """
+        lags = self.lags
+        return tuple(lags[node.name] - lags[e.source] - 1 + late for e, late in zip(node.edges, self.late(node)))
 
     def checked(self, x) -> np.ndarray:
         """`x` as uint8 spikes [B, K, *input shape].

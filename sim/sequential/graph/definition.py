@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..integer import cuba_step
-from ..sequential import dendrite
-from ..sequential.running import per_neuron
+from ...integer import cuba_step
+from .. import dendrite
+from ..running import per_neuron
 
 
 def by_definition(net, x) -> dict:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..sequential import InputLayer, dendrite
-from ..sequential.running import Chunk, delay_line, start
+from .. import InputLayer, dendrite
+from ..running import Chunk, delay_line, start
 
 
 class GraphStream:
@@ -42,6 +42,19 @@ class GraphStream:
                         found = [part[1][name] for part in parts]
                         kept[name] = {key: np.concatenate([f[key] for f in found], 1) for key in found[0]}
         return out, kept
+
+
+def states_of(net, name: str, sent: dict) -> dict:
+    """State -> [B, K, neurons] of the node `name`, from what all nodes sent, name -> [B, K, *shape]."""
+    node = next(node for node in net.nodes if node.name == name)
+    total = np.zeros((*next(iter(sent.values())).shape[:2], *node.shape), np.int32)
+    for edge, late in zip(node.edges, net.late(node)):
+        x = sent[edge.source]
+        x = x.reshape(*x.shape[:2], *getattr(edge.layer, "in_shape", (edge.takes,))).astype(np.uint8)
+        arrived = np.zeros_like(x)
+        arrived[:, late:] = x[:, : max(x.shape[1] - late, 0)]
+        total = total + dendrite(edge.layer, arrived)
+    return start(InputLayer(node.name, node.shape, node.neuron), len(total))(total, True).states
 
 
 def _groups(net, order):

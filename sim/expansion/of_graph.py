@@ -1,0 +1,69 @@
+"""The expansion of a graph of layers: a node is a population, a dense one for each of its current decays, an edge one
+projection, as late as `Graph.chip_delays` says.
+"""
+
+from dataclasses import replace
+from functools import singledispatch
+
+import numpy as np
+
+from ..sequential import ConvLayer, DenseLayer
+from ..sequential.graph import Graph
+from .of_sequential import constants, kernel_of, population_of
+from .parts import Builder, Expansion, Line
+
+
+def expand_graph(net: Graph, wanted=(), slot=None) -> Expansion:
+    """See `expand`; all nodes are kept, and only `slot` says how long a sample is."""
+    builder, lags = Builder(), net.lags
+    line = Line(net.input.name, int(np.prod(net.input.shape)), "input spikes")
+    outputs: dict = {line.name: (line,)}
+    outputs |= {node.name: _populations(node, lags[node.name], slot) for node in net.nodes}  # loops read later nodes
+    for node in net.nodes:
+        delays = net.chip_delays(node)
+        for p in outputs[node.name]:
+            inputs = [
+                projection
+                for edge, delay in zip(node.edges, delays)
+                for projection in connect(edge.layer, builder, outputs[edge.source], p, delay)
+            ]
+            builder.add(replace(p, inputs=tuple(inputs)))
+    outputs = {name: tuple(_built(builder, part) for part in parts) for name, parts in outputs.items()}
+    return Expansion(tuple(builder.populations), (line,), outputs, None, slot, lags[net.output])
+
+
+def _populations(node, lag, slot):
+    """A node's populations, without inputs."""
+    layer = node.edges[0].layer
+    if len(node.shape) > 1:
+        return (population_of(layer, node.name, np.arange(int(np.prod(node.shape))), (), lag, slot),)
+    i_decay = constants(node.neuron, node.shape)["i_decay"]
+    decays = np.unique(i_decay)
+    names = [node.name if len(decays) == 1 else f"{node.name}[{d}]" for d in decays]
+    return tuple(
+        replace(population_of(layer, name, np.flatnonzero(i_decay == d), (), lag, slot), layer=node.name)
+        for d, name in zip(decays, names)
+    )
+
+
+def _built(builder, part):
+    return next((p for p in builder.populations if p.name == part.name), part)
+
+
+@singledispatch
+def connect(layer, builder, sources, target, delay) -> tuple:
+    """Projections of an edge's synapses into the population `target`."""
+    raise TypeError(type(layer).__name__)
+
+
+@connect.register
+def _(layer: DenseLayer, builder, sources, target, delay):
+    return builder.connect(sources, target.name, layer.weight[target.index], delay)
+
+
+@connect.register
+def _(layer: ConvLayer, builder, sources, target, delay):
+    kernel = kernel_of(layer)
+    if len(sources) > 1:  # no one population holds what it reads
+        return builder.connect(sources, target.name, kernel.matrix().toarray(), delay)
+    return (builder.convolve(sources[0], target.name, kernel, delay),)
