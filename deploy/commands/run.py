@@ -6,6 +6,7 @@ from events.commands import unit_option
 from sim.base.console import add_row, bar, data_root_option, new_table, print_json, show
 from sim.base.errors import UserError
 
+from .html import html_option, write_run
 from .options import NET_HELP, access, loihi2_options, net_path, only
 from .run_chain import Asked, array_samples, input_options, run_chain, write_traces
 
@@ -70,6 +71,7 @@ from .run_chain import Asked, array_samples, input_options, run_chain, write_tra
 @click.option(
     "--profile", is_flag=True, default=None, help="With --backend loihi2: measure time and energy on the chip."
 )
+@html_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
     path,
@@ -98,6 +100,7 @@ def run(
     host,
     probes,
     profile,
+    html,
     as_json,
 ):
     """Run NET on recordings, or on an array, and print accuracy, spikes and operations."""
@@ -114,7 +117,7 @@ def run(
         profile=profile,
     )
     only(backend == "fast", "--backend fast", scheduler=scheduler, run_on=running_on)
-    only(not running_on, "runs without --run-on", scheduler=scheduler, output=output)
+    only(not running_on, "runs without --run-on", scheduler=scheduler, output=output, html=html)
     only(file is not None, "--file", time_unit_us=unit_us)
     chip = _chip(partition, board, host, probes, profile) if backend == "loihi2" else None
     if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
@@ -126,7 +129,7 @@ def run(
     from ..run import run as execute
 
     path = net_path(path, option)
-    asked = Asked(input_file, output, labels, probes_of, window, readout, limit)
+    asked = Asked(input_file, output, labels, probes_of, window, readout, limit, html)
     if input_file is not None and not isinstance(net := netx.load(path), Net):
         run_chain(path, net, asked, backend, threads, timeout, as_json)
         return
@@ -151,6 +154,7 @@ def run(
             )
     if asked.output:
         write_traces(net, taken, asked, asked.output)
+    write_run(html, path, net, taken, result)
     if as_json:
         print_json(result)
     else:

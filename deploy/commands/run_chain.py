@@ -8,6 +8,8 @@ from sim.base import files
 from sim.base.console import add_row, bar, new_table, note, print_json, show
 from sim.base.errors import UserError
 
+from .html import write_chain_run
+
 
 class Asked(NamedTuple):
     """What the options say: names of files, layers to probe, the read-out, how many samples."""
@@ -19,6 +21,7 @@ class Asked(NamedTuple):
     window: str | None
     readout: str | None
     limit: int | None
+    html: str | None
 
 
 def input_options(command):
@@ -89,6 +92,7 @@ def run_chain(path, net, asked: Asked, backend, threads, timeout, as_json):
     result = dict(backend=backend, net=path, **chain.result(net, found, window, readout, labels))
     if asked.output:
         _write(asked.output, found)
+    write_chain_run(asked.html, path, net, x, result)
     if as_json:
         print_json(result)
         return

@@ -7,6 +7,7 @@ import click
 from sim.base.console import add_row, bar, data_root_option, new_table, note, print_json, show
 from sim.base.errors import UserError
 
+from .html import html_option, write_verify
 from .options import NET_HELP, access, loihi2_options, net_path, only
 
 
@@ -76,6 +77,7 @@ from .options import NET_HELP, access, loihi2_options, net_path, only
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), default=None, help="End a simulation after so many seconds."
 )
+@html_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
     path,
@@ -96,6 +98,7 @@ def verify(
     board,
     host,
     timeout,
+    html,
     as_json,
 ):
     """Prove that the integer engine, the fused and the stock Lava net agree with the file and each other, at every
@@ -119,6 +122,7 @@ def verify(
     only(on_chip, "the executor loihi2", partition=partition, board=board, host=host)
     only(dataset is not None, "--dataset", split=split, data_root=data_root, limit=limit, lava_samples=lava_samples)
     only(random_nets is not None, "--random", seed=seed)
+    only(random_nets is None, "a net", html=html)
     if (samples is not None) + (dataset is not None) + (random_nets is not None) > 1:
         raise UserError("--samples, --dataset and --random exclude each other")
     if random_nets and (path or option or on_chip):
@@ -150,6 +154,7 @@ def verify(
     else:
         path = net_path(path, option)
         result = _verify_file(path, input_file, samples, executors, chosen, threads, timeout, chip)
+    write_verify(html, path, result)
     if as_json:
         print_json(result)
     else:

@@ -5,12 +5,12 @@ two neurons measures both before the net runs (`measure`). The extension resets 
 samples lie in slots of such a length. And all that the host sends, tokens, token on turn and both reversed, goes
 through one adapter."""
 
-import tempfile
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from sim import engine
+from sim.base import scratch
 from sim.base.errors import SimulationError, UserError
 from sim.integer import MESSAGE_BITS
 from sim.lava.simulate import Traffic, run_worker
@@ -100,7 +100,7 @@ def run_chip(net, stream, access, trace=(), profile=False, timeout_s=None, stall
     traffic = Traffic(net, stream, trace, slot_of(net))
     delays = measure(access, timeout_s, stall_s)
     steps = traffic.steps + delays.there + delays.back
-    with tempfile.TemporaryDirectory(prefix="chip-") as folder:
+    with scratch.folder("chip") as folder:
         np.save(f"{folder}/in.npy", traffic.rows)
         job = dict(
             task="net",
@@ -150,7 +150,7 @@ def measure(access, timeout_s=None, stall_s=STALL_S):
     """
     rows = np.zeros((PROBE_STEPS, 1), np.uint8)
     rows[list(ECHO_ROWS)] = 1
-    with tempfile.TemporaryDirectory(prefix="chip-") as folder:
+    with scratch.folder("chip") as folder:
         np.save(f"{folder}/in.npy", rows)
         job = dict(task="probe", environment=environment(access), clock=CLOCK, steps=PROBE_STEPS)
         out, _ = run_worker(folder, job, 2, timeout_s, stall_s, None, WORKER)

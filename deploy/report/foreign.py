@@ -40,12 +40,10 @@ def measure_foreign(path: str | Path, net: Sequential | Graph, asked: Asked, say
     report = parts.of_verify(report, result)
     if x is None:
         report = of_made_up(report, net)
-    if isinstance(net, Sequential):
-        say(f"plan for {asked.board}")
-        some = None if x is None else net.checked(x[:PLANNED])
-        what = None if some is None else f"{asked.input}, first {len(some)} samples"
-        report = replace(report, plan=plan(net, boards.load(asked.board), x=some, data=what, tables=asked.tables))
-    return report
+    say(f"plan for {asked.board}")
+    some = None if x is None else net.checked(x[:PLANNED])
+    what = None if some is None else f"{asked.input}, first {len(some)} samples"
+    return replace(report, plan=plan(net, boards.load(asked.board), x=some, data=what, tables=asked.tables))
 
 
 def of_made_up(report: Report, net: Sequential | Graph) -> Report:
