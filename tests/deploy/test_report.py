@@ -154,7 +154,9 @@ def test_names_of_a_file_stay_text(tmp_path):
     netx.write(digits_net(), path)
     plain, hostile = (
         page(
-            replace(parts.of_run(parts.start(path, n), n, x, run(n, x).to_json()), plan=plan(n, board.load("oheo-gulch")))
+            replace(
+                parts.of_run(parts.start(path, n), n, x, run(n, x).to_json()), plan=plan(n, board.load("oheo-gulch"))
+            )
         )
         for n in (digits_net(), net)
     )
