@@ -78,12 +78,13 @@ def _all(folder: Path, names: tuple, n: int, rng: random.Random, end: float) -> 
             case = CASES[names[len(out) % len(names)]] if len(out) < len(names) else CASES[rng.choice(names)]
             place = folder / f"round{len(out)}"
             shutil.copytree(folder / "given", place)
+            first = len(out)
             for _ in range(min(rng.randint(FEWEST, 2 * FEWEST), n - len(out))):
                 out.append(_once(case, place, folder, rng, took[case.name]))
                 progress(len(out))
             out[-1].problems += _finish(case, place, folder)
             shutil.rmtree(place, ignore_errors=True)
-            for attempt in out:
+            for attempt in out[first:]:
                 if attempt.problems:
                     _say(attempt)
     return out
