@@ -38,7 +38,7 @@ def frames(path, unit_us=None, net=None, number=None) -> list[np.ndarray]:
     loaded = netx.read(net)
     if not getattr(loaded, "encoder", None):
         raise UserError(f"{net} has no encoder, so it has no frames; leave it out")
-    encoder = Encoder(**loaded.encoder)
+    encoder = Encoder.of(loaded.encoder)
     encoder = encoder if number is None else replace(encoder, frames=number)
     events = formats.read(path, (encoder.width, encoder.height), unit_us)[0]
     drawn = encoder.frames_of(events)

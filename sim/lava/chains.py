@@ -5,12 +5,12 @@ Samples follow one another in one run where all neurons can be reset; sigma-delt
 what waits in a delay or comes back to a recurrent layer neither: such nets run anew for every sample.
 """
 
-import tempfile
 from functools import singledispatch
 from typing import NamedTuple
 
 import numpy as np
 
+from ..base import scratch
 from ..base.errors import UserError
 from ..expansion.of_sequential import by_decay
 from ..sequential import AverageLayer, FlattenLayer, Resonator, Sequential
@@ -151,7 +151,7 @@ def _run(net, x, threads, timeout_s, progress, stall_s):
     layers, lags = kept(net), net.lags
     total = n * steps + max(lags.values())
     width = sum(int(np.prod(layer.shape)) for layer in layers)
-    with tempfile.TemporaryDirectory(prefix="lava-") as folder:
+    with scratch.folder("lava") as folder:
         np.save(f"{folder}/in.npy", x.astype(np.int32).reshape(n * steps, -1))
         names = [layer.name for layer in layers]
         job = dict(net=net, slot=steps, steps=total, threads=threads, layers=names)

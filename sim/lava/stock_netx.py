@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from ..base import scratch
 from ..netx.stock import packs
 from ..sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, Neuron, Resonator, Sequential
 from .simulate import SimulationError
@@ -65,7 +65,7 @@ def run_netx(
     layers = sum(not isinstance(layer, AverageLayer) for layer in net.layers) - (net.layers[0].name == "input")
     rows = first if skip else x
     shape = net.layers[0].shape
-    with tempfile.TemporaryDirectory(prefix="netx-") as folder:
+    with scratch.folder("netx") as folder:
         given, result = Path(folder, "in.npz"), Path(folder, "out.npz")
         turned = to_lava(np.asarray(rows, np.int64), shape).reshape(len(rows), *reversed(shape))
         np.savez(given, x=turned, layers=layers, skip=int(skip), reset=0 if net.graded else len(rows))
