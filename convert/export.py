@@ -1,5 +1,6 @@
 """Export: fold, integers, parity, report, file."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 import events
 from events import token_streams
 from sim import engine, netx
+from sim.base import files
 from sim.base.errors import UserError
 from sim.base.statistics import paired_interval, wilson
 from sim.net.tokens import join
@@ -22,7 +24,7 @@ GOLDEN_SAMPLES = 1
 
 
 def export(model_path, out_path, data_root=None, split="val", dataset=None, limit=None):
-    """Writes the artifact of a checkpoint and returns the report (plain JSON values).
+    """Writes the artifact of a checkpoint, and beside it the report, which is returned (plain JSON values).
 
     The report's accuracies are over `split` (or its first `limit` samples) of the data set that the model was trained
     on, or of `dataset`.
@@ -73,6 +75,7 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
         "parity": same,
     }
     out["digest"] = netx.write(net, out_path, golden=x[:GOLDEN_SAMPLES])
+    files.write(netx.export_record(out_path), json.dumps(out))
     return out
 
 

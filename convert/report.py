@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sim.integer import DECAY_ONE, STATE_LIMIT, STATE_SHIFT
+from sim.integer import DECAY_ONE, STATE_LIMIT, STATE_SHIFT, weight_histogram
 from sim.net import TOKENS, Cuba
 from sim.net.nodes import largest_input
 from train import stage
@@ -17,8 +17,10 @@ def layer_rows(model, net, result, n):
     and provable.
 
     `weight_error` is the RMS difference of the quantized from the float weights, relative to their RMS; `saturated` the
-    share of weights at the end of the range; `u_seen`, `v_seen` the largest state of the run as a share of 24 bits (a
-    current wraps above 1); `u_bound` the same if every input spiked at every step."""
+    share of weights at the end of the range; `weights_before` their histogram before rounding (`sim.integer`);
+    `u_seen`, `v_seen` the largest state of the run as a share of 24 bits (a current wraps above 1); `u_bound` the same
+    if every input spiked at every step.
+    """
     owners, errors, rows = nodes_of(model), weight_errors(model), []
     for node in net.nodes:
         row = {"layer": node.name, "type": type(node).__name__, "neurons": node.size}
@@ -38,9 +40,17 @@ def layer_rows(model, net, result, n):
                 "rate": result.spikes[node.name] / (n * net.steps * node.size),
             }
         if node.name in owners:
-            row |= errors[owners[node.name][0]]
+            name, layer, rows_of = owners[node.name]
+            row |= errors[name] | {"weights_before": weight_histogram(mantissas_before(layer, rows_of))[0]}
         rows.append(row)
     return rows
+
+
+def mantissas_before(layer, rows) -> list:
+    """The weights of these neurons before rounding, in the unit of the chip's weights, an array for each synapse."""
+    dense = [layer.weight(s) * layer.gain[:, None] for s in layer.synapses]
+    every = [*dense, *(layer.weight(s) * layer.gain for s in layer.diagonal)]
+    return [(w.detach() * UNIT)[rows].cpu().numpy() for w in every]
 
 
 def weight_errors(model):

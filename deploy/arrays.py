@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.base import npy
 from sim.base.errors import UserError
 from sim.net.tokens import checked
 from sim.sequential import Sequential
@@ -19,12 +20,9 @@ def load(path: str, what: str) -> np.ndarray:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        reason = " ".join(str(e).split()) or type(e).__name__
-        raise UserError(f"{path}: no .npy file of numbers for {what} ({reason}); save it with numpy.save") from e
-    if not isinstance(found, np.ndarray):
-        raise UserError(f"{path}: holds several arrays, expected one .npy array for {what}")
+        found = npy.mapped(path)
+    except UserError as e:
+        raise UserError(f"{path}: no .npy file of numbers for {what} ({e}); save it with numpy.save") from e
     if found.dtype.kind not in "biuf":
         raise UserError(f"{path}: has type {found.dtype}, expected numbers for {what}")
     return found

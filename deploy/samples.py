@@ -65,7 +65,7 @@ def from_dataset(net, name, split, root, limit):
             f"data set {name!r} has classes {', '.join(recordings.classes)}; the net has"
             f" {', '.join(net.classes) or 'none named'}"
         )
-    encoder = events.Encoder(**net.encoder)
+    encoder = events.Encoder.of(net.encoder)
     return Samples(recordings.events[:limit], encoder.encode_all, recordings.labels[:limit], name, split, encoder)
 
 
@@ -78,7 +78,7 @@ def from_file(net, path, unit_us=None):
     Raises:
         UserError: as `formats.read` does; of another sensor than the net's.
     """
-    encoder = events.Encoder(**net.encoder)
+    encoder = events.Encoder.of(net.encoder)
     if encoder.message_bits:
         return Samples([Photograph(encoder.height)(path)], encoder.encode_all, None, str(path), encoder=encoder)
     recording = formats.read(path, (encoder.width, encoder.height), unit_us)[0]

@@ -77,6 +77,10 @@ def check(dataset, data_root, clip_ms, stride_ms, samples, as_json):
     sys.exit(1 if broken else 0)
 
 
+def _three(row):
+    return isinstance(row, list) and len(row) == 3 and all(type(x) is int and abs(x) < 2**62 for x in row)
+
+
 def _lengths(recordings):
     """What is in some recordings, of which each is read once and for all: events, on, off, seconds (all of them), the
     mean length, events a second, and microseconds to a unit of time."""
@@ -87,7 +91,10 @@ def _lengths(recordings):
             return [0, 0, 0]
         return [len(events), int(events["p"].sum()), int(events["t"][-1] - events["t"][0])]
 
-    table = np.array(cache.remembered(recordings, "facts", lambda: list(cache.each(recordings, "facts", look))))
+    def sound(value):
+        return isinstance(value, list) and len(value) == len(recordings) and all(map(_three, value))
+
+    table = np.array(cache.remembered(recordings, "facts", lambda: list(cache.each(recordings, "facts", look)), sound))
     n, on, span = table.reshape(-1, 3).sum(0).tolist()
     unit = getattr(getattr(recordings.events, "read", None), "unit_us", None)
     return {

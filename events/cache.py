@@ -6,9 +6,9 @@ changed file or encoder makes a new entry. The folder may be deleted at any time
 
 import errno
 import hashlib
-import json
 import os
 import sys
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.base import files
+from sim.base import files, locks, npy, seals
 from sim.base.errors import UserError
 
 from .encoder import Encoder
 from .recordings import Files, Recordings
 
+CHECK = 4  # bytes of a row's checksum, CRC-32
 _AHEAD = 64  # recordings that are read before they are asked for
-_VERSION = 1  # of what readers and simulated cameras make of a file: one more when that changes
+_VERSION = 2  # of what readers and simulated cameras make of a file: one more when that changes
 _warned = set()  # folders of which it has been said that they cannot be written
 
 
@@ -34,15 +35,17 @@ class TokenStreams(Sequence):
     Index with a slice or an array of numbers for a `sim.net.tokens.Stream` of those samples, with a number for one of
     one."""
 
-    def __init__(self, packed, encoder, numbers=None):
+    def __init__(self, packed, encoder, numbers=None, mend=None):
         """
         Args:
             packed: uint8 [m, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; of pictures [m, 3 * H
                 * W], the pictures; may be mapped from a file.
             encoder: `Encoder`.
             numbers: which rows of `packed` these are, in this order; all by default.
+            mend: where each row of `packed` has `CHECK` bytes more, its checksum: a function that makes the row with
+                its number anew, called for one that does not match it.
         """
-        self._packed, self.encoder = packed, encoder
+        self._packed, self.encoder, self._mend = packed, encoder, mend
         self._numbers = np.arange(len(packed)) if numbers is None else np.asarray(numbers)
         self._shape = encoder.frames, encoder.planes, *encoder.frame_shape
 
@@ -51,7 +54,7 @@ class TokenStreams(Sequence):
 
     def only(self, numbers):
         """Those with the given numbers, in this order; nothing is copied."""
-        return TokenStreams(self._packed, self.encoder, self._numbers[np.asarray(numbers, np.int64)])
+        return TokenStreams(self._packed, self.encoder, self._numbers[np.asarray(numbers, np.int64)], self._mend)
 
     def __getitem__(self, index):
         frames = self.frames(index)
@@ -63,13 +66,34 @@ class TokenStreams(Sequence):
             pictures = self.pictures(index)
             found = self.encoder.frames_of_all(pictures if pictures.ndim == 4 else pictures[None])
             return found if pictures.ndim == 4 else found[0]
-        packed = np.asarray(self._packed[self._numbers[index]])
+        packed = self._rows(index)
         return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
 
     def pictures(self, index):
         """The pictures that an encoder of pictures reads: uint8 [3, H, W] or [n, 3, H, W]."""
-        kept = np.asarray(self._packed[self._numbers[index]])
+        kept = self._rows(index)
         return kept.reshape(*kept.shape[:-1], *self._shape[1:])
+
+    def _rows(self, index):
+        """What is kept of recordings, uint8 [.., bytes], whole."""
+        numbers = self._numbers[index]
+        packed = np.asarray(self._packed[numbers])
+        return packed if self._mend is None else _checked(packed, numbers, self._mend)
+
+
+def _checked(packed, numbers, mend):
+    """The rows without their checksums; those that do not match are made anew."""
+    rows = packed.reshape(-1, packed.shape[-1])
+    wrong = [i for i, row in enumerate(rows) if _checksum(row[:-CHECK]) != row[-CHECK:].tobytes()]
+    if wrong:
+        rows = np.array(rows)
+        for i in wrong:
+            rows[i] = np.frombuffer(mend(int(np.ravel(numbers)[i])), np.uint8)
+    return rows.reshape(packed.shape)[..., :-CHECK]
+
+
+def _checksum(row) -> bytes:
+    return zlib.crc32(np.ascontiguousarray(row).data).to_bytes(CHECK, "little")
 
 
 def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
@@ -88,33 +112,61 @@ def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
     """
     pixels = encoder.planes * encoder.frame_shape[0] * encoder.frame_shape[1]
     size = pixels if encoder.message_bits else -(-encoder.frames * pixels // 8)
-    shape = len(recordings), size
-    path = _place(recordings, "pictures" if encoder.message_bits else "frames", encoder, ".npy")
+    what = "pictures" if encoder.message_bits else "frames"
+    path = _place(recordings, what, encoder, ".npy")
     if path is not None:
+        shape = len(recordings), size + CHECK
+        pack = _packer(recordings, encoder)
+
+        def save(f):
+            _save(f, shape, (_with_checksum(row) for row in each(recordings, what, pack, progress)))
+
+        def mend(i):
+            _say_damaged(path)
+            return _with_checksum(pack(i))
+
         kept = _mapped(path, shape)
         if kept is None:
-            kept = _write(path, lambda f: _save(f, shape, _rows(recordings, encoder, progress))) and _mapped(
-                path, shape
-            )
+            kept = _write(path, save, lambda: _mapped(path, shape) is not None) and _mapped(path, shape)
         if kept is not None:
-            return TokenStreams(kept, encoder)
-    packed = np.empty(shape, np.uint8)
-    for i, row in enumerate(_rows(recordings, encoder, progress)):
+            return TokenStreams(kept, encoder, mend=mend)
+    packed = np.empty((len(recordings), size), np.uint8)
+    for i, row in enumerate(each(recordings, what, _packer(recordings, encoder), progress)):
         packed[i] = row
     return TokenStreams(packed, encoder)
 
 
-def remembered(recordings, what, make):
-    """The JSON value `make()`, kept for as long as the files of some recordings stay the same."""
+def _with_checksum(row) -> bytes:
+    return row.tobytes() + _checksum(row)
+
+
+def _say_damaged(path):
+    """A file of the cache has other bytes than were written: it goes, and is made anew the next time."""
+    path.unlink(missing_ok=True)
+    if path not in _warned:
+        _warned.add(path)
+        print(
+            f"warning: {path}: damaged on the disk; what is damaged is made anew from the recordings, and the file is"
+            " removed",
+            file=sys.stderr,
+        )
+
+
+def remembered(recordings, what, make, sound):
+    """The JSON value `make()`, kept for as long as the files of some recordings stay the same; a kept one that is
+    damaged or not `sound(value)` is made anew.
+    """
     path = _place(recordings, what, None, ".json")
     if path is not None and path.is_file():
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            value = seals.from_json(path.read_bytes(), path, "")["value"]
+            if sound(value):
+                return value
+        except (OSError, seals.Damaged, KeyError, TypeError):
             pass
     value = make()
     if path is not None:
-        _write(path, lambda f: f.write(json.dumps(value).encode()))
+        _write(path, lambda f: f.write(seals.to_json({"value": value}).encode()))
     return value
 
 
@@ -148,11 +200,11 @@ def _save(f, shape, rows):
     """Writes an .npy file row by row (a mapped file would end the program, not the write, where the disk is full)."""
     np.lib.format.write_array_header_1_0(f, {"descr": "|u1", "fortran_order": False, "shape": shape})
     for row in rows:
-        f.write(row.tobytes())
+        f.write(row)
 
 
-def _rows(recordings, encoder, progress):
-    """The packed frames of each recording, or its picture, uint8 [bytes]."""
+def _packer(recordings, encoder):
+    """A function from a recording's number to its packed frames, or its picture, uint8 [bytes]."""
 
     def pack(i):
         recording = recordings.events[i]
@@ -162,7 +214,7 @@ def _rows(recordings, encoder, progress):
         except UserError as e:
             raise UserError(f"{recordings.names[i]}: {e}") from None
 
-    return each(recordings, "pictures" if encoder.message_bits else "frames", pack, progress)
+    return pack
 
 
 def _place(recordings, what, encoder, ending):
@@ -185,6 +237,10 @@ def _place(recordings, what, encoder, ending):
     return _folder(recordings.root) / f"{what}-{digest.hexdigest()[:32]}{ending}"
 
 
+def _say(text):
+    print(text, file=sys.stderr)
+
+
 def _reader(read):
     return repr(read) if is_dataclass(read) else f"{read.__module__}.{read.__qualname__}"
 
@@ -197,14 +253,15 @@ def _folder(root):
 def _mapped(path, shape):
     """The packed frames in a file, or None if it is not there or not what it should be."""
     try:
-        packed = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        packed = npy.mapped(path)
+    except UserError:
         return None
-    return packed if isinstance(packed, np.ndarray) and packed.shape == shape and packed.dtype == np.uint8 else None
+    return packed if packed.shape == shape and packed.dtype == np.uint8 else None
 
 
-def _write(path, fill):
-    """Lets `fill(open file)` write a file that appears whole or not at all.
+def _write(path, fill, there=lambda: False, seal=False):
+    """Lets `fill(open file)` write a file that appears whole or not at all. Where another process is at it, waits, and
+    then does so only if the file is not `there()`. seal: put one behind what was written.
 
     True if it is there; None, and one line, if the folder cannot be written.
     """
@@ -215,7 +272,9 @@ def _write(path, fill):
         ):  # holds for root, too, whom the system would let write
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.fill(path, fill)
+        with locks.in_turn(path.parent, "reads these recordings", f".{path.stem}.lock", _say):
+            if not there():
+                files.fill(path, fill, seal)
         return True
     except (OSError, files.CannotWrite) as e:
         if path.parent not in _warned:

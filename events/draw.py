@@ -38,7 +38,7 @@ def frames(path, unit_us=None, net=None, number=None) -> list[np.ndarray]:
     loaded = netx.read(net)
     if not getattr(loaded, "encoder", None):
         raise UserError(f"{net} has no encoder, so it has no frames; leave it out")
-    encoder = Encoder(**loaded.encoder)
+    encoder = Encoder.of(loaded.encoder)
     if encoder.message_bits:
         raise UserError(f"{net} reads pictures, which have no events to show; leave it out")
     encoder = encoder if number is None else replace(encoder, frames=number)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.base import npy, seals
 from sim.base.errors import UserError
 
 from . import aedat3
@@ -48,13 +49,13 @@ def read(path):
         UserError: not such an array, empty, or an event outside the sensor.
     """
     try:
-        # Memory-mapped: a header that claims more than the file holds is refused before anything is allocated.
-        table = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise UserError(
-            f"{path} is not a clip of numbers in .npy format ({' '.join(str(e).split())[:120]}); fetch the file again"
-        ) from None
-    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] != 4 or table.dtype.kind not in "iuf":
+        seals.check_once(path, "delete it, and generate or copy it again")
+        table = npy.mapped(path)
+    except seals.Damaged:
+        raise
+    except UserError as e:
+        raise UserError(f"{path} is not a clip of numbers in .npy format ({e}); fetch the file again") from None
+    if table.ndim != 2 or table.shape[1] != 4 or table.dtype.kind not in "iuf":
         raise UserError(f"{path} is not a table of numbers with four columns (x, y, polarity, milliseconds)")
     x, y, p, ms = np.asarray(table).T
     t = ms.astype(np.float64) * 1000

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.net.nodes import STREAM_LIMIT, TOKENS_LIMIT
 from sim.net.tokens import Stream
 
 from . import pixels
@@ -28,13 +29,15 @@ _LIMITS = {
     "frame_us": 2**31 - 1,
     "frame_events": 2**31 - 1,
 }
-_MAX_STREAM = 2**30
-_MAX_TOKENS = 2**15 - 1  # token numbers are int16
 _DRAWING = ("height", "width", "pool", "frames", "frame_us", "frame_events")  # what the frames depend on
 _SHOWING = ("height", "width")  # what a kept picture depends on
 _RULE = {"early": 2**20, "leak": 256, "least": 2**31 - 1}  # of stage 0, each with its largest value
 SCANS = ("forward", "alternate", "cross")
 PRUNERS = ("count", "latency", "random")
+
+
+def _names():
+    return [f.name for f in fields(Encoder)]
 
 
 @dataclass(frozen=True)
@@ -125,10 +128,10 @@ class Encoder:
                 f"encoder: window {self.window} is smaller than stride {self.stride}, pixels would be lost; make the"
                 " window larger"
             )
-        if self.tokens > _MAX_TOKENS or self.frames * self.tokens * self.channels > _MAX_STREAM:
+        if self.tokens > TOKENS_LIMIT or self.frames * self.tokens * self.channels > STREAM_LIMIT:
             raise UserError(
                 f"encoder: {self.frames} frames x {self.tokens} tokens x {self.channels} channels is more than"
-                f" {_MAX_STREAM}, or the tokens more than {_MAX_TOKENS}; take a larger pool or stride, or fewer frames"
+                f" {STREAM_LIMIT}, or the tokens more than {TOKENS_LIMIT}; take a larger pool, stride, or fewer frames"
             )
         self._require_integer("message_bits", 0, pixels.BITS)
         if self.message_bits and (self.pool != 1 or self.frame_events):
@@ -144,6 +147,20 @@ class Encoder:
                 "encoder: pruner, early, leak and least choose among tokens, but places is 0, which sends all of them;"
                 " set places"
             )
+
+    @staticmethod
+    def of(settings: dict) -> Encoder:
+        """The encoder that a file's or a configuration's `settings` describe.
+
+        Raises:
+            UserError: there are none, an entry that there is not, or one that is out of range.
+        """
+        if not settings:
+            raise UserError("the net has no encoder, so it cannot run on events; export it again")
+        unknown = sorted(str(key) for key in set(settings) - set(_names()))
+        if unknown:
+            raise UserError(f"encoder: unknown entry {unknown[0]!r}, expected of {', '.join(_names())}")
+        return Encoder(**settings)
 
     def _require_integer(self, name, least, limit, why=""):
         value = getattr(self, name)

@@ -177,7 +177,12 @@ def _sensor(root, paths, survey):
         0,
         root=str(root),
     )
-    looked = cache.remembered(files, "sensor", lambda: _survey(files))
+    looked = cache.remembered(
+        files,
+        "sensor",
+        lambda: _survey(files),
+        lambda value: isinstance(value, list) and len(value) == len(paths) and all(map(_is_survey, value)),
+    )
     seen = [found for found in looked if not isinstance(found, str)]
     if not seen:
         reasons = list(dict.fromkeys(looked))
@@ -195,6 +200,18 @@ def _sensor(root, paths, survey):
         return sizes.pop()
     needed = tuple(max(sizes_) for sizes_ in zip(*(tuple(held) for _, held in seen), *sizes))
     return needed
+
+
+def _is_survey(found):
+    """Whether a value is what `_survey` gives of a file."""
+    if isinstance(found, list) and len(found) == 2:
+        size, held = found
+        return _is_pair(held) and (size is None or _is_pair(size))
+    return isinstance(found, str)
+
+
+def _is_pair(value):
+    return isinstance(value, list) and len(value) == 2 and all(type(x) is int for x in value)
 
 
 def _survey(files):

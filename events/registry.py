@@ -170,10 +170,10 @@ DATASETS = {
 
 def dataset(name):
     """Entry of `DATASETS`; UserError otherwise. A name may say how recordings are cut, as in `with_clips`."""
-    name = name.partition(":")[0]
-    if name not in DATASETS:
-        raise UserError(f"no data set {name!r}; available: {', '.join(DATASETS)}")
-    return DATASETS[name]
+    key = name.partition(":")[0] if isinstance(name, str) else name  # a file may name anything
+    if not isinstance(key, str) or key not in DATASETS:
+        raise UserError(f"no data set {key!r}; available: {', '.join(DATASETS)}")
+    return DATASETS[key]
 
 
 def with_clips(name, clip_ms=None, stride_ms=None):
@@ -255,7 +255,7 @@ def load(name, split, root=None, skip_bad=False):
 
 def _sound(recordings):
     """Without those whose file is broken."""
-    bad = cache.remembered(recordings, "broken", lambda: _broken(recordings))
+    bad = cache.remembered(recordings, "broken", lambda: _broken(recordings), lambda value: _is_list(value, recordings))
     if len(bad) == len(recordings):
         raise UserError(f"none of the {len(bad)} recordings can be read, the first because: {bad[0][1]}")
     numbers = sorted(set(range(len(recordings))) - {i for i, _ in bad})
@@ -265,6 +265,18 @@ def _sound(recordings):
         labels=recordings.labels[numbers],
         names=[recordings.names[i] for i in numbers],
         skipped=tuple(line for _, line in bad),
+    )
+
+
+def _is_list(value, recordings):
+    """Whether a value is what `_broken` gives: [number, line] of some recordings."""
+    return isinstance(value, list) and all(
+        isinstance(pair, list)
+        and len(pair) == 2
+        and type(pair[0]) is int
+        and 0 <= pair[0] < len(recordings)
+        and isinstance(pair[1], str)
+        for pair in value
     )
 
 

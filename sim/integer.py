@@ -45,6 +45,7 @@ MAX_DELAY = 62  # steps that a synapse can wait beyond the one that every synaps
 MESSAGE_BITS = 24  # of a graded spike
 PIXEL_BITS = 8  # of a graded spike that the host sends, at most
 SHIFT_MAX = 8  # bits that a synapse's exponent can take off what it adds up
+WEIGHT_BINS = 32  # of `weight_histogram`
 
 
 def decay(x, d):
@@ -109,3 +110,14 @@ def weight_bits(weights) -> int:
         return 0
     low, high = low // (joined & -joined), high // (joined & -joined)
     return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length())
+
+
+def weight_histogram(weights: list) -> tuple[list[int], int]:
+    """(numbers of weights in `WEIGHT_BINS` equal bins from -256 to 256, zeros left out; zeros); what lies beyond counts
+    in the last bin.
+
+    weights: list of arrays, integers or not yet rounded, in the unit of the chip's weights.
+    """
+    flat = np.concatenate([np.ravel(w) for w in weights]) if weights else np.zeros(0)
+    counts = np.histogram(np.clip(flat[flat != 0], WEIGHT_MIN, -WEIGHT_MIN), WEIGHT_BINS, (WEIGHT_MIN, -WEIGHT_MIN))[0]
+    return [int(n) for n in counts], int((flat == 0).sum())

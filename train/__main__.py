@@ -229,10 +229,7 @@ def _config(base, changes, values, epochs, dataset, data_root):
     elif parts:
         raise UserError(f"--set {next(iter(parts))}: given together with encoder or --epochs 0; leave it out")
     cfg = Config.from_dict(base.to_dict() | changes | values)
-    try:
-        cfg.make_encoder()
-    except TypeError as e:
-        raise UserError(f"--set encoder: {e}") from None
+    cfg.make_encoder()
     return cfg
 
 
@@ -271,7 +268,7 @@ def _changes(items):
             raise UserError(f"--set {item}: expected KEY=VALUE")
         try:
             out[key] = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # numbers of thousands of digits, and brackets, too
             out[key] = text
         if isinstance(out[key], list):
             out[key] = tuple(out[key])

@@ -8,6 +8,7 @@ from events import Encoder
 from events.encoder import PRUNERS
 from sim import prices
 from sim.base.errors import UserError
+from sim.base.memory import require, require_synapses
 
 VERSION = 2  # of the checkpoint's layout
 SPIKES_MAX = 127  # of `inner`: twice that is a weight
@@ -201,17 +202,28 @@ class Config:
         """The whole encoder.
 
         Raises:
-            UserError: an entry out of range. TypeError: one that there is not.
+            UserError: an entry out of range, or one that there is not.
         """
-        drawing = Encoder(**self.encoder)
+        drawing = Encoder.of(self.encoder) if self.encoder else Encoder()
         if drawing.message_bits and self.inner and self.inner[0] and not self.stem:
             _require(False, "inner counts the spikes of pixels before block 0, which are graded; give stem a layer")
         scan = "forward" if self.scan == "twin" else self.scan
+        self._check_synapses(drawing)
         if self.share == 1:
             return replace(drawing, scan=scan)
         places = max(1, round(self.share * drawing.tokens))
         rule = dict(pruner=self.pruner, early=self.early, leak=self.leak, least=self.least)
         return replace(drawing, scan=scan, places=places, **rule)
+
+    def _check_synapses(self, encoder):
+        """Before anything is made: weights, their gradients and two moments of the optimiser."""
+        widths = (encoder.channels, *self.stem, self.width)
+        count = sum(a * b for a, b in zip(widths, widths[1:])) + encoder.tokens * widths[1]
+        count += self.blocks * self.width * (self.bank * (3 if self.gate == "read" else 2) + self.width)
+        count *= 2 if self.scan == "twin" else 1
+        what = f"configuration: stem {list(self.stem)[:9]}, width {self.width}, {self.blocks} blocks of {self.bank}"
+        require_synapses(count, what)
+        require(16 * count, what)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -90,16 +90,19 @@ def load(name) -> Board:
     content = tomlfile.read(path)
     unknown = set(content) - {"title", "extends", "limits"}
     if unknown:
-        raise UserError(f"{path}: unknown entry {sorted(unknown)[0]!r}")
+        raise UserError(f"{path}: unknown entry {min(map(str, unknown))!r}")
     base = {}
     if "extends" in content:
-        if not (FOLDER / f"{content['extends']}.toml").exists() or content["extends"] == path.stem:
+        known = [p.stem for p in FOLDER.glob("*.toml")]
+        if content["extends"] not in known or content["extends"] == path.stem:
             raise UserError(f"{path}: extends {content['extends']!r}, which is not one of {', '.join(names())}")
         base = load(content["extends"]).limits
     entries = content.get("limits", {})
-    if not isinstance(entries, dict) or set(entries) - set(LIMITS):
+    if not isinstance(entries, dict):
+        raise UserError(f"{path}: limits is a {type(entries).__name__}, expected a table of limits")
+    if set(entries) - set(LIMITS):
         raise UserError(
-            f"{path}: limits has the unknown entry {sorted(set(entries) - set(LIMITS))[0]!r}, known are"
+            f"{path}: limits has the unknown entry {min(map(str, set(entries) - set(LIMITS)))!r}, known are"
             f" {', '.join(LIMITS)}"
         )
     limits = base | {key: _limit(path, key, value) for key, value in entries.items()}

@@ -7,6 +7,8 @@ import click
 from sim.base.console import add_row, data_root_option, new_table, print_json, show
 from sim.base.errors import UserError
 
+from .html import html_option, write_plan
+
 
 @click.command(epilog="Example: python -m deploy plan runs/digits-tiny/model.net --board oheo-gulch --picture plan.png")
 @click.argument("net")
@@ -51,9 +53,10 @@ from sim.base.errors import UserError
     help="Count operations on this array, [samples, steps, ...] or [steps, ...], as `deploy run --input` takes it.",
 )
 @click.option("--picture", default=None, help="Write a picture of the chip: .png, .svg or .pdf.")
+@html_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.pass_context
-def plan(context, net, board, packing, tables, dataset, split, limit, data_root, input_file, picture, as_json):
+def plan(context, net, board, packing, tables, dataset, split, limit, data_root, input_file, picture, html, as_json):
     """Plan NET on a board: neurocores, memory, the bottleneck, energy and time of a sample. Exit code 1 if it does
     not fit.
     """
@@ -69,6 +72,7 @@ def plan(context, net, board, packing, tables, dataset, split, limit, data_root,
     result = make(loaded, target, packing, x, data, tables)
     if picture and result.placed:
         draw(result, picture)
+    write_plan(html, net, loaded, result)
     if as_json:
         print_json({"net": net, **result.to_dict()})
     else:

@@ -7,6 +7,7 @@ import click
 from sim.base.console import add_row, bar, data_root_option, new_table, note, print_json, show
 from sim.base.errors import UserError
 
+from .html import html_option, write_verify
 from .options import NET_HELP, access, loihi2_options, net_path, only
 
 
@@ -76,6 +77,7 @@ from .options import NET_HELP, access, loihi2_options, net_path, only
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), default=None, help="End a simulation after so many seconds."
 )
+@html_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
     path,
@@ -96,6 +98,7 @@ def verify(
     board,
     host,
     timeout,
+    html,
     as_json,
 ):
     """Prove that the integer engine, the fused and the stock Lava net agree with the file and each other, at every
@@ -119,18 +122,19 @@ def verify(
     only(on_chip, "the executor loihi2", partition=partition, board=board, host=host)
     only(dataset is not None, "--dataset", split=split, data_root=data_root, limit=limit, lava_samples=lava_samples)
     only(random_nets is not None, "--random", seed=seed)
+    only(random_nets is None, "a net", html=html)
     if (samples is not None) + (dataset is not None) + (random_nets is not None) > 1:
         raise UserError("--samples, --dataset and --random exclude each other")
     if random_nets and (path or option or on_chip):
         raise UserError("--random makes its own nets and runs in the simulator: leave NET and loihi2 out")
-    chip = access(partition, board, host) if on_chip else None
+    chip = _chip(partition, board, host, timeout) if on_chip else None
     if random_nets:
-        from ..verify_many import verify_random
+        from ..verify.many import verify_random
 
         with bar("comparing", random_nets) as progress:
             result = verify_random(random_nets, seed or 0, chosen, timeout, lambda what, done, total: progress(done))
     elif dataset:
-        from ..verify_many import LAVA_SAMPLES, verify_dataset
+        from ..verify.many import LAVA_SAMPLES, verify_dataset
 
         path = net_path(path, option)
         with bar(path, None) as progress:
@@ -150,11 +154,19 @@ def verify(
     else:
         path = net_path(path, option)
         result = _verify_file(path, input_file, samples, executors, chosen, threads, timeout, chip)
+    write_verify(html, path, result)
     if as_json:
         print_json(result)
     else:
         _print_verify(result)
     sys.exit(1 if result["differences"] else 0)
+
+
+def _chip(partition, board, host, timeout):
+    found = access(partition, board, host)
+    from ..loihi2.run import Chip
+
+    return Chip(found, timeout_s=timeout)
 
 
 def _verify_file(path, input_file, samples, executors, chosen, threads, timeout, chip):
@@ -170,7 +182,7 @@ def _verify_file(path, input_file, samples, executors, chosen, threads, timeout,
         only(False, "a net that SLAYER or NIR made", input=input_file)
         return compare(path, samples, chosen, threads, timeout_s=timeout, progress=say, chip=chip)
     from .. import arrays
-    from ..verify_chain import verify_chain
+    from ..verify.chain import verify_chain
 
     if chip:
         raise UserError("the executor loihi2 runs our own nets only; leave it out")

@@ -125,7 +125,7 @@ class LayerNumbers:
     """A layer in numbers; spikes, rate and synops only where samples were run.
 
     Attributes:
-        weights: number of weights in each of `numbers.BINS` equal bins from -256 to 256, zeros left out.
+        weights: `sim.integer.weight_histogram`.
         zeros: weights that are zero. before: what `convert export` noted of the layer, or an empty dict.
         i_decay: the distinct current decays.
     """

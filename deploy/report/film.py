@@ -33,7 +33,7 @@ def films(net: Net, samples: Samples, numbers: Iterable[int]) -> tuple[Film, ...
     """Runs these samples in the engine, for the read-out frame by frame. Nothing for a net without an encoder."""
     if not net.encoder:
         return ()
-    return tuple(_film(net, Encoder(**net.encoder), samples, i) for i in numbers)
+    return tuple(_film(net, Encoder.of(net.encoder), samples, i) for i in numbers)
 
 
 def _film(net, encoder, samples, i):

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.integer import weight_histogram
 from sim.net import Net
 from sim.netx import describe
 from sim.sequential import Sequential
@@ -11,14 +12,12 @@ from sim.sequential.graph import Graph
 
 from .content import LayerNumbers
 
-BINS = 32  # of a histogram of weights, from -256 to 256
-
 
 def layer_numbers(net: Net | Sequential | Graph, rows: list | None = None, export: dict | None = None) -> tuple:
     """A `LayerNumbers` for each layer.
 
     Args:
-        rows: `layers` of a run (`deploy.run.run`, `deploy.chain.result`). export: what `convert export` noted.
+        rows: `layers` of a run (`deploy.run.run`, `deploy.run.chain.result`). export: what `convert export` noted.
     """
     counted = {row["name"]: row for row in rows or ()}
     noted = {row["layer"]: row for row in (export or {}).get("layers", ())}
@@ -36,15 +35,8 @@ def weights_of(layer: Any) -> list[np.ndarray]:
     return [w for w in every if isinstance(w, np.ndarray)]
 
 
-def histogram(weights: list[np.ndarray]) -> tuple:
-    """(numbers of the weights in `BINS` bins, without zeros; zeros)."""
-    flat = np.concatenate([w.ravel() for w in weights]) if weights else np.zeros(0, np.int16)
-    bins = np.histogram(flat[flat != 0], BINS, (-256, 256))[0]
-    return tuple(int(n) for n in bins), int((flat == 0).sum())
-
-
 def _numbers(row, weights, counted, noted):
-    bins, zeros = histogram(weights)
+    bins, zeros = weight_histogram(weights)
     return LayerNumbers(
         row["name"],
         row.get("neuron") or row["type"],
@@ -53,7 +45,7 @@ def _numbers(row, weights, counted, noted):
         counted.get("rate"),
         counted.get("synops"),
         row.get("weight_bits"),
-        bins if weights else (),
+        tuple(bins) if weights else (),
         zeros,
         row.get("threshold"),
         tuple(row.get("i_decay", ())),

@@ -76,6 +76,16 @@ def lasting(i_decay: tuple) -> str:
     return ", ".join(shown) if len(shown) <= 4 else f"{shown[0]} to {shown[-1]} ({len(shown)})"
 
 
+def _at_export(export):
+    """The comparison with SLAYER, which needs the training part: from the record of the export."""
+    try:
+        p = export["parity"]
+        said = f"{p['compared']:,} values of {p['samples']:,} samples compared, {p['differences']:,} differ"
+        return [("SLAYER against the engine, at export", said)]
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
 def parity(r: Report) -> Markup | None:
     """Who was compared with whom, on what, and the first difference if there is one."""
     p = r.parity
@@ -94,6 +104,7 @@ def parity(r: Report) -> Markup | None:
                 "same answers, and spikes in every layer" if p.simulated_equal else "DIFFERENT from the engine",
             )
         )
+    rows += _at_export(r.beside.export)
     rows += [(f"not compared: {name}", why) for name, why in p.left_out.items()]
     if p.first:
         f = p.first

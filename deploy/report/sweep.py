@@ -36,7 +36,7 @@ def sweep(net: Net, samples: Samples, asked: Asked) -> Curve:
 
 
 def _point(net: Net, samples: Samples, places: int, asked: Asked) -> Point:
-    encoder = Encoder(**{**net.encoder, "places": places})
+    encoder = Encoder.of({**net.encoder, "places": places})
     shorter = replace(net, places=places, encoder=encoder.settings())
     parts = []
     for i in range(0, len(samples), BATCH):

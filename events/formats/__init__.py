@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.base.memory import require, require_solid
 
-from ..recordings import as_events
+from ..recordings import EVENT, as_events
 from .source import EXTRA, SIDE_LIMIT, Columns, Source, ending, head, reason, sensor
 from .units import Watch
 
@@ -33,6 +34,7 @@ __all__ = [
     "sensor",
 ]
 
+_STEP = 1 << 27  # bytes of a recording that is read whole, after which there is a look at what is free
 _warned: set[str] = set()  # files whose notes have been said
 
 
@@ -109,6 +111,7 @@ def open_file(path) -> Source:
         raise UserError(f"{path}: cannot tell the format, expected a name that ends in {', '.join(FORMATS)}")
     if not Path(path).is_file():
         raise UserError(f"no file {str(path)!r}")
+    require_solid(path)
     return FORMATS[ending(path)](str(path))
 
 
@@ -238,7 +241,7 @@ def read(path, size=None, unit_us=None, sort=True) -> tuple[np.ndarray, tuple[in
             another sensor, without events, or with times that nobody records.
     """
     stream = Stream(path, size, unit_us)
-    parts = [part for part in stream.columns() if len(part)]
+    parts = list(_kept(stream))
     say_notes(stream)
     names = ("x", "y", "p", "t")
     x, y, p, t = (
@@ -250,6 +253,19 @@ def read(path, size=None, unit_us=None, sort=True) -> tuple[np.ndarray, tuple[in
     width, height = stream.size or (SIDE_LIMIT, SIDE_LIMIT)
     t = _since(t, t.min(), stream.unit_us) if len(t) else t
     return as_events(x, y, _Polarity()(p), t, height, width, path, sort), stream.size
+
+
+def _kept(stream) -> Iterator[Columns]:
+    """The parts that are not empty; UserError when there will be no room to join and pack them."""
+    taken = n = checked = 0
+    for part in stream.columns():
+        if not len(part):
+            continue
+        taken, n = taken + sum(column.nbytes for column in vars(part).values()), n + len(part)
+        if taken > checked + _STEP:
+            checked = taken
+            require(taken + n * EVENT.itemsize, f"{stream.path}: a recording of more than {n:,} events")
+        yield part
 
 
 def say_notes(stream) -> None:

@@ -15,12 +15,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.base.memory import unpacked_limit
 
 from .source import Columns, Source, sensor, size_of
 
 _VERSION = b"#!AER-DAT4.0\r\n"
 _EVENT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("", "V3")])
 _HEADER_LIMIT, _PACKET_LIMIT = 1 << 24, 1 << 30
+_WINDOW = 1 << 26  # bytes that Zstandard may look back
 _NONE, _LZ4, _ZSTD = (0,), (1, 2), (3, 4)
 
 
@@ -95,11 +97,24 @@ def _unpacker(compression, path):
 
     def unpack_zstd(data):
         try:
-            return zstandard.ZstdDecompressor().stream_reader(data).read(_PACKET_LIMIT)
+            return _all_of(
+                zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(data), unpacked_limit(len(data))
+            )
         except zstandard.ZstdError as e:
             raise ValueError(str(e)) from None
 
     return unpack_zstd
+
+
+def _all_of(reader, most):
+    """The bytes of a reader, as they come; ValueError if there are more than `most`."""
+    pieces, total = [], 0
+    while piece := reader.read(1 << 20):
+        pieces.append(piece)
+        total += len(piece)
+        if total > most:
+            raise ValueError("it unpacks to more than a packet of its size can mean")
+    return b"".join(pieces)
 
 
 def _packets(path, at, end, stream, unpack, source) -> Iterator[Columns]:

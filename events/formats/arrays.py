@@ -2,27 +2,21 @@
 are milliseconds, as DVS128 Gesture has them, those of named columns microseconds, unless the name or somebody says so.
 """
 
-import lzma
 import math
 import re
-import struct
-import tokenize
 import zipfile
-import zlib
+from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
 
+from sim.base import npy, seals
 from sim.base.errors import UserError
+from sim.base.memory import unpacked_limit
 
-from .source import Columns, Source, head, reason
+from .source import Columns, Source, head, reason, size_of
 
-_LIMIT = 1 << 32  # bytes of an array, unpacked
-# What numpy's and Python's readers raise on broken files.
-BROKEN = (
-    *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError, OverflowError, RecursionError),
-    *(SyntaxError, TypeError, KeyError, IndexError, AttributeError, struct.error, tokenize.TokenError),
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
-)
+_MEMBERS = 1000  # of an archive
+
 NAMES = {
     "x": ("x", "xs", "col", "x_coord"),
     "y": ("y", "ys", "row", "y_coord"),
@@ -84,27 +78,36 @@ def pick(arrays, path, kind) -> Source:
 def open_npy(path) -> Source:
     if head(path, 6) != b"\x93NUMPY":
         raise UserError(f"{path} is not an array of numbers in .npy format (it does not begin as one); fetch it again")
+    seals.check_once(path, "import or copy it again")
     try:
-        # Memory-mapped: a header that claims more than the file holds is refused before anything is allocated.
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except BROKEN as e:
-        raise UserError(
-            f"{path} is not an array of numbers in .npy format ({reason(e)}); fetch the file again"
-        ) from None
-    if not isinstance(found, np.ndarray):
-        raise UserError(f"{path} is not an array in .npy format; fetch the file again")
+        found = npy.mapped(path)
+    except UserError as e:
+        raise UserError(f"{path} is not an array of numbers in .npy format ({e}); fetch the file again") from None
     return array(found, path, "npy")
 
 
 def open_npz(path) -> Source:
     try:
         with zipfile.ZipFile(path) as archive:
+            require_members(archive, size_of(path))
             arrays = {info.filename.removesuffix(".npy"): _member(archive, info, path) for info in archive.infolist()}
-    except BROKEN as e:
+    except npy.BROKEN as e:
         raise UserError(
             f"{path} is not an archive of arrays in .npz format ({reason(e)}); fetch the file again"
         ) from None
     return pick(arrays, path, "npz")
+
+
+def require_members(archive: zipfile.ZipFile, size: int) -> None:
+    """ValueError unless the members of an archive of `size` bytes are stored or deflated, as numpy and torch write
+    them, few, and unpack to what such a file can mean.
+    """
+    members = archive.infolist()
+    if len(members) > _MEMBERS or any(i.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for i in members):
+        raise ValueError("more members, or otherwise packed, than numpy or torch write them")
+    total = sum(i.file_size for i in members)
+    if total > unpacked_limit(size):
+        raise ValueError(f"its members unpack to {total} bytes, a file of {size} holds at most {unpacked_limit(size)}")
 
 
 def _member(archive, info, path):
@@ -115,10 +118,8 @@ def _member(archive, info, path):
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )(f)
     size = math.prod(shape) * dtype.itemsize
-    if size > min(info.file_size, _LIMIT):
-        raise UserError(
-            f"{path}: array {info.filename!r} claims {size} bytes, {info.file_size} are there and {_LIMIT} allowed"
-        )
+    if size > info.file_size:
+        raise UserError(f"{path}: array {info.filename!r} claims {size} bytes, {info.file_size} are there")
     with archive.open(info) as f:
         return np.lib.format.read_array(f, allow_pickle=False)
 
@@ -159,7 +160,7 @@ def _variables(path):
 
     try:
         found = read(path)
-    except BROKEN as e:
+    except npy.BROKEN as e:
         raise UserError(f"{path} is not a readable MATLAB file ({reason(e)}); save it again") from None
     for value in found.values():
         if isinstance(value, dict):

@@ -15,9 +15,10 @@ import h5py
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.base.memory import unpacked_limit
 
 from . import arrays, aside
-from .source import Columns, Source, reason, sensor
+from .source import Columns, Source, reason, sensor, size_of
 
 _BLOCK = 1 << 19  # events at a time
 _DEEPEST, _MOST = 6, 2000  # levels and objects that are looked through
@@ -154,6 +155,7 @@ def _source(place, kind, path, file):
         )
         for column in columns.values():
             _check_filter(column, path)
+        _check_claim(sum(c.size * c.dtype.itemsize for c in columns.values()), path)
         sure = unit is not None or "ms_to_idx" in item or "ms_to_idx" in file or "t_offset" in file
         return Source(
             "HDF5 (DSEC)" if "ms_to_idx" in file or "ms_to_idx" in item else "HDF5",
@@ -162,6 +164,7 @@ def _source(place, kind, path, file):
             sure=sure,
         )
     _check_filter(item, path)
+    _check_claim(item.size * item.dtype.itemsize, path)
     if kind == "table":
         seconds = item.dtype.kind == "f"
         return Source("HDF5", _by_rows(item, path), unit_us=1e6 if seconds else 1.0, sure=False)
@@ -197,6 +200,15 @@ def _check_filter(item, path):
         raise UserError(
             f"{path} is packed with HDF5 filter {missing[0]}, which is not installed: pip install hdf5plugin (it brings"
             " Blosc, Zstandard and others)"
+        )
+
+
+def _check_claim(unpacked, path):
+    """Arrays that were never written claim any length, and read as zeros without end."""
+    size = size_of(path)
+    if unpacked > unpacked_limit(size):
+        raise UserError(
+            f"{path}: its events unpack to {unpacked} bytes, a file of {size} holds at most {unpacked_limit(size)}"
         )
 
 

@@ -4,10 +4,10 @@ Written here because nothing that is installed with us has it, and a block is th
 
 import numpy as np
 
+from sim.base.memory import unpacked_limit
 from sim.base.numba_cache import cached_njit
 
 _MAGIC = b"\x04\x22\x4d\x18"
-_LIMIT = 1 << 30  # bytes of one frame, unpacked
 
 
 def unpack(data: bytes) -> bytes:
@@ -31,7 +31,7 @@ def unpack(data: bytes) -> bytes:
         at += size + 4 * (flags >> 4 & 1)
     # A block unpacks to at most 255 times its size, and to no more than the frame says.
     room = sum(min(most, 255 * size) for _, size, _ in found)
-    if room > _LIMIT:
+    if room > unpacked_limit(len(data)):
         raise ValueError("LZ4 frame is too large")
     source, out, end = np.frombuffer(data, np.uint8), np.empty(room, np.uint8), 0
     for begin, size, packed in found:

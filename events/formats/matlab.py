@@ -8,12 +8,14 @@ import zlib
 
 import numpy as np
 
+from sim.base.memory import unpacked_limit
+
 from .source import size_of
 
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _MATRIX, _PACKED, _STRUCT = 14, 15, 2
-_LIMIT, _DEEPEST = 1 << 32, 4
+_DEEPEST = 4
 
 
 def read(path) -> dict:
@@ -26,17 +28,19 @@ def read(path) -> dict:
         head = f.read(128)
         if head[:6] != b"MATLAB" or head[126:128] not in (b"IM", b"MI"):
             raise ValueError("no header of version 5")
-        order, found, room = "<" if head[126:128] == b"IM" else ">", {}, min(_LIMIT, 1100 * size_of(path))
+        order, found, left = "<" if head[126:128] == b"IM" else ">", {}, size_of(path)
+        room = unpacked_limit(left)
         while start := f.read(8):
             kind, size = struct.unpack(order + "II", start)
-            data = f.read(min(size, room))
-            if len(data) < size:
-                raise ValueError(f"an element claims {size} bytes, {len(data)} are there")
-            if kind == _PACKED:  # at most 1,032 times smaller
+            if size > left:
+                raise ValueError(f"an element claims {size} bytes, {left} are there")
+            data = f.read(size)
+            if kind == _PACKED:
                 unpacker = zlib.decompressobj()
                 data = unpacker.decompress(data, room)
                 if unpacker.unconsumed_tail:
-                    raise ValueError("an element is too large")
+                    raise ValueError("it unpacks to more than a file of its size can mean")
+                room -= len(data)
                 kind, size = struct.unpack_from(order + "II", data)
                 data = data[8 : 8 + size]
             if kind == _MATRIX:

@@ -16,6 +16,7 @@ from sim.base.errors import UserError
 from .source import CHUNK, Columns, Source, blocks, head, sensor
 
 _HEADER_LIMIT = 1 << 16
+_SILENT = 1 << 28  # bytes without an event: a camera's clock alone takes half an hour for them
 # Of cameras whose files do not give the sensor: by the name of the plug-in that wrote the file, else by its number.
 _PLUGINS = ((r"genx?320", (320, 320)), (r"gen4|imx636|imx646", (1280, 720)), (r"gen3", (640, 480)))
 _SYSTEMS: dict[int, tuple[int, int]] = {
@@ -52,7 +53,7 @@ def _words(path, begin, fields, source) -> Iterator[Columns]:
     kind = source.kind
     kernel = {"EVT 2.0": kernels.evt2, "EVT 2.1": kernels.evt21, "EVT 3.0": kernels.evt3}[kind]
     width, height = source.size or (2048 + 32, 2048)
-    state, lost, swap = kernels.start(), 0, None
+    state, lost, swap, silent = kernels.start(), 0, None, 0
     for data in blocks(path, begin, _BYTES[kind], source.notes, CHUNK // 8):
         words = np.frombuffer(data, f"<u{_BYTES[kind]}")
         if kind == "EVT 2.1":
@@ -61,7 +62,9 @@ def _words(path, begin, fields, source) -> Iterator[Columns]:
         room = len(words) * _MOST[kind]
         x, y, p, t = np.empty(room, np.int16), np.empty(room, np.int16), np.empty(room, np.uint8), np.empty(room, int)
         n, outside = kernel(words, width, height, state, x, y, p, t)
-        lost += outside
+        lost, silent = lost + outside, 0 if n else silent + len(data)
+        if silent > _SILENT:
+            raise UserError(f"{path}: no event in {_SILENT >> 20} MiB of it; fetch the file again")
         if n:  # copies: the room is much larger
             yield Columns(x[:n].copy(), y[:n].copy(), p[:n].copy(), t[:n].copy())
     if state[kernels.HIGH] < 0 and state[kernels.EARLY]:

@@ -20,7 +20,7 @@ from . import arrays
 from .source import Columns, Source, head, sensor
 
 _LINES = 1 << 18  # at a time
-_LONGEST = 1 << 12  # bytes of a line
+_LONGEST = 1 << 9  # characters of a line
 _DELIMITERS = ",;\t"
 
 

@@ -9,11 +9,11 @@ import zipfile
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.base.npy import BROKEN
 
-from .arrays import BROKEN
-from .source import reason
+from .arrays import require_members
+from .source import reason, size_of
 
-_LIMIT = 1 << 32
 _KINDS = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
@@ -38,6 +38,7 @@ def read(path):
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            require_members(archive, size_of(path))
             names = {info.filename: info for info in archive.infolist()}
             program = next((name for name in names if name.endswith("/data.pkl")), None)
             if program is None:
@@ -62,7 +63,7 @@ class _Storages:
             raise ValueError("a reference to something else than a tensor's values")
         if key not in self.kept:
             info, dtype = self.names[f"{self.folder}data/{key}"], np.dtype(kind)
-            if info.file_size > _LIMIT or not 0 <= count * dtype.itemsize <= info.file_size:
+            if not 0 <= count * dtype.itemsize <= info.file_size:
                 raise ValueError(f"{count} values claimed, {info.file_size} bytes are there")
             with self.archive.open(info) as f:
                 self.kept[key] = np.frombuffer(f.read(count * dtype.itemsize), dtype)

@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from . import signals
+from .console import line as shown
 from .errors import DEFECT, DONE, FOUND, MISTAKE, SIGNALS, Ended, Failure, UserError
 
 _PIPE = 13  # SIGPIPE, which Python ignores; a reader that has seen enough is no mistake
@@ -30,6 +31,7 @@ def run_command(command: click.Command) -> NoReturn:
         _flush()
     except BaseException as error:
         code = _end(error)
+    signals.ignore()
     _close_output()
     sys.exit(code)
 
@@ -112,7 +114,9 @@ def outcome(error: BaseException) -> tuple[int, list[str]]:
         error.show(text)
         return error.exit_code, text.getvalue().splitlines()
     if isinstance(error, UserError | Failure):
-        return MISTAKE if isinstance(error, UserError) else FOUND, [f"error: {error}"]
+        # A failure may bring the traceback of another process along, line by line.
+        text = f"error: {error}"
+        return (MISTAKE, [text]) if isinstance(error, UserError) else (FOUND, text.splitlines())
     if isinstance(error, BrokenPipeError):
         return SIGNALS + _PIPE, []
     if isinstance(error, OSError):
@@ -154,7 +158,7 @@ def _flush() -> None:
 def _say(lines: Iterable[str]) -> None:
     try:
         for line in lines:
-            print(line, file=sys.stderr)
+            print(shown(line), file=sys.stderr)
         sys.stderr.flush()
     except OSError:  # there is nowhere left to say it; the exit code stays
         pass

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+LONGEST = 1000  # characters of a message
 WIDTH = 200  # columns of a table that goes into a file or a pipe
 
 data_root_option = click.option(
@@ -32,6 +33,12 @@ def harmless(text: str) -> str:
     would obey, as escape sequences of Python.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def line(text: str) -> str:
+    """A message as one printable line that a screen holds: names and values in it may be of any length."""
+    text = harmless(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def new_table(title: str | None, *columns: str, left: int = 1) -> "Table":

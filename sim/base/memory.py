@@ -75,6 +75,16 @@ def require_solid(path: str | os.PathLike) -> None:
         )
 
 
+def require_synapses(count: int, what: str) -> None:
+    """Refuses a net that no file of ours could hold.
+
+    Raises:
+        UserError: more than `SYNAPSES_LIMIT`. what: begins the message.
+    """
+    if count > SYNAPSES_LIMIT:
+        raise UserError(f"{what}: makes {count:,} synapses, a net has at most {SYNAPSES_LIMIT:,}; take smaller layers")
+
+
 def _size(n):
     return f"{n / 1e9:.1f} GB" if n >= 1e8 else f"{n / 1e6:.1f} MB"
 

@@ -32,7 +32,7 @@ def _toml(text, path):
         import tomli as tomllib
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
+    except (ValueError, RecursionError) as e:  # numbers of thousands of digits and deep nesting are no TOMLDecodeError
         raise UserError(f"{path}: {e}") from None
 
 
@@ -45,5 +45,5 @@ def _yaml(text, path):
         ) from None
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as e:  # dates that are none, and such
         raise UserError(f"{path}: {' '.join(str(e).split())}") from None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..base.memory import require
 from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, SHIFT_MAX, THRESHOLD_MAX
 from ..net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 from ..net.tokens import EMPTY, Stream, order_of
@@ -111,6 +112,7 @@ def weights(r, rows, columns):
 
 def random_stream(net: Net, seed: int, batch: int = 3, kind: str | None = None) -> Stream:
     """Samples for a net: at every frame some of the tokens, in its order, with spikes of one of the `INPUTS`."""
+    require(9 * batch * net.steps * net.inputs[0].size, f"{batch} random samples of {net.steps} steps")
     r = np.random.default_rng(seed)
     share = {"random": 0.5, "ones": 1.0, "none": 0.0, "sparse": 0.1}[kind or r.choice(INPUTS, p=[0.6, 0.1, 0.1, 0.2])]
     which = np.full((batch, net.frames, net.places), EMPTY, np.int16)

@@ -28,6 +28,8 @@ from ..integer import (
     WEIGHT_STEP,
 )
 
+TOKENS_LIMIT = 2**15 - 1  # tokens of a frame: their numbers are int16
+STREAM_LIMIT = 2**30  # values of a sample: nothing is allocated for more
 TOKENS, PHASE = "tokens", "phase"  # names of the two inputs every net has
 
 
@@ -109,7 +111,7 @@ class Cuba:
         fan_in = np.zeros(n, np.int64)
         for s in self.synapses:
             check_weight(s.weight, f"{self.name} <- {s.source}")
-            fan_in = fan_in + np.abs(s.weight.astype(np.int64)).sum(1)
+            fan_in = fan_in + np.abs(s.weight.astype(np.int16, copy=False)).sum(1, dtype=np.int64)
         _require(
             (fan_in <= INPUT_LIMIT).all(),
             self.name,
@@ -205,6 +207,10 @@ class Net:
             self.tokens >= 1 and self.frames >= 1,
             f"needs at least one token and one frame, has {self.tokens} and {self.frames}",
         )
+        _require_net(
+            self.tokens <= TOKENS_LIMIT,
+            f"has {self.tokens} tokens, more than {TOKENS_LIMIT}, the last number that one has",
+        )
         object.__setattr__(self, "places", self.tokens if self.places is None else self.places)
         orders = np.arange(self.tokens)[None] if self.orders is None else np.asarray(self.orders)
         object.__setattr__(self, "orders", orders)
@@ -214,6 +220,10 @@ class Net:
         )
         self._check_orders()
         self._check_inputs()
+        _require_net(
+            self.steps * self.inputs[0].size <= STREAM_LIMIT,
+            f"a sample of {self.steps} steps of {self.inputs[0].size} channels is more than {STREAM_LIMIT} values",
+        )
         sizes = {i.name: i.size for i in self.inputs}
         for node in self.nodes:
             _require(node.name not in sizes, node.name, "name used twice")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..base.errors import UserError
+from ..base.memory import require
 from .nodes import PHASE, TOKENS, Net
 
 EMPTY = -1  # in `which`: no token at this place
@@ -57,6 +58,7 @@ class Stream:
 
     def phase(self, n: int) -> np.ndarray:
         """uint8 [B, S, n]: the one-hot phase lines."""
+        require(2 * self.which.size * n, f"the phase lines of {n} tokens over {self.which.size} steps")
         return (self.which[..., None] == np.arange(n, dtype=self.which.dtype)).astype(np.uint8)
 
 

@@ -4,6 +4,8 @@ The group `smolmamba` says everything. A purely sequential net is said a second 
 that stock `lava.lib.dl.netx.hdf5.Network` runs it; a net that is more than that has no `layer`, so that stock netx
 refuses it instead of skipping in silence what it does not know."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ..base.errors import UserError
@@ -16,6 +18,11 @@ from .reader import is_ours, parse
 from .slayer_reader import parse as parse_slayer
 from .stock import stock_layers
 from .writer import DIGEST, ROOT, digest, pack
+
+
+def export_record(net) -> Path:
+    """The file beside a net in which `convert export` notes what it measured."""
+    return Path(net).with_suffix(".export.json")
 
 
 def write(net: Net, path, golden=None) -> str:

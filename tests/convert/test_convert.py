@@ -17,6 +17,7 @@ from convert.export import export
 from convert.to_net import nodes_of, to_net
 from sim import engine, netx
 from sim.base.errors import UserError
+from sim.integer import weight_histogram
 from train import checkpoint
 from train.config import Config
 from train.data.batches import to_device
@@ -311,7 +312,11 @@ def test_export_folds_writes_and_reports(digits_model, tmp_path):
         for row in report["layers"]
         if "bank" in row["layer"] or row["layer"].endswith((".out", ".gate", "stem0", "stem1"))
     )
-    json.dumps(report)
+    for row, node in zip(report["layers"], net.nodes):
+        if "weights_before" in row:  # rounding moves a weight by one at most, and some to zero
+            after = weight_histogram([s.weight for s in node.synapses])[0]
+            assert 0 < sum(after) <= sum(row["weights_before"]) and len(after) == len(row["weights_before"])
+    assert json.loads(netx.export_record(tmp_path / "m.net").read_text()) == json.loads(json.dumps(report))
     golden = netx.read_golden(tmp_path / "m.net")
     assert netx.golden_differences(golden, netx.make_golden(net, golden.stream)) == []
 
@@ -327,4 +332,4 @@ def test_commands(digits_model, tmp_path):
     for arguments, text in ((["export", "none.pt"], "none.pt: no such file"), (["inspect", "none.net"], "none.net")):
         bad = run(*arguments)
         assert bad.returncode == 2 and text in bad.stderr.strip().splitlines()[-1] and "Traceback" not in bad.stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.net"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.export.json", "x.net"]

@@ -111,7 +111,7 @@ def _child(kind, seed, begin, end, writer, place):
                 what, text = _read(read, Path(folder, f"seed{seeds.suffix(kind)}"), data)
                 if what != "read":
                     os.write(writer, f"fault\t{begin}\ta sound file: {text}\n".encode())
-                    return
+                    os._exit(0)
             for number in range(begin, end):
                 place[:] = number.to_bytes(8, "little")
                 data = make(kind, seed, number)
@@ -151,7 +151,7 @@ def _read(read, path, data):
             if isinstance(cause, MemoryError) or "Unable to allocate" in str(cause):
                 return "fault", f"memory: {e}"[:300]
             cause = cause.__cause__ or cause.__context__
-        return ("refused", str(e)[:200]) if len(str(e)) < 2000 else ("fault", f"a long line: {str(e)[:200]}")
+        return "refused", str(e)[:200]
     except Exception as e:
         last = traceback.extract_tb(e.__traceback__)[-3:]
         where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(last))

@@ -107,3 +107,11 @@ def test_definition_is_lavas_bit_accurate_model(i_decay, v_decay, v_th):
         lava.reset_voltage(spikes)
         u, v, s = cuba_step(u, v, a, i_decay, v_decay, v_th, bias)
         assert (u == lava.u).all() and (v == lava.v).all() and (s == spikes).all()
+
+
+def test_weight_histogram():
+    """Equal bins, ends included, zeros apart, nothing lost."""
+    counts, zeros = integer.weight_histogram([np.array([[0, -256, 254], [2, 0, -2]]), np.array([300.0, -1000.0, 0.5])])
+    assert zeros == 2 and sum(counts) == 7 and len(counts) == integer.WEIGHT_BINS
+    assert counts[0] == 2 and counts[-1] == 2 and counts[16] == 2 and counts[15] == 1
+    assert integer.weight_histogram([]) == ([0] * integer.WEIGHT_BINS, 0)
