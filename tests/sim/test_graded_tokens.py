@@ -110,7 +110,7 @@ def test_messages_of_more_bits_are_refused():
     [
         (lambda: one_layer(bits=9), "message_bits is 9, expected 0..8"),
         (lambda: one_layer(shift=9), "shift 9, expected 0..8"),
-        (lambda: one_layer(bits=0), "shift 4, expected 0..0 from graded spikes, 0 from others"),
+        (lambda: one_layer(bits=0), "shift 4, expected 0..8 from graded spikes, 0 from others"),
         (lambda: one_layer(columns=130, shift=8), "add up to 8420100, 24 bits hold 8388607"),
         (lambda: one_layer(shift=0), "its dendritic input can exceed 262144"),
     ],
