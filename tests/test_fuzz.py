@@ -1,5 +1,5 @@
-"""A few damaged files of every kind (`make fuzz` reads as many as one likes), and that the harness would see a reader that
-fails.
+"""A few damaged files of every kind (`make fuzz` reads as many as one likes), and that the harness would see a reader
+that fails.
 """
 
 import os

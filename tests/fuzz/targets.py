@@ -51,10 +51,11 @@ def net(path):
 
 def chain(loaded):
     """A net of layers runs as its definition says."""
-    from deploy.verify_chain import made_up
+    from deploy.verify.chain import made_up
     from sim.sequential import by_definition, graph
 
-    if 64 * sum(int(np.prod(layer.shape)) for layer in loaded.layers) > MOST:
+    sizes = [int(np.prod(layer.shape)) for layer in loaded.layers]
+    if 64 * sum(sizes) > MOST or max(a * b for a, b in zip(sizes, [*sizes[1:], 0])) > MOST:
         return
     x, _ = made_up(loaded, 2, 0)
     define = graph.by_definition if isinstance(loaded, graph.Graph) else by_definition
