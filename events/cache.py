@@ -65,22 +65,23 @@ class TokenStreams(Sequence):
         numbers = self._numbers[index]
         packed = np.asarray(self._packed[numbers])
         if self._mend is not None:
-            packed = self._checked(packed, numbers)
+            packed = _checked(packed, numbers, self._mend)
         return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
 
-    def _checked(self, packed, numbers):
-        """The rows without their checksums; those that do not match are made anew."""
-        rows = packed.reshape(-1, packed.shape[-1])
-        wrong = [i for i, row in enumerate(rows) if _checksum(row[:-CHECK]) != row[-CHECK:].tobytes()]
-        if wrong:
-            rows = np.array(rows)
-            for i in wrong:
-                rows[i] = np.frombuffer(self._mend(int(np.ravel(numbers)[i])), np.uint8)
-        return rows.reshape(packed.shape)[..., :-CHECK]
+
+def _checked(packed, numbers, mend):
+    """The rows without their checksums; those that do not match are made anew."""
+    rows = packed.reshape(-1, packed.shape[-1])
+    wrong = [i for i, row in enumerate(rows) if _checksum(row[:-CHECK]) != row[-CHECK:].tobytes()]
+    if wrong:
+        rows = np.array(rows)
+        for i in wrong:
+            rows[i] = np.frombuffer(mend(int(np.ravel(numbers)[i])), np.uint8)
+    return rows.reshape(packed.shape)[..., :-CHECK]
 
 
 def _checksum(row) -> bytes:
-    return zlib.crc32(np.ascontiguousarray(row)).to_bytes(CHECK, "little")
+    return zlib.crc32(np.ascontiguousarray(row).data).to_bytes(CHECK, "little")
 
 
 def token_streams(recordings: Recordings, encoder: Encoder, progress=True):

@@ -79,6 +79,13 @@ def cuba_step(u, v, a, i_decay, v_decay, v_th, bias):
     return u, np.where(s, 0, v), s
 
 
+def fan_in(weight: np.ndarray) -> np.ndarray:
+    """int64 [n_out]: the sum of |weights| of each row or kernel. weight: integers of 16 bits at most, [n_out, ...]; no
+    wider copy of them is made.
+    """
+    return np.abs(weight.astype(np.int16, copy=False)).sum(tuple(range(1, weight.ndim)), dtype=np.int64)
+
+
 def weight_bits(weights) -> int:
     """Bits of two's complement that hold all weights after division by the largest power of two that divides them all.
 

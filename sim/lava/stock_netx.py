@@ -13,7 +13,7 @@ import numpy as np
 
 from ..base import scratch
 from ..netx.stock import packs
-from ..sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, Neuron, Sequential
+from ..sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, Neuron, Resonator, Sequential
 from .simulate import SimulationError
 
 LIMIT_S = 900
@@ -30,6 +30,8 @@ def refusal(net: Sequential) -> str | None:
     for layer in net.layers:
         neuron, weight = getattr(layer, "neuron", None), getattr(layer, "weight", None)
         axon = getattr(layer, "axon_delay", None)
+        if isinstance(neuron, Resonator):
+            return f"{layer.name}: netx calculates the turn of resonators anew, from a period, in floating point"
         late = axon is not None and axon.any()
         if isinstance(neuron, Neuron) and np.unique(neuron.i_decay).size > 1:
             return f"{layer.name}: several current decays, netx knows one"

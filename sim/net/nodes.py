@@ -14,7 +14,17 @@ from html import escape
 import numpy as np
 
 from ..base.errors import UserError
-from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, THRESHOLD_MAX, WEIGHT_MAX, WEIGHT_MIN, WEIGHT_STEP
+from ..integer import (
+    BIAS_MAX,
+    BIAS_MIN,
+    DECAY_ONE,
+    INPUT_LIMIT,
+    THRESHOLD_MAX,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    WEIGHT_STEP,
+    fan_in,
+)
 
 TOKENS_LIMIT = 2**15 - 1  # tokens of a frame: their numbers are int16
 STREAM_LIMIT = 2**30  # values of a sample: nothing is allocated for more
@@ -92,12 +102,12 @@ class Cuba:
         )
         _require(0 <= self.v_decay <= DECAY_ONE, self.name, f"v_decay {self.v_decay} outside 0..4096")
         _require(0 <= self.v_th <= THRESHOLD_MAX, self.name, f"v_th {self.v_th} outside 0..{THRESHOLD_MAX}")
-        fan_in = np.zeros(n, np.int64)
+        total = np.zeros(n, np.int64)
         for s in self.synapses:
             check_weight(s.weight, f"{self.name} <- {s.source}")
-            fan_in = fan_in + np.abs(s.weight.astype(np.int16, copy=False)).sum(1, dtype=np.int64)
+            total += fan_in(s.weight)
         _require(
-            (fan_in <= INPUT_LIMIT).all(),
+            (total <= INPUT_LIMIT).all(),
             self.name,
             f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step",
         )

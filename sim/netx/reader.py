@@ -179,8 +179,9 @@ def _unpack_node(fields):
 def _unpack_synapses(fields):
     out = []
     for f in fields.groups("synapse"):
-        weight = f.take("weight", "i1", 2).astype(np.int16) * WEIGHT_STEP
-        out.append(Dense(f.name("source"), weight.astype(np.int16)))
+        weight = f.take("weight", "i1", 2).astype(np.int16)
+        weight *= WEIGHT_STEP  # in place: a file may claim as much of them as it may
+        out.append(Dense(f.name("source"), weight))
     return tuple(out)
 
 
