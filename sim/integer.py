@@ -97,6 +97,13 @@ def graded_input(weight, messages, shift):
     return total.astype(np.int32) >> shift
 
 
+def fan_in(weight: np.ndarray) -> np.ndarray:
+    """int64 [n_out]: the sum of |weights| of each row or kernel. weight: integers of 16 bits at most, [n_out, ...]; no
+    wider copy of them is made.
+    """
+    return np.abs(weight.astype(np.int16, copy=False)).sum(tuple(range(1, weight.ndim)), dtype=np.int64)
+
+
 def weight_bits(weights) -> int:
     """Bits of two's complement that hold all weights after division by the largest power of two that divides them all.
 

@@ -26,6 +26,7 @@ from ..integer import (
     WEIGHT_MAX,
     WEIGHT_MIN,
     WEIGHT_STEP,
+    fan_in,
 )
 
 TOKENS_LIMIT = 2**15 - 1  # tokens of a frame: their numbers are int16
@@ -108,12 +109,12 @@ class Cuba:
         )
         _require(0 <= self.v_decay <= DECAY_ONE, self.name, f"v_decay {self.v_decay} outside 0..4096")
         _require(0 <= self.v_th <= THRESHOLD_MAX, self.name, f"v_th {self.v_th} outside 0..{THRESHOLD_MAX}")
-        fan_in = np.zeros(n, np.int64)
+        total = np.zeros(n, np.int64)
         for s in self.synapses:
             check_weight(s.weight, f"{self.name} <- {s.source}")
-            fan_in = fan_in + np.abs(s.weight.astype(np.int16, copy=False)).sum(1, dtype=np.int64)
+            total += fan_in(s.weight)
         _require(
-            (fan_in <= INPUT_LIMIT).all(),
+            (total <= INPUT_LIMIT).all(),
             self.name,
             f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step",
         )
@@ -330,7 +331,7 @@ class Net:
 def largest_input(synapse, source) -> np.ndarray:
     """int64 [n]: bound on the size of what a synapse brings to each neuron in a step."""
     bits = getattr(source, "message_bits", 0)
-    most = np.abs(synapse.weight.astype(np.int64)).sum(1) * ((1 << bits) - 1 or 1)
+    most = fan_in(synapse.weight) * ((1 << bits) - 1 or 1)
     return (most >> synapse.shift) + bool(bits)  # rounded down: a negative sum may be one further from 0
 
 
@@ -343,7 +344,7 @@ def _check_shift(node, synapse, source):
     )
     if bits:
         _require(isinstance(node, Cuba), where, "a read-out of graded spikes; put a layer between")
-        most = int(np.abs(synapse.weight.astype(np.int64)).sum(1).max(initial=0)) * ((1 << bits) - 1)
+        most = int(fan_in(synapse.weight).max(initial=0)) * ((1 << bits) - 1)
         _require(
             most < STATE_LIMIT,
             where,

@@ -185,9 +185,10 @@ def _unpack_node(fields):
 def _unpack_synapses(fields):
     out = []
     for f in fields.groups("synapse"):
-        weight = f.take("weight", "i1", 2).astype(np.int16) * WEIGHT_STEP
+        weight = f.take("weight", "i1", 2).astype(np.int16)
+        weight *= WEIGHT_STEP  # in place: a file may claim as much of them as it may
         shift = f.number("shift", 1, SHIFT_MAX) if f.has("shift") else 0
-        out.append(Dense(f.name("source"), weight.astype(np.int16), shift))
+        out.append(Dense(f.name("source"), weight, shift))
     return tuple(out)
 
 
