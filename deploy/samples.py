@@ -9,6 +9,7 @@ import numpy as np
 import events
 from events import formats
 from events.frames import STEP_US, SpikeFrames
+from events.pictures import Photograph
 from sim import netx
 from sim.base.errors import UserError
 from sim.net.tokens import Stream
@@ -70,7 +71,8 @@ def from_dataset(net, name, split, root, limit):
 
 
 def from_file(net, path, unit_us=None):
-    """One recording, in any format of `events.formats`.
+    """One recording, in any format of `events.formats`; of a net that reads pictures, a picture file, its middle square
+    shrunk to the net's size.
 
     unit_us: microseconds to a unit of time, where the format does not fix it.
 
@@ -78,6 +80,8 @@ def from_file(net, path, unit_us=None):
         UserError: as `formats.read` does; of another sensor than the net's.
     """
     encoder = events.Encoder.of(net.encoder)
+    if encoder.message_bits:
+        return Samples([Photograph(encoder.height)(path)], encoder.encode_all, None, str(path), encoder=encoder)
     recording = formats.read(path, (encoder.width, encoder.height), unit_us)[0]
     return Samples([recording], encoder.encode_all, None, str(path), encoder=encoder)
 
