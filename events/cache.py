@@ -6,9 +6,9 @@ changed file or encoder makes a new entry. The folder may be deleted at any time
 
 import errno
 import hashlib
-import json
 import os
 import sys
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.base import files, npy
+from sim.base import files, locks, npy, seals
 from sim.base.errors import UserError
 
 from .encoder import Encoder
 from .recordings import Files, Recordings
 
+CHECK = 4  # bytes of a row's checksum, CRC-32
 _AHEAD = 64  # recordings that are read before they are asked for
-_VERSION = 1  # of what readers and simulated cameras make of a file: one more when that changes
+_VERSION = 2  # of what readers and simulated cameras make of a file: one more when that changes
 _warned = set()  # folders of which it has been said that they cannot be written
 
 
@@ -34,15 +35,17 @@ class TokenStreams(Sequence):
     Index with a slice or an array of numbers for a `sim.net.tokens.Stream` of those samples, with a number for one of
     one."""
 
-    def __init__(self, packed, encoder, numbers=None):
+    def __init__(self, packed, encoder, numbers=None, mend=None):
         """
         Args:
             packed: uint8 [m, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; may be mapped from a
                 file.
             encoder: `Encoder`.
             numbers: which rows of `packed` these are, in this order; all by default.
+            mend: where each row of `packed` has `CHECK` bytes more, its checksum: a function that makes the row with
+                its number anew, called for one that does not match it.
         """
-        self._packed, self.encoder = packed, encoder
+        self._packed, self.encoder, self._mend = packed, encoder, mend
         self._numbers = np.arange(len(packed)) if numbers is None else np.asarray(numbers)
         self._shape = encoder.frames, 2, *encoder.frame_shape
 
@@ -51,7 +54,7 @@ class TokenStreams(Sequence):
 
     def only(self, numbers):
         """Those with the given numbers, in this order; nothing is copied."""
-        return TokenStreams(self._packed, self.encoder, self._numbers[np.asarray(numbers, np.int64)])
+        return TokenStreams(self._packed, self.encoder, self._numbers[np.asarray(numbers, np.int64)], self._mend)
 
     def __getitem__(self, index):
         frames = self.frames(index)
@@ -59,8 +62,26 @@ class TokenStreams(Sequence):
 
     def frames(self, index):
         """As indexing, before it is cut into tokens: uint8 [T, 2, H, W] or [n, T, 2, H, W]."""
-        packed = np.asarray(self._packed[self._numbers[index]])
+        numbers = self._numbers[index]
+        packed = np.asarray(self._packed[numbers])
+        if self._mend is not None:
+            packed = _checked(packed, numbers, self._mend)
         return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
+
+
+def _checked(packed, numbers, mend):
+    """The rows without their checksums; those that do not match are made anew."""
+    rows = packed.reshape(-1, packed.shape[-1])
+    wrong = [i for i, row in enumerate(rows) if _checksum(row[:-CHECK]) != row[-CHECK:].tobytes()]
+    if wrong:
+        rows = np.array(rows)
+        for i in wrong:
+            rows[i] = np.frombuffer(mend(int(np.ravel(numbers)[i])), np.uint8)
+    return rows.reshape(packed.shape)[..., :-CHECK]
+
+
+def _checksum(row) -> bytes:
+    return zlib.crc32(np.ascontiguousarray(row).data).to_bytes(CHECK, "little")
 
 
 def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
@@ -78,37 +99,60 @@ def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
         UserError: a file is broken, or of another sensor than the encoder's.
     """
     size = -(-encoder.frames * 2 * encoder.frame_shape[0] * encoder.frame_shape[1] // 8)
-    shape = len(recordings), size
     path = _place(recordings, "frames", encoder, ".npy")
     if path is not None:
+        shape = len(recordings), size + CHECK
+        pack = _packer(recordings, encoder)
+
+        def save(f):
+            _save(f, shape, (_with_checksum(row) for row in each(recordings, "frames", pack, progress)))
+
+        def mend(i):
+            _say_damaged(path)
+            return _with_checksum(pack(i))
+
         kept = _mapped(path, shape)
         if kept is None:
-            kept = _write(path, lambda f: _save(f, shape, _rows(recordings, encoder, progress))) and _mapped(
-                path, shape
-            )
+            kept = _write(path, save, lambda: _mapped(path, shape) is not None) and _mapped(path, shape)
         if kept is not None:
-            return TokenStreams(kept, encoder)
-    packed = np.empty(shape, np.uint8)
-    for i, row in enumerate(_rows(recordings, encoder, progress)):
+            return TokenStreams(kept, encoder, mend=mend)
+    packed = np.empty((len(recordings), size), np.uint8)
+    for i, row in enumerate(each(recordings, "frames", _packer(recordings, encoder), progress)):
         packed[i] = row
     return TokenStreams(packed, encoder)
 
 
+def _with_checksum(row) -> bytes:
+    return row.tobytes() + _checksum(row)
+
+
+def _say_damaged(path):
+    """A file of the cache has other bytes than were written: it goes, and is made anew the next time."""
+    path.unlink(missing_ok=True)
+    if path not in _warned:
+        _warned.add(path)
+        print(
+            f"warning: {path}: damaged on the disk; what is damaged is made anew from the recordings, and the file is"
+            " removed",
+            file=sys.stderr,
+        )
+
+
 def remembered(recordings, what, make, sound):
-    """The JSON value `make()`, kept for as long as the files of some recordings stay the same; a kept one that is not
-    `sound(value)` is made anew.
+    """The JSON value `make()`, kept for as long as the files of some recordings stay the same; a kept one that is
+    damaged or not `sound(value)` is made anew.
     """
     path = _place(recordings, what, None, ".json")
     if path is not None and path.is_file():
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = seals.from_json(path.read_bytes(), path, "")["value"]
             if sound(value):
                 return value
-        except (OSError, ValueError, RecursionError):
+        except (OSError, seals.Damaged, KeyError, TypeError):
             pass
     value = make()
     if path is not None:
-        _write(path, lambda f: f.write(json.dumps(value).encode()))
+        _write(path, lambda f: f.write(seals.to_json({"value": value}).encode()))
     return value
 
 
@@ -142,11 +186,11 @@ def _save(f, shape, rows):
     """Writes an .npy file row by row (a mapped file would end the program, not the write, where the disk is full)."""
     np.lib.format.write_array_header_1_0(f, {"descr": "|u1", "fortran_order": False, "shape": shape})
     for row in rows:
-        f.write(row.tobytes())
+        f.write(row)
 
 
-def _rows(recordings, encoder, progress):
-    """The packed frames of each recording, uint8 [bytes]."""
+def _packer(recordings, encoder):
+    """A function from a recording's number to its packed frames, uint8 [bytes]."""
 
     def pack(i):
         events = recordings.events[i]
@@ -155,7 +199,7 @@ def _rows(recordings, encoder, progress):
         except UserError as e:
             raise UserError(f"{recordings.names[i]}: {e}") from None
 
-    return each(recordings, "frames", pack, progress)
+    return pack
 
 
 def _place(recordings, what, encoder, ending):
@@ -178,6 +222,10 @@ def _place(recordings, what, encoder, ending):
     return _folder(recordings.root) / f"{what}-{digest.hexdigest()[:32]}{ending}"
 
 
+def _say(text):
+    print(text, file=sys.stderr)
+
+
 def _reader(read):
     return repr(read) if is_dataclass(read) else f"{read.__module__}.{read.__qualname__}"
 
@@ -196,8 +244,9 @@ def _mapped(path, shape):
     return packed if packed.shape == shape and packed.dtype == np.uint8 else None
 
 
-def _write(path, fill):
-    """Lets `fill(open file)` write a file that appears whole or not at all.
+def _write(path, fill, there=lambda: False, seal=False):
+    """Lets `fill(open file)` write a file that appears whole or not at all. Where another process is at it, waits, and
+    then does so only if the file is not `there()`. seal: put one behind what was written.
 
     True if it is there; None, and one line, if the folder cannot be written.
     """
@@ -208,7 +257,9 @@ def _write(path, fill):
         ):  # holds for root, too, whom the system would let write
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.fill(path, fill)
+        with locks.in_turn(path.parent, "reads these recordings", f".{path.stem}.lock", _say):
+            if not there():
+                files.fill(path, fill, seal)
         return True
     except (OSError, files.CannotWrite) as e:
         if path.parent not in _warned:

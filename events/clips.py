@@ -8,13 +8,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim.base import npy
+from sim.base import npy, seals
 from sim.base.errors import UserError
 
 from . import cache, formats
 from .recordings import EVENT
 
-_VERSION = 1  # one more when readers make something else of a file
+_VERSION = 2  # one more when readers make something else of a file
 _HELD = 4  # recordings that are kept in memory where nothing can be written
 
 
@@ -37,7 +37,9 @@ def _decoded(path, root, unit_us, size, changed):
     place = cache._folder(root) / f"events-{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
     kept = _mapped(place)
     if kept is None:
-        kept = cache._write(place, lambda f: write(f, path, unit_us)) and _mapped(place)
+        kept = cache._write(
+            place, lambda f: write(f, path, unit_us), lambda: _mapped(place) is not None, seal=True
+        ) and _mapped(place)
     return _in_memory(path, unit_us, size, changed) if kept is None else kept
 
 
@@ -48,8 +50,12 @@ def _in_memory(path, unit_us, _size, _changed):
 
 def _mapped(place):
     try:
+        seals.check(place, "")
         events = npy.mapped(place)
-    except UserError:
+    except seals.Damaged:
+        cache._say_damaged(place)
+        return None
+    except (OSError, UserError):
         return None
     return events if events.ndim == 1 and events.dtype == EVENT else None
 

@@ -5,8 +5,9 @@ import io
 import json
 from pathlib import Path
 
-from sim.base import files
+from sim.base import files, locks
 from sim.base.errors import UserError
+from sim.base.signals import say_when_ended
 
 from . import clips, formats, labels
 from .folder_settings import NAME as SETTINGS
@@ -32,6 +33,12 @@ def convert(src, out, unit_us=None, progress=lambda done, total: None) -> dict:
     found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(src).parts)]
     if not found:
         raise UserError(f"{src} holds no recordings; expected files that end in {', '.join(formats.FORMATS)}")
+    say_when_ended(lambda: f"{out}: what is finished is kept; the same command goes on from there")
+    with locks.held(out, "imports", "wait for it, or name another folder"):
+        return _all(src, out, unit_us, found, settings, progress)
+
+
+def _all(src, out, unit_us, found, settings, progress):
     facts, sizes = {"written": 0, "kept": 0, "events": 0, "broken": []}, set()
     for done, path in enumerate(found):
         progress(done, len(found))
@@ -51,7 +58,7 @@ def _one(path, target, unit_us, facts, sizes):
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with files.writing(target) as f:
+        with files.writing(target, seal=True) as f:
             stream, n = clips.write(f, path, unit_us)
             sizes.add(stream.size)
     except files.CannotWrite:

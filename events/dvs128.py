@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.base import npy
+from sim.base import npy, seals
 from sim.base.errors import UserError
 
 from . import aedat3
@@ -49,7 +49,10 @@ def read(path):
         UserError: not such an array, empty, or an event outside the sensor.
     """
     try:
+        seals.check_once(path, "delete it, and generate or copy it again")
         table = npy.mapped(path)
+    except seals.Damaged:
+        raise
     except UserError as e:
         raise UserError(f"{path} is not a clip of numbers in .npy format ({e}); fetch the file again") from None
     if table.ndim != 2 or table.shape[1] != 4 or table.dtype.kind not in "iuf":

@@ -214,15 +214,14 @@ def simulate(
     Raises:
         UserError: as of `Net.run`; an unknown executor. SimulationError: Lava ended before its time.
     """
-    from deploy.run import measured
-    from sim.lava.simulate import simulate as run
+    from deploy.run.executors import Lava, counted
 
     core, stream = as_net(net).core, encode(net, what)
     wanted = _checked(core, trace)
     stream = tokens.checked(core, stream)
-    simulation = run(core, stream, executor, "all", threads, timeout_s)
-    every = tokens.inputs(core, stream) | simulation.traces
-    found = measured(core, stream, simulation)
+    traces = Lava(executor, threads, timeout_s).run(core, stream, "all")
+    every = tokens.inputs(core, stream) | traces.layers
+    found = counted(core, stream, traces)
     found.traces = {name: every[name] for name in (every if wanted == "all" else wanted)}
     return _result(core, found)
 

@@ -1,14 +1,24 @@
-"""Checkpoints: plain tensors and JSON values, written atomically, read without pickle."""
+"""Checkpoints: plain tensors and JSON values, written atomically and sealed, read without pickle.
+
+A file is checked before anything in it is looked at: by its seal (`sim.base.seals`); where it has none, as those of
+earlier releases, by the checksums that a zip archive has of each of its entries, which torch does not look at. What is
+in it is checked by `train.schema`."""
 
 import io
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from sim.base import files
+from sim.base import files, seals
 from sim.base.errors import UserError
 
+from . import schema
 from .config import VERSION, Config
+
+REMEDY = "copy it again, or train again"
+_PART = 1 << 20
 
 
 def save(path, model, classes, facts, loop=None):
@@ -26,56 +36,84 @@ def save(path, model, classes, facts, loop=None):
 
 
 def write(path, content):
-    """`torch.save`, atomically. The bytes are made in memory: torch's own writer ends with other errors where the disk
-    is full.
+    """`torch.save`, atomically, with a seal. The bytes are made in memory: torch's own writer ends with other errors
+    where the disk is full.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    files.write(path, buffer.getbuffer())
+    files.write(path, seals.sealed_zip(buffer.getbuffer()))
 
 
-def load(path):
+def read(path, remedy=REMEDY) -> Any:
+    """What `write` was given, or another file of `torch.save`, whose bytes are those that were written.
+
+    Raises:
+        UserError: no such file, empty, damaged (then what to do is `remedy`), or something else than plain tensors and
+            values.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
+    if not data:
+        raise UserError(f"{path}: not a checkpoint, or damaged (it is empty); {remedy}")
+    if not seals.check_bytes(data, path, remedy):
+        _check_archive(data, path, remedy)
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as e:
+        reason = (str(e).splitlines() or [type(e).__name__])[0][:100]
+        raise UserError(f"{path}: not a checkpoint, or damaged ({reason}); {remedy}") from None
+
+
+def _check_archive(data: bytes, path: Path, remedy: str) -> None:
+    """The checksums of a zip archive. Nothing is unpacked that is not stored as it is, as torch stores it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if archive.comment:
+                raise zipfile.BadZipFile("a comment that is no digest")
+            for entry in archive.infolist():
+                if entry.compress_type != zipfile.ZIP_STORED:
+                    raise zipfile.BadZipFile(f"{entry.filename[:60]} is compressed")
+                with archive.open(entry) as file:
+                    while file.read(_PART):
+                        pass
+    except Exception as e:  # zipfile raises much on damaged archives
+        reason = (str(e).splitlines() or [type(e).__name__])[0][:100]
+        raise UserError(f"{path}: not a checkpoint, or damaged ({reason}); {remedy}") from None
+
+
+def load(path, remedy=REMEDY):
     """(model, content) of a checkpoint.
 
-    Raises `UserError` for anything that is not one of this version, complete and finite.
+    Raises `UserError` for anything that is not one of this version, complete, finite and undamaged.
     """
     from .model.smolmamba import SmolMamba
 
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    content = read(path, remedy)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e:
-        raise UserError(f"{path}: not a checkpoint, or damaged ({str(e).splitlines()[0][:100]})") from None
-    if not isinstance(content, dict) or "version" not in content:
-        raise UserError(f"{path}: not a checkpoint of this project (no version entry)")
-    if content["version"] != VERSION:
-        raise UserError(
-            f"{path}: checkpoint version {content['version']}, this program reads version {VERSION}; train again"
-            " (python -m train), or export it with the release that wrote it"
-        )
-    missing = {"config", "classes", "facts", "model"} - set(content)
-    if missing:
-        raise UserError(f"{path}: checkpoint lacks {', '.join(sorted(missing))}")
-    try:
+        schema.check_content(content)
         cfg = Config.from_dict(content["config"])
-        model = SmolMamba(cfg, cfg.make_encoder(), len(content["classes"]))
-    except UserError as e:
-        raise UserError(f"{path}: {e}") from None
-    except TypeError as e:
-        raise UserError(f"{path}: encoder of the configuration: {e}") from None
-    try:
+        encoder = _encoder(cfg)
+        schema.check_sizes(content["model"], cfg, len(content["classes"]))
+        model = SmolMamba(cfg, encoder, len(content["classes"]))
+        schema.check_state(content["model"], model)
+        if "loop" in content:
+            schema.check_loop(content, cfg)
         model.load_state_dict(content["model"])
-    except (RuntimeError, AttributeError, TypeError) as e:
-        lines = str(e).splitlines()
-        raise UserError(
-            f"{path}: weights do not fit the configuration ({lines[min(1, len(lines) - 1)].strip()[:120]})"
-        ) from None
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UserError(f"{path}: {name} holds NaN or infinite values; train again with a smaller learning rate")
+    except (UserError, RuntimeError, TypeError) as e:
+        raise UserError(f"{path}: {(str(e).splitlines() or [type(e).__name__])[0][:300]}") from None
     for layer in model.layers():
         layer.train_what_counts()
     model.eval()
     return model, content
+
+
+def _encoder(cfg: Config):
+    try:
+        return cfg.make_encoder()
+    except (TypeError, ValueError, OverflowError) as e:
+        raise UserError(f"encoder of the configuration: {e}") from None

@@ -70,6 +70,8 @@ class Ranks:
         try:
             yield
         except UserError as e:
+            if self.size == 1:
+                raise
             error = str(e)
         if self.size > 1:
             errors = [None] * self.size

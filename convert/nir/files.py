@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.base import apart
+from sim.base import apart, seals
 from sim.base.errors import UserError
 from sim.base.files import write
 from sim.base.memory import unpacked_limit
@@ -50,7 +50,7 @@ def save(graph, path):
     """
     buffer = io.BytesIO()  # HDF5 ends the process where it cannot write
     library().write(buffer, graph)
-    write(path, buffer.getbuffer())
+    write(path, seals.sealed(buffer.getbuffer()))
 
 
 def load(path):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sim.expansion import Expansion
+from sim.expansion import RESONATOR, Expansion
 
 from .synapses import lists, neediest, order, stored_bits
 
@@ -172,6 +172,8 @@ def check_formats(expansion, board):
                 0,
                 "Loihi 2 has graded spikes; without a graded read-out the net needs none",
             )
+        if p.kind == RESONATOR and board["message_bits"] == 0:
+            raise DoesNotFit("neuron models", p.layer, 1, 0, "resonators take the programmable neurons of Loihi 2")
         for j in p.inputs:
             if j.weight_bits > board["weight_bits"]:
                 raise DoesNotFit(

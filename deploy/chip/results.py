@@ -1,7 +1,8 @@
 """What a plan says."""
 
-from dataclasses import dataclass, is_dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from sim.base.plain import plain
 
 from .activity import Counts
 from .board import Board
@@ -169,7 +170,7 @@ class ChipPlan:
     def to_dict(self) -> dict:
         """The plan as plain JSON values, one level."""
         board, placed, costs = self.board, self.placed, self.costs
-        return _plain(
+        return plain(
             {
                 "board": board.name,
                 "title": board.title,
@@ -199,12 +200,3 @@ NOT_PLACED = {
     "synapse_bits": None,
     "cores": (),
 }
-
-
-def _plain(value) -> Any:
-    """Data classes as dictionaries, tuples as lists, all the way down."""
-    if is_dataclass(value):
-        value = vars(value)
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -27,7 +27,7 @@ def write_run(out: str | None, path: str, net: Net, taken: Any, result: dict) ->
 
 
 def write_chain_run(out: str | None, path: str, net: Sequential | Graph, x: np.ndarray, result: dict) -> None:
-    """Of `deploy.chain.result`."""
+    """Of `deploy.run.chain.result`."""
     if out is not None:
         from ..report import foreign, parts, write
 

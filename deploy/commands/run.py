@@ -119,7 +119,7 @@ def run(
     only(backend == "fast", "--backend fast", scheduler=scheduler, run_on=running_on)
     only(not running_on, "runs without --run-on", scheduler=scheduler, output=output, html=html)
     only(file is not None, "--file", time_unit_us=unit_us)
-    chip = _chip(partition, board, host, probes, profile) if backend == "loihi2" else None
+    chip = _chip(partition, board, host, probes, profile, timeout) if backend == "loihi2" else None
     if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
         raise UserError("--golden, --file, --dataset and --input exclude each other")
     from sim import netx
@@ -127,6 +127,8 @@ def run(
 
     from .. import samples
     from ..run import run as execute
+    from ..run import run_on, table
+    from ..run.executors import BACKENDS
 
     path = net_path(path, option)
     asked = Asked(input_file, output, labels, probes_of, window, readout, limit, html)
@@ -145,71 +147,60 @@ def run(
         taken = samples.from_dataset(net, dataset, split, data_root, limit)
     with bar(path, len(taken)) as progress:
         if running_on:
-            from ..run_on import run_on
-
-            result = dict(net=path) | run_on(net, taken, progress)
+            found = run_on(net, taken, progress)
         else:
-            result = dict(net=path) | execute(
-                net, taken, backend, executor, threads, timeout, progress, scheduler, chip
-            )
+            there = BACKENDS[backend]
+            name = executor if executor in there else there[0]
+            found = execute(net, taken, table(threads, timeout, chip)[name], progress, scheduler)
     if asked.output:
         write_traces(net, taken, asked, asked.output)
-    write_run(html, path, net, taken, result)
+    said = {"net": path} | found.to_json()
+    write_run(html, path, net, taken, said)
     if as_json:
-        print_json(result)
+        print_json(said)
     else:
-        _print_run(net, result)
+        _print_run(path, net, found)
 
 
-def _chip(partition, board, host, probes, profile):
+def _chip(partition, board, host, probes, profile, timeout):
     found = access(partition, board, host)
     from ..loihi2.run import Chip
 
-    return Chip(found, bool(probes), bool(profile))
+    return Chip(found, bool(probes), bool(profile), timeout)
 
 
 def _number(value, form="{:,.0f}"):
     return "" if value is None else form.format(value)
 
 
-def _print_run(net, r):
-    where = " ".join(x for x in (r["backend"], r.get("executor"), r.get("runtime"), r.get("scheduler")) if x)
+def _print_run(path, net, r):
+    where = " ".join(r.facts[key] for key in ("backend", "executor", "runtime", "scheduler") if key in r.facts)
     columns = "layer", "kind", "neurons", "spikes/sample", "spikes/neuron/step", "operations/sample"
-    title = f"{r['net']} on {r['dataset']}{'' if r['split'] is None else ' ' + r['split']}, {r['n']} samples, {where}"
+    title = f"{path} on {r.dataset}{'' if r.split is None else ' ' + r.split}, {r.n} samples, {where}"
     table = new_table(title, *columns, left=2)
-    for row in r["layers"]:
-        add_row(
-            table,
-            row["name"],
-            row["type"],
-            str(row["size"]),
-            _number(row["spikes"]),
-            _number(row["rate"], "{:.3f}"),
-            _number(row["synops"]),
-        )
+    for row in r.layers:
+        rate = _number(row.rate, "{:.3f}")
+        add_row(table, row.name, row.type, str(row.size), _number(row.spikes), rate, _number(row.synops))
     show(table)
-    if r["accuracy"] is not None:
-        show(
-            f"accuracy {r['accuracy']:.4f}, 95 % interval [{r['accuracy_interval'][0]:.3f},"
-            f" {r['accuracy_interval'][1]:.3f}]",
-        )
-    elif r["n"] <= 10:
-        names = [net.classes[p] if p < len(net.classes) else str(p) for p in r["predictions"]]
+    if r.score.accuracy is not None:
+        low, high = r.score.accuracy_interval
+        show(f"accuracy {r.score.accuracy:.4f}, 95 % interval [{low:.3f}, {high:.3f}]")
+    elif r.n <= 10:
+        names = [net.classes[p] if p < len(net.classes) else str(p) for p in r.predictions]
         show(f"prediction: {', '.join(names)}")
-    n = r["n"]
     show(
-        f"{r['spikes'] / n:,.0f} spikes and {r['synops'] / n:,.0f} synaptic operations per sample;"
-        f" {r['kept']:.1%} of the tokens sent, {r['steps_per_sample']} steps per sample, answers {r['latency_steps']}"
-        f" steps late; {r['seconds']:.1f} s",
+        f"{r.spikes / r.n:,.0f} spikes and {r.synops / r.n:,.0f} synaptic operations per sample;"
+        f" {r.kept:.1%} of the tokens sent, {r.steps_per_sample} steps per sample, answers {r.latency_steps}"
+        f" steps late; {r.seconds:.1f} s",
     )
-    if r["backend"] == "loihi2":
-        _print_chip(r)
+    if r.facts["backend"] == "loihi2":
+        _print_chip(r.n, r.facts)
 
 
-def _print_chip(r):
+def _print_chip(n, r):
     where = r["access"]["host"] or "SLURM " + (r["access"]["board"] or r["access"]["partition"] or "any board")
     show(
-        f"chip ({where}): read-out unlike the engine's in {r['samples_unlike_engine']} of {r['n']} samples; spikes and"
+        f"chip ({where}): read-out unlike the engine's in {r['samples_unlike_engine']} of {n} samples; spikes and"
         f" operations counted by the {r['counts_from']}; {r['slot']} steps from sample to sample,"
         f" {r['delays']['there']} to the chip and {r['delays']['back']} back",
     )

@@ -73,7 +73,8 @@ def input_options(command):
 
 def run_chain(path, net, asked: Asked, backend, threads, timeout, as_json):
     """Runs, writes and prints."""
-    from .. import arrays, chain
+    from .. import arrays
+    from ..run import chain
 
     if backend == "loihi2":
         raise UserError("--backend loihi2 runs our own nets only; take fast or sim")
@@ -89,14 +90,15 @@ def run_chain(path, net, asked: Asked, backend, threads, timeout, as_json):
             found = chain.run_engine(net, x, window, readout, probes, progress)
         else:
             found = chain.run_lava(net, x, window, readout, probes, threads, timeout, progress)
-    result = dict(backend=backend, net=path, **chain.result(net, found, window, readout, labels))
+    result = chain.result(net, found, window, readout, labels)
     if asked.output:
         _write(asked.output, found)
-    write_chain_run(asked.html, path, net, x, result)
+    said = dict(backend=backend, net=path) | result.to_json()
+    write_chain_run(asked.html, path, net, x, said)
     if as_json:
-        print_json(result)
+        print_json(said)
         return
-    _print(result)
+    _print(path, backend, result)
     if probes and not asked.output:
         note("what was probed is written with --output only")
 
@@ -145,33 +147,25 @@ def _write(path, found):
     files.fill(path, lambda file: np.savez_compressed(file, **{k.replace("/", "."): v for k, v in content.items()}))
 
 
-def _print(r):
+def _print(path, backend, r):
     table = new_table(
-        f"{r['net']}, {r['n']} samples of {r['steps']} steps, {r['backend']}",
+        f"{path}, {r.n} samples of {r.steps} steps, {backend}",
         *("layer", "kind", "neurons", "messages/sample", "messages/neuron/step", "operations/sample"),
         left=2,
     )
-    for row in r["layers"]:
-        add_row(
-            table,
-            row["name"],
-            row["type"],
-            f"{row['size']:,}",
-            f"{row['spikes']:,.0f}",
-            f"{row['rate']:.4f}",
-            f"{row['synops']:,.0f}",
-        )
+    for row in r.layers:
+        counts = f"{row.size:,}", f"{row.spikes:,.0f}", f"{row.rate:.4f}", f"{row.synops:,.0f}"
+        add_row(table, row.name, row.type, *counts)
     show(table)
-    if r["accuracy"] is not None:
-        low, high = r["accuracy_interval"]
-        show(f"accuracy {r['accuracy']:.4f}, 95 % interval [{low:.3f}, {high:.3f}]")
-    for i, values in enumerate(r["outputs"][:3]):
+    if r.score.accuracy is not None:
+        low, high = r.score.accuracy_interval
+        show(f"accuracy {r.score.accuracy:.4f}, 95 % interval [{low:.3f}, {high:.3f}]")
+    for i, values in enumerate(r.outputs[:3]):
         shown = ", ".join(f"{v:,}" for v in values[:10])
-        show(f"sample {i}: {r['readout']} of the outputs {shown}{', ...' if len(values) > 10 else ''}")
-    n = r["n"]
+        show(f"sample {i}: {r.readout} of the outputs {shown}{', ...' if len(values) > 10 else ''}")
     show(
-        f"{r['spikes'] / n:,.0f} messages and {r['synops'] / n:,.0f} synaptic operations per sample; on the chip"
-        f" answers come {r['latency_steps']} steps late; {r['seconds']:.1f} s"
+        f"{r.spikes / r.n:,.0f} messages and {r.synops / r.n:,.0f} synaptic operations per sample; on the chip"
+        f" answers come {r.latency_steps} steps late; {r.seconds:.1f} s"
     )
-    for line in r["notes"]:
+    for line in r.notes:
         show(line)

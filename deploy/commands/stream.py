@@ -64,7 +64,8 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, unit
     from ..find import find
     from ..live import sources
     from ..live.display import class_name, view
-    from ..live.player import Classifier, Player, one_thread, recorder, summarize
+    from ..live.player import Classifier, Player, one_thread, recorder
+    from ..live.summary import Tally
 
     path = find(net)
     loaded = netx.read(path)
@@ -75,17 +76,17 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, unit
     # The picture is drawn here, after each decision, and not in a thread that would take time from the net at moments
     # of its own.
     live = Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else None
-    made = []
+    tally = Tally()
     with one_thread(), recorder(record) as note, live or nullcontext():
         try:
             for decision in player:
-                made.append(decision)
+                tally.add(decision)
                 note(decision)
                 if live is not None:
                     live.update(view(classifier, decision, loaded.classes, speed), refresh=True)
         except (KeyboardInterrupt, Ended):
             pass
-        summary = summarize(made, classifier.encoder.frame_us, player.dropped)
+        summary = tally.summary(classifier.encoder.frame_us, player.dropped)
     if as_json:
         named = dict(net=path, source=source.name, speed=speed, reset=reset, window=window)
         named["class_name"] = class_name(loaded.classes, summary.label)

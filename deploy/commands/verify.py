@@ -127,14 +127,14 @@ def verify(
         raise UserError("--samples, --dataset and --random exclude each other")
     if random_nets and (path or option or on_chip):
         raise UserError("--random makes its own nets and runs in the simulator: leave NET and loihi2 out")
-    chip = access(partition, board, host) if on_chip else None
+    chip = _chip(partition, board, host, timeout) if on_chip else None
     if random_nets:
-        from ..verify_many import verify_random
+        from ..verify.many import verify_random
 
         with bar("comparing", random_nets) as progress:
             result = verify_random(random_nets, seed or 0, chosen, timeout, lambda what, done, total: progress(done))
     elif dataset:
-        from ..verify_many import LAVA_SAMPLES, verify_dataset
+        from ..verify.many import LAVA_SAMPLES, verify_dataset
 
         path = net_path(path, option)
         with bar(path, None) as progress:
@@ -162,6 +162,13 @@ def verify(
     sys.exit(1 if result["differences"] else 0)
 
 
+def _chip(partition, board, host, timeout):
+    found = access(partition, board, host)
+    from ..loihi2.run import Chip
+
+    return Chip(found, timeout_s=timeout)
+
+
 def _verify_file(path, input_file, samples, executors, chosen, threads, timeout, chip):
     """On what the file carries, on made-up samples, or on the user's."""
     from sim import netx
@@ -175,7 +182,7 @@ def _verify_file(path, input_file, samples, executors, chosen, threads, timeout,
         only(False, "a net that SLAYER or NIR made", input=input_file)
         return compare(path, samples, chosen, threads, timeout_s=timeout, progress=say, chip=chip)
     from .. import arrays
-    from ..verify_chain import verify_chain
+    from ..verify.chain import verify_chain
 
     if chip:
         raise UserError("the executor loihi2 runs our own nets only; leave it out")

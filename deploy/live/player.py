@@ -212,55 +212,6 @@ def _check_sensor(source, sensor, wanted, fitted):
         )
 
 
-@dataclass(frozen=True)
-class Summary:
-    """A stream in numbers.
-
-    Times in ms; `real_time_factor`: length of a frame over the mean time it keeps the machine busy.
-    """
-
-    frames: int
-    dropped: int
-    events: int
-    frame_ms: float
-    busy_ms: dict
-    latency_ms: dict
-    real_time_factor: float
-    kept: float
-    label: int
-    scores: list
-
-
-def summarize(made, frame_us, dropped):
-    """`Summary` of a list of decisions, for frames of `frame_us` and so many dropped ones.
-
-    Raises:
-        UserError: there is no decision.
-    """
-    if not made:
-        raise UserError(
-            f"no frame was run, {dropped} were dropped: this machine is too slow for the stream; lower --speed (0 does"
-            " not wait)"
-        )
-    busy, late = ([getattr(d, key) for d in made] for key in ("busy_ms", "latency_ms"))
-    spread = lambda ms: dict(  # noqa: E731
-        mean=float(np.mean(ms)), p50=float(np.percentile(ms, 50)), p99=float(np.percentile(ms, 99)), max=float(max(ms))
-    )  # noqa: E731
-    kept = float(np.mean([d.kept for d in made]))
-    return Summary(
-        len(made),
-        dropped,
-        sum(d.events for d in made),
-        frame_us / 1e3,
-        spread(busy),
-        spread(late),
-        frame_us / 1e3 / max(float(np.mean(busy)), 1e-9),
-        kept,
-        made[-1].label,
-        made[-1].scores,
-    )
-
-
 @contextmanager
 def recorder(path):
     """Yields a function that notes a `Decision` as one line of JSON. The file takes its name at the end; a stream that

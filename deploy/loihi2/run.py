@@ -5,20 +5,22 @@ two neurons measures both before the net runs (`measure`). The extension resets 
 samples lie in slots of such a length. And all that the host sends, tokens, token on turn and both reversed, goes
 through one adapter."""
 
-import tempfile
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from sim import engine
+from sim.base import scratch
 from sim.base.errors import SimulationError, UserError
 from sim.integer import MESSAGE_BITS
 from sim.lava.simulate import Traffic, run_worker
-from sim.net import Cuba
+from sim.net import Cuba, Net
 from sim.net.schedule import latencies
+from sim.net.tokens import Stream
 
-from ..run import measured
-from .access import environment
+from ..run.executors import CHIP, Probes, Progress, Traces, counted
+from .access import Access, environment
 
 WORKER = "deploy.loihi2.worker"
 STALL_S = 900  # compiling, waiting for a board and booting it come before the first step
@@ -30,34 +32,40 @@ PROBE_STEPS = 160
 
 
 class Chip:
-    """A board for `deploy.run.run`.
+    """A board as an executor (`deploy.run.executors.Executor`).
 
     Args:
-        access: `deploy.loihi2.access.Access`.
-        probes: read the spikes of all layers out, and count those. Else only the read-out comes from the chip and the
-            engine counts spikes and operations.
+        access: the board.
+        probes: where it counts, read the spikes of all layers out, and count those. Else only the read-out comes from
+            the chip and the engine counts spikes and operations.
         profile: measure time and energy.
+        timeout_s: end a run after so many seconds; None for never.
     """
 
-    def __init__(self, access, probes=False, profile=False):
-        self.access, self.probes, self.profile = access, probes, profile
+    name = CHIP
+
+    def __init__(self, access: Access, probes: bool = False, profile: bool = False, timeout_s: float | None = None):
+        self.access, self.probes, self.profile, self.timeout_s = access, probes, profile, timeout_s
         self._facts, self._wrong = [], 0
 
-    def run(self, net, stream, timeout_s=None, progress=None):
-        """`sim.engine.Result` of a batch."""
-        simulation, facts = run_chip(
-            net, stream, self.access, "all" if self.probes else (), self.profile, timeout_s, progress=progress
-        )
-        expected = engine.run(net, stream)
+    def run(self, net: Net, stream: Stream, probes: Probes = (), progress: Progress | None = None) -> Traces:
+        """See `Executor.run`; every probed layer is read out."""
+        found, facts = run_chip(net, stream, self.access, probes, self.profile, self.timeout_s, progress=progress)
         self._facts.append(facts)
-        self._wrong += int((expected.logits != simulation.logits).any(1).sum())
-        result = measured(net, stream, simulation) if self.probes else expected
-        result.logits = simulation.logits
+        return Traces(found.logits, found.traces, found.run_seconds)
+
+    def count(self, net: Net, stream: Stream, progress: Progress | None = None) -> engine.Result:
+        """See `Executor.count`."""
+        found = self.run(net, stream, "all" if self.probes else (), progress)
+        expected = engine.run(net, stream)
+        self._wrong += int((expected.logits != found.logits).any(1).sum())
+        result = counted(net, stream, found) if self.probes else expected
+        result.logits = found.logits
         return result
 
-    def facts(self):
-        """dict of JSON values: access, slot, delays, counts_from, samples_unlike_engine (whose read-out is not the
-        engine's), and the profile's sums.
+    def facts(self) -> dict[str, Any]:
+        """dict of JSON values: backend, access, slot, delays, counts_from, samples_unlike_engine (whose read-out is not
+        the engine's), and the profile's sums.
         """
         first = self._facts[0]
         summed = {
@@ -67,7 +75,11 @@ class Chip:
         }
         counts_from = "chip" if self.probes else "engine"
         return dict(
-            access=asdict(self.access), counts_from=counts_from, samples_unlike_engine=self._wrong, **(first | summed)
+            backend=CHIP,
+            access=asdict(self.access),
+            counts_from=counts_from,
+            samples_unlike_engine=self._wrong,
+            **(first | summed),
         )
 
 
@@ -100,7 +112,7 @@ def run_chip(net, stream, access, trace=(), profile=False, timeout_s=None, stall
     traffic = Traffic(net, stream, trace, slot_of(net))
     delays = measure(access, timeout_s, stall_s)
     steps = traffic.steps + delays.there + delays.back
-    with tempfile.TemporaryDirectory(prefix="chip-") as folder:
+    with scratch.folder("chip") as folder:
         np.save(f"{folder}/in.npy", traffic.rows)
         job = dict(
             task="net",
@@ -150,7 +162,7 @@ def measure(access, timeout_s=None, stall_s=STALL_S):
     """
     rows = np.zeros((PROBE_STEPS, 1), np.uint8)
     rows[list(ECHO_ROWS)] = 1
-    with tempfile.TemporaryDirectory(prefix="chip-") as folder:
+    with scratch.folder("chip") as folder:
         np.save(f"{folder}/in.npy", rows)
         job = dict(task="probe", environment=environment(access), clock=CLOCK, steps=PROBE_STEPS)
         out, _ = run_worker(folder, job, 2, timeout_s, stall_s, None, WORKER)

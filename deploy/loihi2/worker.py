@@ -12,6 +12,11 @@ import time
 
 import numpy as np
 
+from sim.lava import parent  # isort: skip
+
+if __name__ == "__main__":
+    parent.attend(sys.argv[1])
+
 from sim.lava.worker import run_lava, serve
 
 from lava.magma.core.run_configs import Loihi2HwCfg  # isort: skip

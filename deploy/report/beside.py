@@ -1,10 +1,10 @@
 """What training and export have left beside a net: the log, the record of the export, curves over energy targets."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from sim.base import lines, seals
 from sim.base.errors import UserError
 from sim.netx import export_record
 
@@ -32,9 +32,8 @@ def beside(net: str | Path, digest: str) -> Beside:
 
 
 def _rows(path):
-    for line in _text(path).splitlines():
-        row = _parsed(line, path)
-        if not isinstance(row, dict) or not all(_number(row.get(key)) for key in ("epoch", "train", "val")):
+    for row in lines.parse(_text(path), path):  # a last line that a killed training left half-written is left out
+        if not all(_number(row.get(key)) for key in ("epoch", "train", "val")):
             raise UserError(f"{path}: a line is no epoch of a training; move the file away to leave it out")
         yield row
 
@@ -73,11 +72,4 @@ def _text(path):
 
 
 def _json(path):
-    return _parsed(_text(path), path)
-
-
-def _parsed(text, path):
-    try:
-        return json.loads(text)
-    except ValueError as e:
-        raise UserError(f"{path}: is no JSON ({e}); move the file away to leave it out") from None
+    return seals.from_json(_text(path), path, "move the file away to leave it out")

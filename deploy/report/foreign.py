@@ -9,10 +9,11 @@ import numpy as np
 from sim.sequential import Sequential
 from sim.sequential.graph import Graph
 
-from .. import arrays, chain
+from .. import arrays
 from ..chip import board as boards
 from ..chip.plan import plan
-from ..verify_chain import made_up, verify_chain
+from ..run import chain
+from ..verify.chain import made_up, verify_chain
 from . import parts
 from .asked import EXECUTORS, Asked
 from .content import Counted, Report
@@ -68,11 +69,12 @@ def of_array(report: Report, net: Sequential | Graph, x: np.ndarray, labels: str
     window, readout = chain.Window(0, x.shape[1]), chain.usual_readout(net)
     known = None if labels is None else arrays.load_labels(labels, len(x), int(np.prod(net.layers[-1].shape)))
     found = chain.run_engine(net, x, window, readout)
-    return of_chain_run(report, net, x, dict(backend="fast", **chain.result(net, found, window, readout, known)))
+    result = dict(backend="fast") | chain.result(net, found, window, readout, known).to_json()
+    return of_chain_run(report, net, x, result)
 
 
 def of_chain_run(report: Report, net: Sequential | Graph, x: np.ndarray, result: dict) -> Report:
-    """Adds what a run (`deploy.chain.result`) gave."""
+    """Adds what a run (`deploy.run.chain.result`) gave."""
     classes = int(np.prod(net.layers[-1].shape))
     n = result["n"]
     return replace(

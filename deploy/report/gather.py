@@ -14,6 +14,7 @@ from .. import samples as sources
 from ..chip import board as boards
 from ..chip.plan import plan
 from ..run import run
+from ..run.executors import Lava
 from ..samples import Samples
 from ..verify import verify
 from .asked import Asked
@@ -50,7 +51,7 @@ def measure(path: str | Path, asked: Asked = USUAL, say: Any = lambda text: None
         raise UserError("--sweep takes the recordings of a data set; leave out --golden")
     say("integer engine, all test samples")
     test = _test(net, path, asked)
-    out = of_run(start(path, net), net, test, run(net, test, "fast"))
+    out = of_run(start(path, net), net, test, run(net, test).to_json())
     out = _in_lava(out, net, path, test, asked, say)
     say(f"plan for {asked.board}")
     x = test.streams(0, min(PLANNED, len(test)))
@@ -84,7 +85,7 @@ def _in_lava(report, net, path, test, asked, say):
     """Adds the simulator's run of the first samples, and the comparison of all executors."""
     some = first(test, asked.sim_samples)
     say(f"Lava simulator, {len(some)} samples")
-    lava, same = run(net, some, "sim"), run(net, some, "fast")
+    lava, same = run(net, some, Lava()).to_json(), run(net, some).to_json()
     equal = all(lava[key] == same[key] for key in ("predictions", "spikes", "layers"))
     say("all executors on the golden sample")
     report = of_verify(report, verify(path, executors=asked.executors))

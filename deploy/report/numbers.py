@@ -17,7 +17,7 @@ def layer_numbers(net: Net | Sequential | Graph, rows: list | None = None, expor
     """A `LayerNumbers` for each layer.
 
     Args:
-        rows: `layers` of a run (`deploy.run.run`, `deploy.chain.result`). export: what `convert export` noted.
+        rows: `layers` of a run (`deploy.run.run`, `deploy.run.chain.result`). export: what `convert export` noted.
     """
     counted = {row["name"]: row for row in rows or ()}
     noted = {row["layer"]: row for row in (export or {}).get("layers", ())}

@@ -72,7 +72,7 @@ def _title(i, names, predictions, labels):
 
 
 def accuracy(result: dict) -> Accuracy | None:
-    """Of a run with labels (`deploy.run.run`, `deploy.chain.result`); None without."""
+    """Of a run with labels (`deploy.run.run`, `deploy.run.chain.result`); None without."""
     if result["accuracy"] is None:
         return None
     n = result["n"]
@@ -97,7 +97,7 @@ def confusion(labels: list | None, predictions: list, classes: int) -> np.ndarra
 
 
 def parity(result: dict) -> Parity:
-    """Of `deploy.verify.verify` or `deploy.verify_chain.verify_chain`."""
+    """Of `deploy.verify.verify` or `deploy.verify.chain.verify_chain`."""
     return Parity(
         tuple(result["executors"]),
         result["samples"],

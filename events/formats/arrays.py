@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
 
-from sim.base import npy
+from sim.base import npy, seals
 from sim.base.errors import UserError
 from sim.base.memory import unpacked_limit
 
@@ -78,6 +78,7 @@ def pick(arrays, path, kind) -> Source:
 def open_npy(path) -> Source:
     if head(path, 6) != b"\x93NUMPY":
         raise UserError(f"{path} is not an array of numbers in .npy format (it does not begin as one); fetch it again")
+    seals.check_once(path, "import or copy it again")
     try:
         found = npy.mapped(path)
     except UserError as e:

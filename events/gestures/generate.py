@@ -4,15 +4,15 @@ Random people (`gesture_body`) carry out the eleven gestures (`gesture_moves`) b
 (`gesture_camera`). Every clip is made alone from four numbers (seed, user, light, label), so any part of a set can be
 made again, in any order, on any number of threads."""
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from sim.base import files
+from sim.base import files, locks, seals
 from sim.base.errors import UserError
+from sim.base.signals import say_when_ended
 
 from .. import dvs128
 
@@ -101,21 +101,27 @@ def write(folder, clips, seed, workers=None, done=lambda: None):
     todo, folder = plan(clips), Path(folder)
     stamp = {"clips": clips, "seed": seed, "version": _VERSION}
     try:
-        _claim(folder, stamp)
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            running = [
-                pool.submit(_write_one, folder / path, seed, user, light, label, done)
-                for path, user, light, label in todo
-            ]
-            try:
-                for job in running:
-                    job.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        _write_stamp(folder, stamp | {"finished": True})
+        with locks.held(folder, "writes gestures", "wait for it, or choose another folder"):
+            _write_all(folder, stamp, todo, workers, done)
     except OSError as e:
         raise UserError(f"cannot write to {os.fspath(folder)!r}: {e.strerror or e}; choose another folder") from None
+
+
+def _write_all(folder, stamp, todo, workers, done):
+    _claim(folder, stamp)
+    seed = stamp["seed"]
+    say_when_ended(lambda: f"{folder}: what is finished is kept; the same command goes on from there")
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        running = [
+            pool.submit(_write_one, folder / path, seed, user, light, label, done) for path, user, light, label in todo
+        ]
+        try:
+            for job in running:
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    _write_stamp(folder, stamp | {"finished": True})
 
 
 def _claim(folder, stamp):
@@ -140,10 +146,10 @@ def _read_stamp(folder):
     path = folder / _STAMP
     try:
         with open(path, encoding="utf-8") as f:
-            found = json.loads(f.read(10_000))
+            found = seals.from_json(f.read(10_000), path, "remove the folder and generate it again")
     except FileNotFoundError:
         return None
-    except (ValueError, NotADirectoryError, IsADirectoryError):
+    except (seals.Damaged, ValueError, NotADirectoryError, IsADirectoryError):
         found = None
     if not isinstance(found, dict):
         raise UserError(f"{os.fspath(path)!r} cannot be read; remove the folder and generate it again")
@@ -151,14 +157,14 @@ def _read_stamp(folder):
 
 
 def _write_stamp(folder, stamp):
-    files.write(folder / _STAMP, json.dumps(stamp))
+    files.write(folder / _STAMP, seals.to_json(stamp))
 
 
 def _write_one(path, seed, user, light, label, done):
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = clip(seed, user, light, label)
-        files.fill(path, lambda f: np.save(f, made))
+        files.fill(path, lambda f: np.save(f, made), seal=True)
     done()
 
 

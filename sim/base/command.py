@@ -31,6 +31,7 @@ def run_command(command: click.Command) -> NoReturn:
         _flush()
     except BaseException as error:
         code = _end(error)
+    signals.ignore()
     _close_output()
     sys.exit(code)
 

@@ -96,6 +96,21 @@ def fill(path: str | os.PathLike, save: Callable[[IO[bytes]], Any], seal: bool =
         save(file)
 
 
+@contextmanager
+def appending(path: str | os.PathLike) -> Iterator[IO[str]]:
+    """An open file to whose end lines are written: for logs, which others read while they grow.
+
+    Raises:
+        CannotWrite: as `unfinished`.
+    """
+    try:
+        with open(path, "a", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+    except OSError as e:
+        raise _cannot(os.fspath(path), e) from None
+
+
 def remove_unfinished(folder: str | os.PathLike) -> None:
     """Removes what processes that were killed while they wrote have left in a folder. Files of others that are still
     being written are locked, and stay.

@@ -40,19 +40,26 @@ def held(folder: str | os.PathLike, what: str, advice: str, name: str = RUNNING)
 def taken(folder: str | os.PathLike, what: str, name: str = RUNNING) -> Iterator[bool]:
     """As `held`; False where another process holds it."""
     path = Path(folder, name)
+    new = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _take(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock is None:
         yield False
         return
-    with _as_ours(path, lock, what):
-        yield True
+    try:
+        with _as_ours(path, lock, what):
+            yield True
+    finally:
+        if new:  # nothing has come into it
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
 
 
 @contextlib.contextmanager
 def in_turn(folder: str | os.PathLike, what: str, name: str, say: Callable[[str], None]) -> Iterator[None]:
     """As `held`, but waits for the other process, of which `say` is told."""
     path = Path(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
     lock = _take(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock is None:
         say(f"{os.fspath(folder)}: {holder(folder, name)}; waiting for it")

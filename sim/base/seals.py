@@ -16,6 +16,7 @@ MARK = b"smolmamba-sha256:"
 LENGTH = len(MARK) + 64
 ENTRY = "sha256"
 _PART = 1 << 20
+_PIECE = 4  # bytes by which a seal that is cut off is known
 _ZIP_END = b"PK\5\6"  # of a zip archive without a comment, with 18 bytes to come, the last two the comment's length
 
 
@@ -63,10 +64,10 @@ def check(path: str | os.PathLike, remedy: str) -> bool:
     with open(path, "rb") as file:
         left = os.fstat(file.fileno()).st_size - LENGTH
         if left < 0:
-            return False
+            return _is_seal(file.read(), path, remedy)
         file.seek(left)
         expected = file.read(LENGTH)
-        if not expected.startswith(MARK):
+        if not _is_seal(expected, path, remedy):
             return False
         file.seek(0)
         total = hashlib.sha256()
@@ -78,13 +79,38 @@ def check(path: str | os.PathLike, remedy: str) -> bool:
     return True
 
 
+_checked: dict[tuple, bool] = {}  # what `check_once` has found of files as they were
+
+
+def check_once(path: str | os.PathLike, remedy: str) -> bool:
+    """`check`, of a file that stays as it is once in a process. False if it cannot be read: who reads it says so."""
+    try:
+        found = os.stat(path)
+        key = os.fspath(path), found.st_size, found.st_mtime_ns, found.st_ino
+        if key not in _checked:
+            _checked[key] = check(path, remedy)
+        return _checked[key]
+    except OSError:
+        return False
+
+
 def check_bytes(content: bytes | memoryview, path: str | os.PathLike, remedy: str) -> bool:
     """`check` of what has been read from `path` already."""
-    if len(content) < LENGTH or bytes(content[-LENGTH : -LENGTH + len(MARK)]) != MARK:
+    if not _is_seal(bytes(content[-LENGTH:]), path, remedy):
         return False
     if of(memoryview(content)[:-LENGTH]) != bytes(content[-LENGTH:]):
         raise Damaged(f"{os.fspath(path)}: damaged: its bytes do not match the digest that was written; {remedy}")
     return True
+
+
+def _is_seal(end: bytes, path: str | os.PathLike, remedy: str) -> bool:
+    """Whether the last `LENGTH` bytes of a file begin as a seal. Damaged if a seal stands there that is cut off."""
+    if len(end) == LENGTH and end.startswith(MARK):
+        return True
+    for i in range(len(end) - _PIECE + 1):
+        if end[i:].startswith(MARK) or MARK.startswith(end[i:]):
+            raise Damaged(f"{os.fspath(path)}: damaged: cut off at its end; {remedy}")
+    return False
 
 
 def to_json(value: dict[str, Any], **options: Any) -> str:

@@ -44,6 +44,11 @@ def listen() -> None:
     sys.unraisablehook = _unraisable
 
 
+def ignore() -> None:
+    """The command has ended, and what it says stands: a signal that comes while Python clears up changes nothing."""
+    _install(signal.SIG_IGN)
+
+
 def received() -> int | None:
     """The number of the signal that this process has had since `listen`, or None."""
     return _first[0][0] if _first else None
@@ -77,7 +82,7 @@ def _is_ours() -> bool:
     return os.path.basename(sys.argv[0] if sys.argv else "") == "smolmamba"
 
 
-def _install(handler: Callable[[int, FrameType | None], Any]) -> None:
+def _install(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
     for number in NAMES:
         try:
             if signal.getsignal(number) is not signal.SIG_IGN:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..sequential import ConvLayer, DenseLayer
 from ..sequential.graph import Graph
-from .of_sequential import constants, kernel_of, population_of
+from .of_sequential import by_decay, kernel_of, population_of
 from .parts import Builder, Expansion, Line
 
 
@@ -37,13 +37,8 @@ def _populations(node, lag, slot):
     layer = node.edges[0].layer
     if len(node.shape) > 1:
         return (population_of(layer, node.name, np.arange(int(np.prod(node.shape))), (), lag, slot),)
-    i_decay = constants(node.neuron, node.shape)["i_decay"]
-    decays = np.unique(i_decay)
-    names = [node.name if len(decays) == 1 else f"{node.name}[{d}]" for d in decays]
-    return tuple(
-        replace(population_of(layer, name, np.flatnonzero(i_decay == d), (), lag, slot), layer=node.name)
-        for d, name in zip(decays, names)
-    )
+    groups = by_decay(node.name, node.neuron, node.shape)
+    return tuple(replace(population_of(layer, name, rows, (), lag, slot), layer=node.name) for name, rows in groups)
 
 
 def _built(builder, part):

@@ -1,5 +1,6 @@
 """The expansion of a chain of layers: a layer is a population, a dense one for each of its current decays."""
 
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -14,11 +15,13 @@ from ..sequential import (
     FlattenLayer,
     InputLayer,
     Neuron,
+    Resonator,
     Sequential,
     Sigma,
     SigmaDelta,
+    imaginary_part,
 )
-from .parts import CUBA, DELTA, SIGMA, SIGMA_DELTA, Builder, Expansion, Line, Population, Projection, Reset
+from .parts import CUBA, DELTA, RESONATOR, SIGMA, SIGMA_DELTA, Builder, Expansion, Line, Population, Projection, Reset
 from .weights import Kernel
 
 
@@ -79,6 +82,9 @@ def _(layer: ConvLayer, builder):
     late = np.unique(builder.late)
     delay = int(late[0]) if len(late) == 1 else builder.late[None, :]
     inputs = (builder.convolve(source, layer.name, kernel_of(layer), delay),)
+    imaginary = imaginary_part(layer)
+    if imaginary is not None:
+        inputs += (replace(builder.convolve(source, layer.name, kernel_of(imaginary), delay), imaginary=True),)
     return (builder.add(builder.population(layer, layer.name, np.arange(n), inputs)),)
 
 
@@ -89,20 +95,31 @@ def kernel_of(layer: ConvLayer) -> Kernel:
 
 @expand_layer.register
 def _(layer: DenseLayer, builder):
-    i_decay = constants(layer.neuron, layer.shape)["i_decay"]
-    decays = np.unique(i_decay)
-    names = {d: layer.name if len(decays) == 1 else f"{layer.name}[{d}]" for d in decays}
-    rows = {d: np.flatnonzero(i_decay == d) for d in decays}
-    own = [builder.population(layer, names[d], rows[d], ()) for d in decays]  # what a recurrent layer reads
+    groups = by_decay(layer.name, layer.neuron, layer.shape)
+    own = [builder.population(layer, name, rows, ()) for name, rows in groups]  # what a recurrent layer reads
     delay = builder.late if layer.synapse_delay is None else builder.late + layer.synapse_delay
     of = lambda rows: np.broadcast_to(delay, layer.weight.shape)[rows] if np.ndim(delay) else delay  # noqa: E731
     out = []
-    for d in decays:
-        inputs = builder.connect(builder.source, names[d], layer.weight[rows[d]], of(rows[d]))
+    for name, rows in groups:
+        inputs = builder.connect(builder.source, name, layer.weight[rows], of(rows))
+        if layer.imaginary is not None:
+            more = builder.connect(builder.source, name, layer.imaginary[rows], of(rows))
+            inputs += tuple(replace(j, imaginary=True) for j in more)
         if layer.recurrent is not None:
-            inputs += builder.connect(own, names[d], layer.recurrent[rows[d]])
-        out.append(builder.add(builder.population(layer, names[d], rows[d], inputs)))
+            inputs += builder.connect(own, name, layer.recurrent[rows])
+        out.append(builder.add(builder.population(layer, name, rows, inputs)))
     return tuple(out)
+
+
+def by_decay(name: str, neuron, shape: tuple) -> list:
+    """(name of a population, its neurons) for neurons of one current decay, or one turn, each."""
+    of_all = constants(neuron, shape)
+    key = of_all["turn"] if "turn" in of_all else of_all["i_decay"][None]
+    found, which = np.unique(key, axis=1, return_inverse=True)
+    if found.shape[1] == 1:
+        return [(name, np.arange(key.shape[1]))]
+    label = lambda i: ",".join(str(v) for v in found[:, i])  # noqa: E731
+    return [(f"{name}[{label(i)}]", np.flatnonzero(which.ravel() == i)) for i in range(found.shape[1])]
 
 
 def population_of(layer, name: str, rows: np.ndarray, inputs, lag: int, slot: int | None) -> Population:
@@ -110,7 +127,7 @@ def population_of(layer, name: str, rows: np.ndarray, inputs, lag: int, slot: in
     each at rest.
     """
     of_all = constants(layer.neuron, layer.shape)
-    own = {key: of_all.pop(key)[rows] for key in ("i_decay", "bias")}
+    own = {key: of_all.pop(key)[..., rows] for key in ("i_decay", "bias", "turn") if key in of_all}
     reset = Reset(slot, lag % slot) if slot and of_all["kind"] == CUBA else None
     return Population(name=name, layer=layer.name, index=rows, inputs=tuple(inputs), reset=reset, **own, **of_all)
 
@@ -118,7 +135,7 @@ def population_of(layer, name: str, rows: np.ndarray, inputs, lag: int, slot: in
 @singledispatch
 def constants(neuron, shape: tuple) -> dict:
     """What a `Population` of such neurons says of them: `kind`, `i_decay` and `bias` int32 [n], `v_decay`, `v_th`,
-    `graded`, and the exponents of sigma-delta neurons.
+    `graded`, the exponents of sigma-delta neurons, `turn` and `resets` of resonators.
     """
     raise TypeError(type(neuron).__name__)
 
@@ -130,6 +147,14 @@ def _(neuron: Neuron, shape):
     return dict(
         kind=CUBA, i_decay=i_decay, bias=_bias(neuron, shape), v_decay=neuron.v_decay, v_th=neuron.v_th, graded=False
     )
+
+
+@constants.register
+def _(neuron: Resonator, shape):
+    n = int(np.prod(shape))
+    turn = np.array([np.broadcast_to(v, shape[0]).repeat(n // shape[0]) for v in (neuron.sin_decay, neuron.cos_decay)])
+    lasting = _lasting(RESONATOR, neuron.v_th, np.zeros(n, np.int32))
+    return lasting | dict(graded=False, turn=turn, resets=neuron.resets)
 
 
 @constants.register

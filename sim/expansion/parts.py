@@ -15,7 +15,7 @@ from ..integer import DECAY_ONE, MAX_DELAY, WEIGHT_STEP, weight_bits
 from .weights import Kernel, compact, count, values
 
 CUBA, READOUT, RELAY = "cuba", "readout", "relay"  # kinds of populations
-DELTA, SIGMA_DELTA, SIGMA = "delta", "sigma-delta", "sigma"
+DELTA, SIGMA_DELTA, SIGMA, RESONATOR = "delta", "sigma-delta", "sigma", "resonator"
 HOP = MAX_DELAY + 1  # steps that a relay neuron behind the longest delay adds
 RELAY_DECAYS = (DECAY_ONE, DECAY_ONE - 1)  # the membrane of a relay stays below 4096 and so keeps nothing
 
@@ -30,6 +30,7 @@ class Projection:
         delay: steps beyond the synapse's own, 0..62: one integer, or an array that broadcasts to [targets, sources].
         exponent: what arrives is `weight << exponent`.
         graded: its source sends graded spikes.
+        imaginary: they lead to the imaginary input of resonators.
         injected: no synapses and no step: the host writes these values into the neurons.
     """
 
@@ -39,6 +40,7 @@ class Projection:
     delay: Any = 0
     exponent: int = 0
     graded: bool = False
+    imaginary: bool = False
     injected: bool = False
 
     @cached_property
@@ -85,7 +87,8 @@ class Population:
         name: unique.
         layer: the net's node or layer that they belong to; of relays, whose spikes they repeat.
         kind: `CUBA`; `READOUT`: graded, sends the sum that arrives; `RELAY`: sends every spike on; `DELTA`,
-            `SIGMA_DELTA`, `SIGMA`: graded, see `sim.sequential.sigma_delta`; their decays are 0.
+            `SIGMA_DELTA`, `SIGMA`: graded, see `sim.sequential.sigma_delta`; their decays are 0. `RESONATOR`: see
+            `sim.sequential.resonator`; what is said of decays is of `turn`.
         index: int [n], the layer's neurons that these are.
         inputs: `Projection`s.
         i_decay: int32 [n], current decay; of a convolution they may differ, else all are equal.
@@ -94,6 +97,7 @@ class Population:
         reset: `Reset`, None for neurons without a state, or where samples have no length.
         graded: their output is graded.
         spike_exp, state_exp: of sigma-delta neurons, see `sim.sequential.sigma_delta`.
+        turn: int32 [2, n], `sin_decay` and `cos_decay` of resonators, or None. resets: whether their spikes reset them.
     """
 
     name: str
@@ -109,6 +113,8 @@ class Population:
     graded: bool = False
     spike_exp: int = 0
     state_exp: int = 0
+    turn: np.ndarray | None = None
+    resets: bool = False
 
     @property
     def n(self) -> int:
@@ -116,7 +122,9 @@ class Population:
 
     @cached_property
     def decays(self) -> frozenset:
-        """Pairs (current decay, membrane decay)."""
+        """Pairs (current decay, membrane decay), or of resonators (`sin_decay`, `cos_decay`)."""
+        if self.turn is not None:
+            return frozenset((int(s), int(c)) for s, c in np.unique(self.turn, axis=1).T)
         return frozenset((int(d), self.v_decay) for d in np.unique(self.i_decay))
 
 

@@ -3,8 +3,10 @@
 import sys
 import time
 
-from sim.lava import compat
+from sim.lava import compat, parent
 
+if __name__ == "__main__":
+    parent.attend(sys.argv[1])
 compat.apply()
 
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402

@@ -1,18 +1,19 @@
 """Runs chains (`sim.sequential`) and graphs of layers (`sim.sequential.graph`) in Lava's CPU simulator, as stock
 processes, from outside: see `sim.lava.simulate` for why.
 
-Samples follow one another in one run where all neurons can be reset; sigma-delta neurons cannot, and what waits in a
-delay or comes back to a recurrent layer neither: such nets run anew for every sample.
+Samples follow one another in one run where all neurons can be reset; sigma-delta neurons and resonators cannot, and
+what waits in a delay or comes back to a recurrent layer neither: such nets run anew for every sample.
 """
 
-import tempfile
 from functools import singledispatch
 from typing import NamedTuple
 
 import numpy as np
 
+from ..base import scratch
 from ..base.errors import UserError
-from ..sequential import AverageLayer, FlattenLayer, Sequential
+from ..expansion.of_sequential import by_decay
+from ..sequential import AverageLayer, FlattenLayer, Resonator, Sequential
 from ..sequential.graph import Graph
 from .simulate import run_worker
 
@@ -60,12 +61,17 @@ def _alone(net) -> bool:
 
 @_alone.register
 def _(net: Sequential):
-    return net.graded or any(_delays(layer) or getattr(layer, "recurrent", None) is not None for layer in net.layers)
+    return net.graded or any(_lasts(layer) or getattr(layer, "recurrent", None) is not None for layer in net.layers)
 
 
 @_alone.register
 def _(net: Graph):
     return any(any(net.late(node)) for node in net.nodes)
+
+
+def _lasts(layer):
+    """Delays, and resonators: Lava has none that are reset."""
+    return _delays(layer) or isinstance(getattr(layer, "neuron", None), Resonator)
 
 
 def _delays(layer):
@@ -101,7 +107,7 @@ def _(net: Graph):
 
 
 def _check_decays(name, shape, neuron):
-    if len(shape) == 3 and len(np.unique(neuron.i_decay)) > 1:
+    if len(shape) == 3 and len(by_decay(name, neuron, shape)) > 1:
         raise UserError(f"{name}: Lava's neurons behind a convolution have one current decay, not several")
 
 
@@ -145,7 +151,7 @@ def _run(net, x, threads, timeout_s, progress, stall_s):
     layers, lags = kept(net), net.lags
     total = n * steps + max(lags.values())
     width = sum(int(np.prod(layer.shape)) for layer in layers)
-    with tempfile.TemporaryDirectory(prefix="lava-") as folder:
+    with scratch.folder("lava") as folder:
         np.save(f"{folder}/in.npy", x.astype(np.int32).reshape(n * steps, -1))
         names = [layer.name for layer in layers]
         job = dict(net=net, slot=steps, steps=total, threads=threads, layers=names)

@@ -11,13 +11,13 @@ which neurons are reset, 0 for never. OUT gets `out_<i>`, [K, ...], what block i
 
 import os
 import sys
-import threading
 import time
 import traceback
 
 import numpy as np
 
 from sim.base import forks
+from sim.lava import parent
 
 
 def main(path, given, result):
@@ -66,14 +66,9 @@ def main(path, given, result):
     net.stop()
 
 
-def _leave_with_caller():
-    os.read(0, 1)  # returns when the caller closes its end, or is gone
-    forks.leave()
-
-
 if __name__ == "__main__":
     forks.end_with_this_process()
-    threading.Thread(target=_leave_with_caller, daemon=True).start()
+    parent.attend(os.path.dirname(sys.argv[2]), with_job=False)
     try:
         main(*sys.argv[1:])
     except BaseException:

@@ -12,13 +12,13 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..base import scratch
 from ..base.errors import SimulationError, UserError
 from ..net.schedule import latencies
 from ..net.tokens import checked, rows
@@ -79,7 +79,7 @@ def simulate_together(jobs, executor="fused", trace=(), threads=False, timeout_s
     """`simulate` for several (net, stream) side by side in one run of Lava; a list of `Simulation`s."""
     if executor not in EXECUTORS:
         raise UserError(f"unknown executor {executor!r}, there are: {', '.join(EXECUTORS)}")
-    with tempfile.TemporaryDirectory(prefix="lava-") as folder:
+    with scratch.folder("lava") as folder:
         parts = [Traffic(net, stream, trace) for net, stream in jobs]
         steps = max(p.steps for p in parts)
         for i, p in enumerate(parts):

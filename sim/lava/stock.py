@@ -17,14 +17,16 @@ from lava.proc.dense.process import DelayDense
 from lava.proc.dense.process import Dense as LavaDense
 from lava.proc.graded.process import GradedVec
 from lava.proc.lif.process import LIF, LIFReset
+from lava.proc.rf.process import RF
+from lava.proc.rf_iz.process import RF_IZ
 from lava.proc.sdn.process import Delta, Sigma, SigmaDelta
 from lava.proc.sparse.process import DelaySparse, Sparse
 from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
 
-from ..expansion import CUBA, DELTA, READOUT, RELAY, SIGMA, SIGMA_DELTA, Expansion, Kernel
+from ..expansion import CUBA, DELTA, READOUT, RELAY, RESONATOR, SIGMA, SIGMA_DELTA, Expansion, Kernel
 from ..expansion.weights import values
-from ..integer import MESSAGE_BITS, STATE_SHIFT, WEIGHT_STEP
+from ..integer import DECAY_BITS, MESSAGE_BITS, STATE_SHIFT, WEIGHT_STEP
 from ..sequential.sigma_delta import loss_bits
 from . import convolution
 
@@ -77,7 +79,8 @@ def render(expansion: Expansion, inputs, lead: int = 0) -> Graph:
         taps[p.name] = Tap(neurons[p.name].s_out, np.arange(p.n), p.index)
     kinds, synapses = {p.name: p.kind for p in expansion.populations}, []
     for j in expansion.projections:
-        target = neurons[j.target].a_in
+        process = neurons[j.target]
+        target = process.a_imag_in if j.imaginary else process.a_real_in if isinstance(process, RF) else process.a_in
         if j.injected:  # the only line, and as wide as its neurons
             inputs.connect(target)
         else:
@@ -126,7 +129,24 @@ def _sigma(population, lead):
     return Sigma(shape=(population.n,))
 
 
-NEURONS = {CUBA: _lif, RELAY: _lif, READOUT: _graded, DELTA: _delta, SIGMA_DELTA: _sigma_delta, SIGMA: _sigma}
+def _resonator(p, lead):
+    """Lava calculates both decays from a period, in floating point; here the integers are known."""
+    process = (RF_IZ if p.resets else RF)(
+        shape=(p.n,), period=4, alpha=0, vth=p.v_th, state_exp=STATE_SHIFT, decay_bits=DECAY_BITS
+    )
+    process.sin_decay.init, process.cos_decay.init = (np.int32(values[0]) for values in p.turn)
+    return process
+
+
+NEURONS = {
+    CUBA: _lif,
+    RELAY: _lif,
+    READOUT: _graded,
+    DELTA: _delta,
+    SIGMA_DELTA: _sigma_delta,
+    SIGMA: _sigma,
+    RESONATOR: _resonator,
+}
 ADDS_UP = SIGMA_DELTA, SIGMA  # their dense synapses are scaled as netx does: `sim.sequential.sigma_delta`
 
 

@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from ..base import scratch
 from ..netx.stock import packs
-from ..sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, Neuron, Sequential
+from ..sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, Neuron, Resonator, Sequential
 from .simulate import SimulationError
 
 LIMIT_S = 900
@@ -30,6 +30,8 @@ def refusal(net: Sequential) -> str | None:
     for layer in net.layers:
         neuron, weight = getattr(layer, "neuron", None), getattr(layer, "weight", None)
         axon = getattr(layer, "axon_delay", None)
+        if isinstance(neuron, Resonator):
+            return f"{layer.name}: netx calculates the turn of resonators anew, from a period, in floating point"
         late = axon is not None and axon.any()
         if isinstance(neuron, Neuron) and np.unique(neuron.i_decay).size > 1:
             return f"{layer.name}: several current decays, netx knows one"
@@ -63,7 +65,7 @@ def run_netx(
     layers = sum(not isinstance(layer, AverageLayer) for layer in net.layers) - (net.layers[0].name == "input")
     rows = first if skip else x
     shape = net.layers[0].shape
-    with tempfile.TemporaryDirectory(prefix="netx-") as folder:
+    with scratch.folder("netx") as folder:
         given, result = Path(folder, "in.npz"), Path(folder, "out.npz")
         turned = to_lava(np.asarray(rows, np.int64), shape).reshape(len(rows), *reversed(shape))
         np.savez(given, x=turned, layers=layers, skip=int(skip), reset=0 if net.graded else len(rows))

@@ -2,21 +2,20 @@
 
 Reads the job from stdin (length, then a pickle from its own parent), inputs from FOLDER/in_<i>.npy, writes
 FOLDER/out.npy and, at the end, FOLDER/report.json. If stdin closes, the parent is gone or has had enough: it ends
-itself, and with it all that Lava has started (`sim.base.forks`)."""
+itself, and with it all that Lava has started (`sim.lava.parent`)."""
 
 import contextlib
 import json
 import os
-import pickle
-import struct
 import sys
-import threading
 import time
 import traceback
 
 from sim.base import files, forks
-from sim.lava import compat
+from sim.lava import compat, parent
 
+if __name__ == "__main__":
+    parent.attend(sys.argv[1])
 compat.apply()
 
 from lava.magma.core.process.message_interface_enum import ActorType  # noqa: E402
@@ -86,24 +85,6 @@ def _end_actors(infrastructure):
         infrastructure.smm.shutdown()
 
 
-def _leave_with_parent():
-    os.read(0, 1)  # returns when the parent closes its end; a raw read holds no lock that a fork would inherit
-    forks.leave()  # no cleaning up: the main thread is still at work on what there is to clean up, and would crash
-
-
-def _receive():
-    def exactly(n):
-        data = b""
-        while len(data) < n:
-            part = os.read(0, min(n - len(data), 1 << 20))
-            if not part:
-                sys.exit(1)
-            data += part
-        return data
-
-    return pickle.loads(exactly(struct.unpack("<Q", exactly(8))[0]))
-
-
 def simulate(job, folder):
     """Builds and runs a job of `sim.lava.simulate.simulate_together`; its report."""
     start = time.monotonic()
@@ -118,10 +99,9 @@ def simulate(job, folder):
 
 def serve(folder, execute):
     """Receives a job, has `execute(job, folder)` do it, writes the report, ends this process."""
-    job = _receive()
+    job = parent.job()
     forks.end_with_this_process()
     sys.setrecursionlimit(RECURSION)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
         report = execute(job, folder)
     except UserError as error:

@@ -6,7 +6,17 @@ import numpy as np
 
 from ..integer import weight_bits
 from ..net import Cuba, Input, Net, Readout
-from ..sequential import AverageLayer, ConvLayer, Delta, DenseLayer, FlattenLayer, InputLayer, Sigma, SigmaDelta
+from ..sequential import (
+    AverageLayer,
+    ConvLayer,
+    Delta,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    Resonator,
+    Sigma,
+    SigmaDelta,
+)
 from ..sequential.graph import Graph, Node
 
 
@@ -66,6 +76,17 @@ def _(neuron: SigmaDelta):
         threshold=int(neuron.v_th),
         bias=[int(neuron.bias.min()), int(neuron.bias.max())],
         message_bits=neuron.message_bits,
+    )
+
+
+@_neurons.register
+def _(neuron: Resonator):
+    return dict(
+        neuron="resonator",
+        threshold=int(neuron.v_th),
+        sin_decay=np.unique(neuron.sin_decay).tolist(),
+        cos_decay=np.unique(neuron.cos_decay).tolist(),
+        resets=neuron.resets,
     )
 
 
@@ -130,7 +151,7 @@ def _biases(layer):
 
 @describe_node.register
 def _(layer: DenseLayer, before):
-    weights = [layer.weight] if layer.recurrent is None else [layer.weight, layer.recurrent]
+    weights = [w for w in (layer.weight, layer.recurrent, layer.imaginary) if w is not None]
     return dict(
         type="dense" if layer.recurrent is None else "dense_rec",
         name=layer.name,
@@ -156,7 +177,7 @@ def _(layer: ConvLayer, before):
         groups=layer.groups,
         delayed=layer.axon_delay is not None,
         **_neurons(layer.neuron),
-        **_weighted([layer.weight], _biases(layer)),
+        **_weighted([w for w in (layer.weight, layer.imaginary) if w is not None], _biases(layer)),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..base import apart
+from ..base import apart, seals
 from ..base.errors import UserError
 from ..base.files import write
 from ..base.memory import unpacked_limit
@@ -57,6 +57,7 @@ def check_file(path, expected: str) -> int:
         raise UserError(f"{path}: larger than {FILE_LIMIT >> 20} MiB, this is no net of ours")
     if begin != SIGNATURE:
         raise UserError(f"{path}: not an HDF5 file, {expected}")
+    seals.check(path, "export it again, or copy it again")
     return size
 
 
@@ -162,4 +163,4 @@ def save(path, content):
             f.create_dataset(name, data=value, **(dict(compression="gzip", shuffle=True) if packed else {}))
         f.flush()
         image = f.id.get_file_image()
-    write(path, image)
+    write(path, seals.sealed(image))

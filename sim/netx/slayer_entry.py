@@ -78,9 +78,14 @@ class Entry:
             .ravel()
         )
 
+    @property
+    def complex(self):
+        """Whether the weights have a real and an imaginary part."""
+        return any(key.startswith("weight/") for key in self.arrays)
+
     def weight(self, key, ndim):
         if any(k.startswith(f"{key}/") for k in self.arrays):
-            self.fail(f"{key}: complex weights are not supported")
+            self.fail(f"{key}: complex weights are not supported in this layer")
         value = self.integers(key)
         if value.ndim == 5 and ndim == 4 and value.shape[4] == 1:  # SLAYER before 0.3 kept its time axis
             value = value[..., 0]

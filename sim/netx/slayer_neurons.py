@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..sequential import Delta, Neuron, Sigma, SigmaDelta
+from ..sequential import Delta, Neuron, Resonator, Sigma, SigmaDelta
 from .slayer_entry import Entry
 
 # What lava-dl assumes of a dense layer without a neuron: current and membrane add up for ever, no spike.
@@ -72,4 +72,19 @@ def _sigma_delta(entry):
     return SigmaDelta(entry.number("neuron/vThMant"), message_bits=bits, bias=entry.bias())
 
 
-NEURON_TYPES = {"CUBA": _cuba, "LOIHI": _cuba, "SDNN": _sigma_delta}
+def _resonator(entry):
+    if entry.has("neuron/gradedSpike") and entry.arrays["neuron/gradedSpike"].any():
+        entry.fail("graded spikes are not supported")
+    if entry.bias().any():
+        entry.fail("bias: resonators have none in Lava")
+    sin, cos = (entry.integers(f"neuron/{key}").astype(np.int32).ravel() for key in ("sinDecay", "cosDecay"))
+    return Resonator(sin, cos, entry.number("neuron/vThMant"), entry.text("neuron/type") != "RF_PHASE")
+
+
+NEURON_TYPES = {
+    "CUBA": _cuba,
+    "LOIHI": _cuba,
+    "SDNN": _sigma_delta,
+    "RF_PHASE": _resonator,
+    "RF_IZHIKEVICH": _resonator,
+}

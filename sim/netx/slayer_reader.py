@@ -66,9 +66,9 @@ def _implied_input(entry):
     """A file may begin with its first weights; a convolution's geometry then has to be in the file some other way, and
     is not.
     """
-    if entry.type not in ("dense", "dense_rec"):
+    if entry.type not in ("dense", "dense_comp", "dense_rec"):
         entry.fail("is the first layer, expected an input layer that gives the shape before it")
-    return InputLayer("input", (entry.weight("weight", 2).shape[1],))
+    return InputLayer("input", (entry.weight("weight/real" if entry.complex else "weight", 2).shape[1],))
 
 
 def _input(entry, made):
@@ -87,7 +87,11 @@ def _flatten(entry, made):
 
 
 def _dense(entry, made):
-    weight = _dense_weight(entry)
+    weight, imaginary = _parts(entry, 2)
+    if weight is None:
+        weight = _dense_weight(entry)
+    elif len(weight) != int(np.prod(entry.shape())):
+        entry.fail(f"weight has {len(weight)} rows, expected {int(np.prod(entry.shape()))}")
     n_out, n_in = weight.shape
     axon, synapse, delay = None, None, entry.delay()
     if delay is not None:
@@ -99,7 +103,14 @@ def _dense(entry, made):
             synapse = np.broadcast_to(delay.ravel(), (n_out, n_in)).copy()
         else:
             entry.fail(f"delay has {delay.size} values, expected 1, {n_out} or {n_in}")
-    return DenseLayer(entry.name, weight, neuron(entry, INTEGRATOR), None, axon, synapse)
+    return DenseLayer(entry.name, weight, neuron(entry, INTEGRATOR), None, axon, synapse, imaginary)
+
+
+def _parts(entry, ndim):
+    """(real, imaginary) weights, (None, None) where they are not complex."""
+    if not entry.complex:
+        return None, None
+    return tuple(entry.weight(f"weight/{part}", ndim) for part in ("real", "imag"))
 
 
 def _dense_weight(entry):
@@ -133,8 +144,10 @@ def _per_channel(entry, delay, n):
 
 
 def _conv(entry, made):
-    weight = entry.weight("weight", 4)
-    return _convolution(entry, weight, entry.number("groups", 1), _image(entry, made), entry.pair("stride", 1))
+    weight, imaginary = _parts(entry, 4)
+    weight = entry.weight("weight", 4) if weight is None else weight
+    in_shape, stride = _image(entry, made), entry.pair("stride", 1)
+    return _convolution(entry, weight, entry.number("groups", 1), in_shape, stride, imaginary)
 
 
 def _pool(entry, made):
@@ -153,7 +166,7 @@ def _image(entry, made):
     return in_shape
 
 
-def _convolution(entry, weight, groups, in_shape, stride):
+def _convolution(entry, weight, groups, in_shape, stride, imaginary=None):
     delay = entry.delay()
     layer = ConvLayer(
         entry.name,
@@ -165,6 +178,7 @@ def _convolution(entry, weight, groups, in_shape, stride):
         groups,
         in_shape,
         None if delay is None else _per_channel(entry, delay, len(weight)),
+        imaginary,
     )
     if layer.shape != entry.shape():
         entry.fail(f"shape is {entry.shape()}, its kernel makes {layer.shape}")
@@ -182,6 +196,7 @@ LAYER_TYPES = {
     "input": _input,
     "flatten": _flatten,
     "dense": _dense,
+    "dense_comp": _dense,  # netx's word for complex weights
     "dense_rec": _dense_rec,
     "conv": _conv,
     "pool": _pool,

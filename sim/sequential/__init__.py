@@ -10,8 +10,9 @@ from .counts import Counter, fan_out
 from .cuba import THRESHOLD_NEVER, Neuron
 from .definition import by_definition
 from .dendrite import dendrite
-from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, wanted_shape
+from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, imaginary_part, wanted_shape
 from .net import Sequential
+from .resonator import Resonator
 from .running import Stream, run_layer
 from .sigma_delta import Delta, Sigma, SigmaDelta
 
@@ -25,6 +26,7 @@ __all__ = [
     "FlattenLayer",
     "InputLayer",
     "Neuron",
+    "Resonator",
     "Sequential",
     "Sigma",
     "SigmaDelta",
@@ -32,6 +34,7 @@ __all__ = [
     "by_definition",
     "dendrite",
     "fan_out",
+    "imaginary_part",
     "run_layer",
     "wanted_shape",
 ]

@@ -4,26 +4,31 @@ from functools import singledispatch
 
 import numpy as np
 
-from .layers import ConvLayer, DenseLayer
+from .layers import ConvLayer, DenseLayer, imaginary_part
 from .running import taps_of
 
 
 @singledispatch
 def fan_out(layer) -> np.ndarray:
-    """int64 [sources]: synapses that are not zero behind each source of `layer`; a layer without synapses has none."""
+    """int64 [sources]: synapses that are not zero behind each source of `layer`, real and imaginary ones; a layer
+    without synapses has none.
+    """
     return np.zeros(0, np.int64)
 
 
 @fan_out.register
 def _(layer: DenseLayer):
-    return np.count_nonzero(layer.weight, axis=0).astype(np.int64)
+    imaginary = imaginary_part(layer)
+    return np.count_nonzero(layer.weight, axis=0).astype(np.int64) + (0 if imaginary is None else fan_out(imaginary))
 
 
 @fan_out.register
 def _(layer: ConvLayer):
     rows, columns = ((taps >= 0).astype(np.int64) for taps in taps_of(layer))
     found = [np.count_nonzero(kernels, axis=0) for kernels in np.split(layer.weight, layer.groups)]
-    return np.einsum("cpq,yp,xq->cyx", np.concatenate(found), rows, columns).ravel()
+    imaginary = imaginary_part(layer)
+    real = np.einsum("cpq,yp,xq->cyx", np.concatenate(found), rows, columns).ravel()
+    return real + (0 if imaginary is None else fan_out(imaginary))
 
 
 def recurrent_fan_out(layer) -> np.ndarray:

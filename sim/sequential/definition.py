@@ -11,7 +11,8 @@ import numpy as np
 from ..integer import cuba_step
 from .cuba import Neuron
 from .dendrite import dendrite
-from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer
+from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, imaginary_part
+from .resonator import Resonator, resonator_step
 from .running import per_neuron
 from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, delta_step, lose, loss_bits, sigma_delta_step, wrap32
 
@@ -75,8 +76,10 @@ def _(layer: InputLayer, working, x, t):
 @leave.register(ConvLayer)
 def _(layer, working, x, t):
     working.seen.append(x)
-    before = working.seen[-2] if t else np.zeros_like(x)
-    a = _delayed_dendrite(layer, working) if getattr(layer, "synapse_delay", None) is not None else _sum(layer, before)
+    a = _arrived(layer, working)
+    if isinstance(layer.neuron, Resonator):
+        imaginary = imaginary_part(layer)
+        a = np.stack([a, np.zeros_like(a) if imaginary is None else _arrived(imaginary, working)])
     if getattr(layer, "recurrent", None) is not None and working.sent:
         a = a + working.sent[-1] @ layer.recurrent.T.astype(np.int64)
     working.sent.append(fire(layer.neuron, working, _accumulated(layer, a), t))
@@ -89,7 +92,10 @@ def _(layer, working, x, t):
     return out
 
 
-def _sum(layer, x):
+def _arrived(layer, working):
+    if getattr(layer, "synapse_delay", None) is not None:
+        return _delayed_dendrite(layer, working)
+    x = working.seen[-2] if len(working.seen) > 1 else np.zeros_like(working.seen[-1])
     return dendrite(layer, x[:, None], np.float64)[:, 0].astype(np.int64)
 
 
@@ -133,6 +139,14 @@ def _(neuron: Neuron, working, a, t):
     u, v, s = cuba_step(working.state[0], working.state[1], a, decay, neuron.v_decay, neuron.v_th, bias)
     working.state[:2] = u, v
     return s.astype(np.int64)
+
+
+@fire.register
+def _(neuron: Resonator, working, a, t):
+    sin, cos = (_shaped(values, working.layer) for values in (neuron.sin_decay, neuron.cos_decay))
+    re, im, s = resonator_step(working.state[0], working.state[1], a[0], a[1], neuron, sin, cos)
+    working.state[:2] = re, im
+    return s
 
 
 @fire.register

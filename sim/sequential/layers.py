@@ -1,7 +1,7 @@
 """The layers of a chain: synapses and neurons, and what only reorders. Shapes and ranges are checked when one is
 made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from ..net import check_weight
 from .checks import require, require_delay, require_fan_in
 from .cuba import Neuron
+from .resonator import Resonator
 from .sigma_delta import Delta, Sigma, SigmaDelta
 
 
@@ -64,21 +65,24 @@ class DenseLayer:
         axon_delay: int32 [n_out] or None: steps by which each neuron's spikes are late, 0..62; those that come back
             are not.
         synapse_delay: int32 [n_out, n_in] or None: steps by which each synapse is late, 0..62.
+        imaginary: as `weight`, or None for zeros: what goes into the imaginary input of resonators.
     """
 
     name: str
     weight: np.ndarray
-    neuron: Neuron | SigmaDelta | Sigma
+    neuron: Neuron | SigmaDelta | Sigma | Resonator
     recurrent: np.ndarray | None = None
     axon_delay: np.ndarray | None = None
     synapse_delay: np.ndarray | None = None
+    imaginary: np.ndarray | None = None
 
     def __post_init__(self):
         n_out, n_in = self.weight.shape
         fan_in = np.abs(self.weight.astype(np.int64)).sum(1)
         check_weight(self.weight, self.name)
         if self.recurrent is not None:
-            require(not self.neuron.graded, self.name, "sigma-delta neurons with recurrent synapses are not supported")
+            plain = isinstance(self.neuron, Neuron)
+            require(plain, self.name, "only CUBA neurons are supported with recurrent synapses")
             check_weight(self.recurrent, self.name)
             require(
                 self.recurrent.shape == (n_out, n_out),
@@ -88,6 +92,7 @@ class DenseLayer:
             fan_in = fan_in + np.abs(self.recurrent.astype(np.int64)).sum(1)
         if not self.neuron.takes_graded:
             require_fan_in(fan_in, self.name)
+        _check_imaginary(self)
         require_delay(self.axon_delay, (n_out,), self.name)
         require_delay(self.synapse_delay, (n_out, n_in), self.name)
         self.neuron.check(self.name, self.shape)
@@ -106,23 +111,26 @@ class ConvLayer:
         stride, padding, dilation: (vertical, horizontal).
         in_shape: (channels, height, width) of the source.
         axon_delay: int32 [channels_out] or None, 0..62.
+        imaginary: as of `DenseLayer`.
     """
 
     name: str
     weight: np.ndarray
-    neuron: Neuron | SigmaDelta | Sigma
+    neuron: Neuron | SigmaDelta | Sigma | Resonator
     stride: tuple
     padding: tuple
     dilation: tuple
     groups: int
     in_shape: tuple
     axon_delay: np.ndarray | None = None
+    imaginary: np.ndarray | None = None
 
     def __post_init__(self):
         c_out, c_in = self.weight.shape[:2]
         check_weight(self.weight.reshape(c_out, -1), self.name)
         if not self.neuron.takes_graded:
             require_fan_in(np.abs(self.weight.astype(np.int64)).sum((1, 2, 3)), self.name)
+        _check_imaginary(self)
         require(
             self.groups >= 1 and c_out % self.groups == 0 and c_in * self.groups == self.in_shape[0],
             self.name,
@@ -150,6 +158,22 @@ class ConvLayer:
                 )
             ),
         )
+
+
+def _check_imaginary(layer):
+    weight = layer.imaginary
+    if weight is None:
+        return
+    require(isinstance(layer.neuron, Resonator), layer.name, "imaginary weights into neurons that are no resonators")
+    require(weight.shape == layer.weight.shape, layer.name, f"imaginary weight has shape {weight.shape}")
+    rows = weight.reshape(len(weight), -1)
+    check_weight(rows, layer.name)
+    require_fan_in(np.abs(rows.astype(np.int64)).sum(1), layer.name)
+
+
+def imaginary_part(layer):
+    """A layer's imaginary synapses as a layer of their own, or None if it has none."""
+    return None if layer.imaginary is None else replace(layer, weight=layer.imaginary, imaginary=None)
 
 
 @singledispatch

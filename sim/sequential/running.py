@@ -9,9 +9,12 @@ import numpy as np
 from ..engine.graded import conv_graded, delta_scan, dense_graded
 from ..engine.kernels import conv_scan, cuba_scan, dense_scan, keep_share, threads_for
 from ..engine.lanes import N16, N32
+from ..engine.resonator import resonator_scan
 from ..integer import DECAY_ONE, STATE_SHIFT, cuba_step
 from .cuba import Neuron
-from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer
+from .dendrite import dendrite
+from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, imaginary_part
+from .resonator import Resonator
 from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, loss_bits
 
 
@@ -20,8 +23,8 @@ class Chunk(NamedTuple):
 
     Attributes:
         out: [B, K, *shape]: uint8 spikes, or int32 messages.
-        states: name -> int32 [B, K, *shape] after each step, if asked for: `u`, `v` of CUBA neurons, `sigma` of
-            sigma-delta ones.
+        states: name -> int32 [B, K, *shape] after each step, if asked for: `u`, `v` of CUBA neurons, `re`, `im` of
+            resonators, `sigma` of sigma-delta ones.
         largest: (|state|, |message|) so far of sigma-delta neurons.
     """
 
@@ -251,7 +254,7 @@ def _(neuron: Neuron, layer, batch):
     def step(x, states=False):
         spikes, kept = _outputs(x, layer, states)
         dense_scan(_bytes(seen(x)), weights, recurrent, *constants, *state, fired, spikes, kept)
-        return _chunk(x, layer, spikes, kept, states)
+        return _chunk(x, layer, spikes, kept, ("u", "v") if states else ())
 
     return step
 
@@ -263,6 +266,34 @@ def _(neuron, layer, batch):
     weights, place = _rows(matrix, 2 * N16)
     loss = loss_bits(layer.weight) if layer.synapse_delay is None and layer.axon_delay is None else 0
     return _graded_step(dense_graded, (weights,), loss, place, layer, batch, seen)
+
+
+@dense.register
+def _(neuron: Resonator, layer, batch):
+    imaginary = imaginary_part(layer)
+    seen, matrix = _sources(layer)
+    parts = [matrix] if imaginary is None else [matrix, _sources(imaginary)[1]]
+    columns = [part.T.astype(np.float32) for part in parts]
+    return _resonating(layer, batch, seen, [lambda x, matrix=m: x @ matrix for m in columns])
+
+
+def _resonating(layer, batch, seen, parts):
+    """`start` for resonators; parts: functions from spikes, float32, to dendritic sums: real ones and, perhaps,
+    imaginary ones.
+    """
+    neuron, n = layer.neuron, int(np.prod(layer.shape))
+    sin, cos = (per_neuron(values, layer.shape).astype(np.int64) for values in (neuron.sin_decay, neuron.cos_decay))
+    re, im = np.zeros((2, batch, n), np.int64)
+
+    def step(x, states=False):
+        spikes, kept = _outputs(x, layer, states)
+        x = seen(x).astype(np.float32)
+        sums = [part(x).reshape(spikes.shape) for part in parts]
+        b = sums[1] if len(sums) > 1 else np.zeros_like(sums[0])
+        resonator_scan(sums[0], b, sin, cos, neuron.v_th << STATE_SHIFT, neuron.resets, re, im, spikes, kept)
+        return _chunk(x, layer, spikes, kept, ("re", "im") if states else ())
+
+    return step
 
 
 # --- convolutions
@@ -312,9 +343,16 @@ def _(neuron: Neuron, layer, batch):
     def step(x, states=False):
         spikes, kept = _outputs(x, layer, states)
         conv_scan(_bytes(x), *kernels, *constants, *state, spikes, kept)
-        return _chunk(x, layer, spikes, kept, states)
+        return _chunk(x, layer, spikes, kept, ("u", "v") if states else ())
 
     return step
+
+
+@conv.register
+def _(neuron: Resonator, layer, batch):
+    imaginary = imaginary_part(layer)
+    parts = [part for part in (layer, imaginary) if part is not None]
+    return _resonating(layer, batch, lambda x: x, [lambda x, part=part: dendrite(part, x) for part in parts])
 
 
 @conv.register(Delta)
@@ -351,10 +389,10 @@ def _outputs(x, layer, states):
     return np.zeros((*x.shape[:2], n), np.uint8), np.empty((len(x), x.shape[1] if states else 0, 2, n), np.int32)
 
 
-def _chunk(x, layer, spikes, kept, states):
+def _chunk(x, layer, spikes, kept, names):
+    """names: of the states in `kept`, if they were asked for."""
     shape = (*x.shape[:2], *layer.shape)
-    named = {"u": kept[:, :, 0].reshape(shape), "v": kept[:, :, 1].reshape(shape)} if states else {}
-    return Chunk(spikes.reshape(shape), named)
+    return Chunk(spikes.reshape(shape), {name: kept[:, :, i].reshape(shape) for i, name in enumerate(names)})
 
 
 def _constants(layer, place):

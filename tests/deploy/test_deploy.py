@@ -11,10 +11,10 @@ import pytest
 from commands import ROOT, deploy, digits_net, loaded_by, refused
 
 import events
-from deploy import run as deploy_run
-from deploy import verify as deploy_verify
 from deploy.find import find
+from deploy.run import batches, executors, run
 from deploy.samples import from_dataset
+from deploy.verify import verify
 from sim import engine, netx
 from sim.base.errors import UserError
 from sim.lava.simulate import Simulation
@@ -78,10 +78,10 @@ def test_run_for_people(folder):
 def test_batches_are_all_samples(monkeypatch):
     net = digits_net()
     samples = from_dataset(net, None, "val", None, 11)
-    whole = deploy_run.run(net, samples)
-    monkeypatch.setattr(deploy_run, "MAX_BATCH", 4)
+    whole = run(net, samples).to_json()
+    monkeypatch.setattr(batches, "MAX_BATCH", 4)
     seen = []
-    parts = deploy_run.run(net, samples, progress=seen.append)
+    parts = run(net, samples, progress=seen.append).to_json()
     assert seen == [4, 8, 11]
     assert {k: v for k, v in parts.items() if k not in ("seconds", "layers")} == {
         k: v for k, v in whole.items() if k not in ("seconds", "layers")
@@ -180,8 +180,8 @@ def test_verify_finds_one_wrong_spike(folder, monkeypatch):
         traces["back"][1, 40, 7] ^= 1
         return Simulation(result.logits, traces, 3, 0, 0.0, 0.0)
 
-    monkeypatch.setattr(deploy_verify, "simulate", tampered)
-    result = deploy_verify.verify(folder / "runs/a/model.net", executors=("engine", "fused"))
+    monkeypatch.setattr(executors, "simulate", tampered)
+    result = verify(folder / "runs/a/model.net", executors=("engine", "fused"))
     assert result["differences"] == 1
     first = result["first_difference"]
     assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(
@@ -200,7 +200,7 @@ def test_verify_finds_an_engine_that_does_not_match_the_file(folder, monkeypatch
         return result
 
     monkeypatch.setattr(engine, "run", changed)
-    result = deploy_verify.verify(folder / "runs/a/model.net", executors=("engine",))
+    result = verify(folder / "runs/a/model.net", executors=("engine",))
     assert result["differences"] > 0 and result["first_difference"]["layer"] == "stem"
 
 

@@ -10,7 +10,7 @@ import pytest
 from nets import random_net, random_stream
 
 from deploy import fanout
-from deploy import run as deploy_run
+from deploy.run import batches, run
 from deploy.samples import Samples, from_dataset
 from sim import engine, netx
 from sim.base.errors import UserError
@@ -42,11 +42,11 @@ def same(a, b):
 
 @cluster_only
 def test_the_same_in_the_same_order(cluster, monkeypatch):
-    monkeypatch.setattr(deploy_run, "MAX_BATCH", 7)
+    monkeypatch.setattr(batches, "MAX_BATCH", 7)
     net = netx.read(DIGITS)
     samples, seen = from_dataset(net, "digits", "test", None, 61), []
-    here = deploy_run.run(net, samples)
-    there = deploy_run.run(net, samples, scheduler=cluster.scheduler_address, progress=seen.append)
+    here = run(net, samples).to_json()
+    there = run(net, samples, scheduler=cluster.scheduler_address, progress=seen.append).to_json()
     same(here, there)
     assert there["scheduler"] == cluster.scheduler_address and len(here["predictions"]) == 61
     assert len(seen) == 9 and seen[-1] == 61 and sorted(seen) == seen

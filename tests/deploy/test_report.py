@@ -91,7 +91,7 @@ def report(folder):
 
 def made(path, net, n=40):
     taken = sources.from_dataset(net, "digits", "test", None, n)
-    found = parts.of_run(parts.start(path, net), net, taken, run(net, taken, "fast"))
+    found = parts.of_run(parts.start(path, net), net, taken, run(net, taken).to_json())
     found = parts.of_verify(found, verify(path, executors=("engine",)))
     return replace(found, plan=plan(net, board.load("oheo-gulch"), x=taken.streams(0, 2), data="2 samples"))
 
@@ -154,7 +154,9 @@ def test_names_of_a_file_stay_text(tmp_path):
     netx.write(digits_net(), path)
     plain, hostile = (
         page(
-            replace(parts.of_run(parts.start(path, n), n, x, run(n, x, "fast")), plan=plan(n, board.load("oheo-gulch")))
+            replace(
+                parts.of_run(parts.start(path, n), n, x, run(n, x).to_json()), plan=plan(n, board.load("oheo-gulch"))
+            )
         )
         for n in (digits_net(), net)
     )
@@ -204,7 +206,7 @@ def test_frames_can_be_painted_from_tokens(changes):
 def test_films_end_with_the_nets_answer():
     net = digits_net()
     taken = sources.from_dataset(net, None, "test", None, 20)
-    result = run(net, taken, "fast")
+    result = run(net, taken).to_json()
     shown = films(net, taken, range(5))
     assert [f.predicted for f in shown] == result["predictions"][:5]
     assert [f.scores[-1].tolist() for f in shown] == result["outputs"][:5]
@@ -311,7 +313,9 @@ def test_beside(tmp_path):
         before = (tmp_path / name).read_text()
         for wrong in ("{", '{"rows": [1], "runs": [2], "epoch": "x"}'):
             (tmp_path / name).write_text(wrong)
-            if wrong == "{" or "export" not in name:
+            if wrong == "{" and "log" in name:  # a line that a killed training left half-written
+                assert beside(place, digest).log == ()
+            elif wrong == "{" or "export" not in name:
                 with pytest.raises(UserError, match=name.rsplit("/", 1)[-1]):
                     beside(place, digest)
         (tmp_path / name).write_text(before)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.__main__ import main
-from deploy.chain import Window, run_engine
+from deploy.run.chain import Window, run_engine
 from sim import engine, netx
 from sim.base.errors import UserError
 from sim.net import TOKENS, Cuba, Dense, Input, Net, Readout
@@ -97,7 +97,7 @@ def test_values(folder):
 def test_chunks_change_nothing(folder, monkeypatch):
     net, x = netx.load(folder / "values.net"), np.load(folder / "v.npy")[None].repeat(5, 0)
     whole = run_engine(net, x, Window(0, 30), "sum", ("layer/1",))
-    monkeypatch.setattr("deploy.chain.CHUNK_BYTES", 4 * (5 + 6 + 2) * 7)
+    monkeypatch.setattr("deploy.run.chain.CHUNK_BYTES", 4 * (5 + 6 + 2) * 7)
     parts = run_engine(net, x, Window(0, 30), "sum", ("layer/1",))
     assert np.array_equal(whole.output, parts.output) and whole.counter.synops == parts.counter.synops
     assert (

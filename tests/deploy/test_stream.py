@@ -19,7 +19,8 @@ from rich.console import Console
 import events
 from deploy import samples
 from deploy.live import display, sources
-from deploy.live.player import Classifier, Player, one_thread, recorder, summarize
+from deploy.live.player import Classifier, Decision, Player, one_thread, recorder
+from deploy.live.summary import RECENT, Tally
 from events import EVENT, Encoder, formats
 from sim import engine, netx
 from sim.base.errors import UserError
@@ -184,6 +185,33 @@ def test_clock_of_a_fast_machine():
     assert player.clock.slept == [] and np.allclose(player.clock.time, 100.06)
 
 
+def summarize(made, dropped):
+    tally = Tally()
+    for decision in made:
+        tally.add(decision)
+    return tally.summary(50_000, dropped)
+
+
+def test_a_stream_without_end_takes_no_more_memory():
+    """Ten times as many decisions, each with thousands of scores, take what the first had taken; the numbers are right
+    all the same.
+    """
+    import tracemalloc
+
+    tally, held = Tally(), []
+    tracemalloc.start()
+    for n in range(1, 10 * RECENT + 1):
+        tally.add(Decision(n, n, 1, [n] * 500, 2, 0.5, float(n % 100), 1.0, 0))
+        if n in (RECENT, 10 * RECENT):
+            held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[1] < held[0] + 20_000
+    s = tally.summary(50_000, 3)
+    assert (s.frames, s.events, s.kept, s.scores[0], s.dropped) == (10 * RECENT, 20 * RECENT, 0.5, 10 * RECENT, 3)
+    assert s.busy_ms["mean"] == pytest.approx(49.5) and s.busy_ms["max"] == 99 and s.busy_ms["p50"] == 49.5
+    assert s.real_time_factor == pytest.approx(50 / 49.5)
+
+
 def test_clock_of_a_slow_machine():
     """A frame whose successor is complete when its turn comes is dropped, its events with it; numbers of frames tell.
 
@@ -206,9 +234,9 @@ def test_clock_of_a_slow_machine():
     assert len(made) == 6 and player.dropped == 0
     made, player = played(Classifier(net), source(e), [10.0])
     assert len(made) == 1 and player.dropped == 5
-    assert summarize(made, 50_000, player.dropped).dropped == 5
+    assert summarize(made, player.dropped).dropped == 5
     with pytest.raises(UserError, match="no frame was run, 5 were dropped"):
-        summarize([], 50_000, 5)
+        summarize([], 5)
 
 
 def test_quiet_times_and_limits():
@@ -226,7 +254,7 @@ def test_quiet_times_and_limits():
 
 def test_summary():
     made, player = played(Classifier(digits_net()), source(clip()), [0.01, 0.02, 0.01, 0.01, 0.01, 0.0])
-    s = summarize(made, 50_000, player.dropped)
+    s = summarize(made, player.dropped)
     assert (s.frames, s.dropped, s.events, s.frame_ms, s.label, s.scores) == (
         6,
         0,
@@ -247,7 +275,7 @@ def test_summary():
     "change, message",
     [
         (dict(encoder={}), "has no encoder"),
-        (dict(encoder=dict(digits_net().encoder, lens=1)), "unknown settings"),
+        (dict(encoder=dict(digits_net().encoder, lens=1)), "unknown entry"),
         (dict(encoder=dict(digits_net().encoder, stride=2)), "its encoder sends 10 of 64 of 128"),
         (dict(encoder=dict(digits_net().encoder, frame_events=100)), "hold 100 events each .* deploy run"),
     ],

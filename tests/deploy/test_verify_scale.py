@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from nets import edge_net, random_net, random_stream
 
-from deploy import verify_many as scale
-from deploy.verify import Comparison
+from deploy.verify import many as scale
 from sim import chiptime, engine, netx
 from sim.compare.history import STEPS, history, lines, sample_traces
+from sim.compare.traces import Comparison
 from sim.net import Cuba, Readout
 
 ROOT = Path(__file__).resolve().parents[2]

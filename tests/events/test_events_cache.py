@@ -3,7 +3,10 @@ there.
 """
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,10 @@ from streams import same
 
 from events import Encoder, Files, Recordings, TokenStreams, cache, load, token_streams
 from events import nmnist as nmnist_module
+from sim.base import seals
 from sim.base.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ENCODER = Encoder(
     height=34, width=33, pool=3, window=5, stride=4, frames=3, frame_us=100
@@ -154,6 +160,53 @@ def test_recordings_in_memory_are_packed_there(tmp_path, monkeypatch):
 def test_damaged_json_is_made_anew(recordings):
     load("nmnist", "train", recordings.root, skip_bad=True)
     [path] = kept(recordings, ".json")
-    path.write_text("[[")
-    assert load("nmnist", "train", recordings.root, skip_bad=True).skipped == ()
-    assert path.read_text() == "[]"
+    for damaged in ("[[", '["a"]', seals.to_json({"value": []}).replace("[]", '["a"]')):
+        path.write_text(damaged)
+        assert load("nmnist", "train", recordings.root, skip_bad=True).skipped == ()
+        assert path.read_text() == seals.to_json({"value": []})
+
+
+def test_a_turned_bit_is_made_anew_from_the_recording(recordings, capsys):
+    """Every byte of the rows in turn; what is used is right, it is said once, and the file goes."""
+    wanted = token_streams(recordings, ENCODER)[:]
+    [path] = kept(recordings)
+    data, rng = path.read_bytes(), np.random.default_rng(3)
+    header = len(data) - len(recordings) * (27 + cache.CHECK)
+    for i in rng.choice(len(data) - header, 60, replace=False):
+        broken = bytearray(data)
+        broken[header + i] ^= 1 << int(rng.integers(8))
+        path.write_bytes(broken)
+        streams = token_streams(recordings, ENCODER)
+        cache._warned.clear()
+        assert same(streams[:], wanted) and same(streams[5], wanted[[5]])
+        assert not path.exists()
+        assert capsys.readouterr().err.count("damaged on the disk") == 1
+    assert same(token_streams(recordings, ENCODER)[:], wanted) and path.read_bytes() == data
+
+
+def test_two_processes_fill_the_cache_once(recordings, tmp_path):
+    """The second waits for the first, and reads what it has written."""
+    code = (
+        "import sys, time; from events import cache, nmnist, load, token_streams, Encoder\n"
+        "read = nmnist.read\n"
+        f"r = load('nmnist', 'train', sys.argv[1])\n"
+        "pack = cache._packer\n"
+        "def slow(*a):\n    inner = pack(*a)\n"
+        "    return lambda i: (print('read', flush=True), time.sleep(0.05), inner(i))[2]\n"
+        "cache._packer = slow\n"
+        f"token_streams(r, {ENCODER!r})"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)],
+            env=dict(os.environ, PYTHONPATH=str(ROOT)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [p.communicate() for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    assert sorted(out.count("read") for out, _ in said) == [0, 60]
+    assert len(kept(recordings)) == 1 and not list(cache._folder(recordings.root).glob(".*"))

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import events
-from events import dvs128
+from events import convert_tree, dvs128, formats
 from events.gestures import body, camera, moves
 from events.gestures import generate as gestures
+from sim.base import files, locks, seals
 from sim.base.errors import UserError
 
 REAL = Path(__file__).resolve().parents[3] / "shared/data/DVSGesture/ibmGestureTest/user00_sample"
@@ -270,3 +271,35 @@ def test_command_reports_a_users_mistake_in_one_line(tmp_path):
 def test_command_lists_data_sets():
     listed = run("list")
     assert listed.returncode == 0 and all(name in listed.stdout for name in events.DATASETS)
+
+
+def test_a_turned_bit_of_a_clip_is_seen(tmp_path):
+    """A generated clip, and an imported recording: each bit that turns is refused, by name and with what to do."""
+    path = tmp_path / "gestures" / "a.npy"
+    path.parent.mkdir()
+    made = np.float32([[1, 2, 1, 0], [3, 4, 0, 1.5], [5, 6, 1, 2.25]])
+    files.fill(path, lambda f: np.save(f, made), seal=True)
+    whole = path.read_bytes()
+    assert np.array_equal(dvs128.read(path)["x"], [1, 3, 5])
+    for i in range(128, len(whole) - seals.LENGTH):
+        broken = bytearray(whole)
+        broken[i] ^= 4
+        path.write_bytes(broken)
+        seals._checked.clear()
+        with pytest.raises(UserError, match="a.npy: damaged: .*; delete it, and generate or copy it again"):
+            dvs128.read(path)
+        with pytest.raises(UserError, match="a.npy: damaged: .*; import or copy it again"):
+            formats.read(path, None, 1)
+    path.write_bytes(whole[: -seals.LENGTH])  # of another program
+    assert np.array_equal(dvs128.read(path)["x"], [1, 3, 5])
+
+
+def test_two_generators_in_one_folder(tmp_path):
+    with locks.held(tmp_path / "g", "writes gestures", "wait"):
+        with pytest.raises(UserError, match="process .* writes gestures here since .*; wait for it, or choose another"):
+            gestures.write(tmp_path / "g", 33, 1)
+    with locks.held(tmp_path / "out", "imports", "wait"):
+        (tmp_path / "in").mkdir()
+        np.save(tmp_path / "in/a.npy", np.zeros((3, 4)))
+        with pytest.raises(UserError, match="process .* imports here since .*; wait for it, or name another folder"):
+            convert_tree.convert(tmp_path / "in", tmp_path / "out")

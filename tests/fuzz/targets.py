@@ -51,7 +51,7 @@ def net(path):
 
 def chain(loaded):
     """A net of layers runs as its definition says."""
-    from deploy.verify_chain import made_up
+    from deploy.verify.chain import made_up
     from sim.sequential import graph, sequential
 
     if 64 * sum(int(np.prod(layer.shape)) for layer in loaded.layers) > MOST:

@@ -43,6 +43,18 @@ def test_every_bit(tmp_path):
             pass
 
 
+def test_a_seal_that_is_cut_off(tmp_path):
+    whole = seals.sealed(b"content")
+    for cut in range(seals._PIECE, seals.LENGTH):
+        (tmp_path / "a").write_bytes(whole[: len(b"content") + cut])
+        for check in (
+            lambda: seals.check(tmp_path / "a", "x"),
+            lambda cut=cut: seals.check_bytes(whole[: 7 + cut], "a", "x"),
+        ):
+            with pytest.raises(seals.Damaged, match="cut off"):
+                check()
+
+
 def test_others_read_sealed_files(tmp_path):
     files.fill(tmp_path / "a.npy", lambda f: np.save(f, np.arange(10)), seal=True)
     assert seals.check(tmp_path / "a.npy", "x")

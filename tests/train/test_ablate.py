@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import events
+from sim.base import locks
 from sim.base.errors import UserError
 from train.config import Config, preset
 from train.studies import ablate, curve, runs, tables
@@ -141,11 +142,9 @@ def test_seeds():
 
 
 def test_a_folder_is_held_by_one(tmp_path):
-    with runs.locked(tmp_path) as mine, runs.locked(tmp_path) as other:
-        assert mine and not other
-        assert runs.run(tmp_path, CFG) is None
-    with runs.locked(tmp_path) as mine:
-        assert mine
+    for name in (locks.STUDY, locks.RUNNING):  # of a study, of `python -m train`
+        with locks.held(tmp_path, "trains", "wait", name):
+            assert runs.run(tmp_path, CFG) is None
 
 
 def test_an_out_of_another_configuration_is_refused(tmp_path):

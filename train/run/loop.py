@@ -7,6 +7,7 @@ the same numbers. Started by torchrun, several processes share every batch (`tra
 
 import os
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import events
 from events import token_streams
+from sim.base import locks
 from sim.base.errors import UserError
+from sim.base.signals import say_when_ended
 
 from .. import distributed
 from ..data.batches import batches, chunks
@@ -65,7 +68,8 @@ def train(
             (`train.run.graphs`).
 
     Returns the facts that are stored with the model. Raises `UserError` for missing data, a run folder of another
-    configuration, an energy that no net can reach, or a batch that a GPU cannot hold."""
+    configuration or in which another process trains, an energy that no net can reach, or a batch that a GPU cannot
+    hold."""
     with distributed.ranks() as ranks:
         torch.set_flush_denormal(True)
         cores = max(1, (os.cpu_count() or 1) // ranks.local_size)
@@ -76,16 +80,27 @@ def train(
             train_set, val_set = (events.load(cfg.dataset, split, data_root, skip_bad) for split in ("train", "val"))
             _check_batch(cfg, len(train_set), ranks)
         try:
-            data = prepare(cfg, train_set, val_set, ranks, loaders, skip_bad)
-            return _train(
-                cfg, Path(run_dir), data, ranks, console, Options(resume, loaders, save_minutes, tensorboard, graph)
-            )
+            with _alone(run_dir, ranks):
+                data = prepare(cfg, train_set, val_set, ranks, loaders, skip_bad)
+                return _train(
+                    cfg, Path(run_dir), data, ranks, console, Options(resume, loaders, save_minutes, tensorboard, graph)
+                )
         except torch.cuda.OutOfMemoryError:
             raise UserError(
                 f"the GPU's memory does not hold a batch of {cfg.batch} in {cfg.accumulate}"
                 f" part{'s' * (cfg.accumulate > 1)}; start again with --accumulate {2 * cfg.accumulate} --fresh, which"
                 " leaves the optimiser's steps as they are, or with a smaller batch"
             ) from None
+
+
+@contextmanager
+def _alone(run_dir, ranks):
+    """No other training is in the folder meanwhile; the processes of one run are one training."""
+    with ExitStack() as stack:
+        with ranks.together():
+            if ranks.first:
+                stack.enter_context(locks.held(run_dir, "trains", "wait for it, or take another --name"))
+        yield
 
 
 def _check_batch(cfg, n_train, ranks):
@@ -156,6 +171,7 @@ def _train(cfg, folder, data, ranks, console, options):
     for line in data.skipped:
         console.print(f"left out: {line}", highlight=False, markup=False)
     run = open_run(cfg, folder, data, ranks, options, console)
+    say_when_ended(run.words)
     total = cfg.float_epochs + cfg.exact_epochs
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:

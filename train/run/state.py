@@ -12,7 +12,7 @@ from sim import prices
 from sim.base import files
 from sim.base.errors import UserError
 
-from .. import checkpoint, distributed
+from .. import checkpoint, distributed, schema
 from ..config import Config
 from ..distributed import Ranks
 from ..model.smolmamba import SmolMamba
@@ -24,6 +24,8 @@ from .epoch import Energy, Tally, passes
 from .graphs import Recorded
 from .logs import Log
 from .optimizer import adamw
+
+REMEDY = "copy it back from where it is whole, or start anew with --fresh"
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Run:
     tally: Tally = field(default_factory=Tally)
     rates: dict = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
+    kept: tuple[int, int] | None = None  # epochs and steps of the next one that `last.pt` has
 
     @property
     def device(self):
@@ -95,8 +98,18 @@ class Run:
         self._save_last(step=step, tally=asdict(self.tally))
 
     def _save_last(self, **more):
-        self.save("last.pt", loop=self.state | {"optimizer": self.optimizer.state_dict()} | more)
+        rows = {"rows": self.log.rows} if self.log else {}
+        self.save("last.pt", loop=self.state | {"optimizer": self.optimizer.state_dict()} | rows | more)
         self.saved = time.monotonic()
+        self.kept = self.state["epoch"], more.get("step", 0)
+
+    def words(self) -> str:
+        """What a signal leaves of the run."""
+        if self.kept is None:
+            return f"{self.folder}: nothing of the run is kept yet, the same command begins anew"
+        epochs, steps = self.kept
+        within = f" and {steps} steps of the next" if steps else ""
+        return f"{self.folder}: {epochs} epochs{within} are kept, the same command goes on from there"
 
     def end(self, epoch, row):
         """After an epoch: logs it, keeps its model if it is the best, removes synapses, steers the energy's factor, and
@@ -161,9 +174,11 @@ def open_run(cfg, folder, data, ranks, options, console) -> Run:
         distributed.share_norms(model)
     if content:
         run.optimizer = adamw(model, cfg.lr, cfg.weight_decay)
-        run.optimizer.load_state_dict(run.state.pop("optimizer"))
+        with ranks.together():
+            _load_optimizer(run, folder / "last.pt", data.steps)
+    rows = run.state.pop("rows", None)
     with ranks.together():
-        run.log = Log(folder, run.state["epoch"], options.tensorboard) if ranks.first else None
+        run.log = Log(folder, run.state["epoch"], options.tensorboard, rows) if ranks.first else None
     precision.prepare(ranks.device, cfg.amp, console)
     if run.state["factor"]:
         run.energy = Energy(table, torch.tensor(run.state["factor"], device=ranks.device))
@@ -171,6 +186,17 @@ def open_run(cfg, folder, data, ranks, options, console) -> Run:
         run.recorded = Recorded(model, partial(passes, cfg=cfg, energy=run.energy))
     run.saved = time.monotonic()
     return run
+
+
+def _load_optimizer(run, path, steps):
+    state = run.state.pop("optimizer")
+    try:
+        schema.check_optimizer(state, run.optimizer)
+        schema.require(run.state["step"] < steps, f"loop: step {run.state['step']} of an epoch of {steps}")
+    except UserError as e:
+        raise UserError(f"{path}: {e}; {REMEDY}") from None
+    run.optimizer.load_state_dict(state)
+    run.kept = run.state["epoch"], run.state["step"]
 
 
 def _facts(cfg, data, model, ranks):
@@ -211,7 +237,7 @@ def _read(folder, cfg, resume, console):
     files.remove_unfinished(folder)
     if not (resume and last.exists()):
         return None
-    model, content = checkpoint.load(last)
+    model, content = checkpoint.load(last, REMEDY)
     changed = [k for k, v in cfg.to_dict().items() if model.cfg.to_dict()[k] != v]
     if changed:
         raise UserError(

@@ -2,12 +2,9 @@
 in OUT/<folder>/seed<k>. A run is held by a lock on its folder while a process works on it: several processes may share
 one OUT, each takes the runs that are free, and a run that was cut off goes on."""
 
-import contextlib
 import dataclasses
-import fcntl
-import json
 
-from sim.base import files
+from sim.base import files, locks, seals
 from sim.base.console import bar, note
 from sim.base.errors import UserError
 
@@ -62,21 +59,23 @@ def run(folder, cfg, data_root=None, threads=1):
     from ..run.loop import train
 
     done = folder / DONE
-    with locked(folder) as mine:
-        if not mine:
-            return None
-        if done.exists():
-            return finished(folder, cfg)
-        train(cfg, folder, data_root, resume=True, quiet=True, threads=threads)
-        content = {"config": cfg.to_dict(), **numbers(folder, cfg, data_root)}
-        files.write(done, json.dumps(content))
+    try:
+        with locks.held(folder, "trains and measures", "wait for it", locks.STUDY):
+            if done.exists():
+                return finished(folder, cfg)
+            train(cfg, folder, data_root, resume=True, quiet=True, threads=threads)
+            content = {"config": cfg.to_dict(), **numbers(folder, cfg, data_root)}
+            files.write(done, seals.to_json(content))
+    except locks.Held:  # by a process of another study, or by `python -m train`
+        return None
     return content
 
 
 def finished(folder, cfg):
     """The numbers of a finished run, None if it is not. Raises `UserError` if they are of another configuration."""
     try:
-        content = json.loads((folder / DONE).read_text())
+        remedy = "delete it, the run will be measured again"
+        content = seals.from_json((folder / DONE).read_bytes(), folder / DONE, remedy)
         same = Config.from_dict(content["config"]) == cfg
     except FileNotFoundError:
         return None
@@ -85,19 +84,6 @@ def finished(folder, cfg):
     if not same:
         raise UserError(f"{folder}: holds a run of another configuration; take another --out or delete the folder")
     return content
-
-
-@contextlib.contextmanager
-def locked(folder):
-    """Whether this process holds the folder, which it does until it leaves the block or dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = True
-        except BlockingIOError:
-            mine = False
-        yield mine
 
 
 def work(jobs, data_root=None, threads=1) -> int:
@@ -166,14 +152,16 @@ def parse_seeds(text):
 
 def claim(out, cfg):
     """Makes OUT for this configuration. Raises `UserError` if it holds runs of another."""
-    out.mkdir(parents=True, exist_ok=True)
     plan = out / PLAN
     own = dataclasses.replace(cfg, seed=0)
-    if not plan.exists():
-        files.write(plan, json.dumps(own.to_dict()))
-        return
+    with locks.in_turn(out, "begins a study", locks.STUDY, note):
+        if not plan.exists():
+            files.write(plan, seals.to_json(own.to_dict()))
+            return
     try:
-        there = Config.from_dict(json.loads(plan.read_text()))
+        there = Config.from_dict(seals.from_json(plan.read_bytes(), plan, "take another --out"))
+    except seals.Damaged:
+        raise
     except (ValueError, UserError) as e:
         raise UserError(f"{plan}: not readable ({e}); take another --out") from None
     other = [f.name for f in dataclasses.fields(own) if getattr(own, f.name) != getattr(there, f.name)]

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 import events
+from sim.base import locks
 from sim.base.command import run_command
 from sim.base.console import data_root_option, print_json
 from sim.base.errors import UserError
@@ -50,8 +51,10 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
     console = Console(stderr=True, quiet=quiet)
     sets = [_first(events.load(cfg.dataset, split, data_root), limit) for split in ("train", "val")]
     model, sizes, facts = _model(cfg, sets, device)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with open(run_dir / "log.jsonl", "w") as log:
+    with (
+        locks.held(run_dir, "trains", "wait for it, or take another --name"),
+        open(run_dir / "log.jsonl", "w") as log,
+    ):
         for row in _epochs(whole(cfg), model, sets, facts, run_dir, device, console):
             log.write(json.dumps(row) + "\n")
             log.flush()
@@ -224,14 +227,10 @@ def load(path):
 
     Raises `UserError` for one of another version, or broken.
     """
-    import torch
-
+    from .. import checkpoint, schema
     from .spikformer import Spikformer
 
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:
-        return None
+    content = checkpoint.read(path)
     if not isinstance(content, dict) or "spikformer" not in content:
         return None
     if content["spikformer"] != VERSION:
@@ -249,8 +248,11 @@ def load(path):
         raise UserError(f"{unfit} ({e})") from None
     model = Spikformer(**sizes)
     try:
+        schema.require(isinstance(content.get("model"), dict), "no weights")
+        schema.check_facts(content.get("facts"))
+        schema.check_state(content["model"], model)
         model.load_state_dict(content["model"])
-    except (KeyError, TypeError, RuntimeError, AttributeError) as e:
+    except (UserError, KeyError, TypeError, RuntimeError, AttributeError) as e:
         raise UserError(f"{unfit} ({str(e).splitlines()[0][:120]})") from None
     return model.eval(), cfg, content
 

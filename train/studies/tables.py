@@ -2,10 +2,9 @@
 
 import csv
 import io
-import json
 import statistics
 
-from sim.base import files
+from sim.base import files, seals
 from sim.base.statistics import mean_interval
 
 COLUMNS = ("float_val", "integer_val", "kept", "uj", "synops", "nanojoule", "parameters")
@@ -85,7 +84,7 @@ def write(out, rows, cfg, name, default=None) -> list:
         for seed, numbers_ in zip(row["seeds"], row["runs"]):
             table.writerow([row["group"], row["variant"], seed, *(numbers_[c] for c in COLUMNS)])
     files.write(out / "runs.csv", text.getvalue())
-    files.write(out / f"{name}.json", json.dumps({"rows": summaries, "runs": rows}))
+    files.write(out / f"{name}.json", seals.to_json({"rows": summaries, "runs": rows}))
     return summaries
 
 

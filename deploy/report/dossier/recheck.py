@@ -19,7 +19,7 @@ from sim.net import Net
 from ...chip import board as boards
 from ...chip.plan import plan
 from ...verify import verify
-from ...verify_chain import verify_chain
+from ...verify.chain import verify_chain
 from . import samples
 
 SUMS = "SHA256SUMS"

@@ -3,16 +3,19 @@ does for them.
 """
 
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.base.plain import plain
 from sim.sequential import AverageLayer, Counter, Sequential, Stream
 from sim.sequential.graph import Graph, GraphCounter, GraphStream, states_of
 from sim.sequential.running import start
 
-from .run import score
+from .results import Score, score
 
 CHUNK_BYTES = 1 << 26  # of what all layers send in a chunk of steps
 MAX_BATCH = 64
@@ -79,7 +82,7 @@ def usual_readout(net: Sequential | Graph) -> str:
     return dict(spikes="count", messages="sum", membranes="last")[value_kind(net)]
 
 
-def probed(net: Sequential | Graph, names) -> tuple:
+def probed(net: Sequential | Graph, names: Iterable[str]) -> tuple[str, ...]:
     """The names, each once.
 
     Raises:
@@ -92,7 +95,14 @@ def probed(net: Sequential | Graph, names) -> tuple:
     return tuple(dict.fromkeys(names))
 
 
-def run_engine(net: Sequential | Graph, x, window: Window, readout: str, probes=(), progress=None) -> Found:
+def run_engine(
+    net: Sequential | Graph,
+    x: np.ndarray,
+    window: Window,
+    readout: str,
+    probes: Sequence[str] = (),
+    progress: Callable[[float], object] | None = None,
+) -> Found:
     """Runs all samples in the integer engine, some samples and some steps at a time; memory does not grow with what the
     inner layers send.
 
@@ -135,7 +145,14 @@ def run_engine(net: Sequential | Graph, x, window: Window, readout: str, probes=
 
 
 def run_lava(
-    net: Sequential | Graph, x, window: Window, readout: str, probes, threads, timeout_s, progress=None
+    net: Sequential | Graph,
+    x: np.ndarray,
+    window: Window,
+    readout: str,
+    probes: Sequence[str],
+    threads: bool,
+    timeout_s: float | None,
+    progress: Callable[[float], object] | None = None,
 ) -> Found:
     """The same in Lava's simulator, with stock processes. States stay inside: a probe gives what a layer sends, and the
     membranes of a last layer that never spikes are computed from what reaches it.
@@ -165,7 +182,7 @@ def _keep(kept, name, out, states, size, here):
         kept[key][here] = value
 
 
-def read_out(output, window: Window, readout: str) -> np.ndarray:
+def read_out(output: np.ndarray, window: Window, readout: str) -> np.ndarray:
     """int64 [n, neurons]: how many messages each output neuron sent in the window, their sum, or its last value."""
     seen = output[:, window.first : window.end].reshape(len(output), window.end - window.first, -1)
     if readout == "count":
@@ -173,38 +190,93 @@ def read_out(output, window: Window, readout: str) -> np.ndarray:
     return seen.sum(1, dtype=np.int64) if readout == "sum" else seen[:, -1].astype(np.int64)
 
 
-def result(net: Sequential | Graph, found: Found, window: Window, readout: str, labels) -> dict:
-    """A run as JSON values; `spikes` and `synops` are sums over all samples, `layers` has them per sample."""
+@dataclass(frozen=True)
+class ChainLayer:
+    """Messages and operations of a layer, a sample; rate: messages of a neuron in a step; the largest |state| and
+    |message| of sigma-delta neurons, None for others.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    size: int
+    spikes: float
+    rate: float
+    synops: float
+    largest_state: int | None
+    largest_message: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class ChainRun:
+    """A chain or graph of layers on arrays.
+
+    Attributes:
+        n, steps: samples, and steps of each. input: `spikes`, `drive` or `values`. readout: `count`, `sum` or `last`.
+        output: see `value_kind`. window: where the read-out looks.
+        outputs: int64 [n, neurons]. predictions: int64 [n], None where there is one neuron. labels: int64 [n] or None.
+        score: accuracy. spikes, synops: sums over all samples. latency_steps: by which the chip answers late.
+        seconds: of the executor. layers: `ChainLayer` of each. notes: one line each.
+    """
+
+    n: int
+    steps: int
+    input: str
+    readout: str
+    output: str
+    window: Window
+    outputs: np.ndarray
+    predictions: np.ndarray | None
+    labels: np.ndarray | None
+    score: Score
+    spikes: int
+    synops: int
+    latency_steps: int
+    seconds: float
+    layers: tuple[ChainLayer, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it on one level, as JSON values."""
+        found = dict(vars(self)) | dict(window=[self.window.first, self.window.end])
+        out = {}
+        for name, value in found.items():
+            out |= vars(value) if name == "score" else {name: value}
+        return plain(out)
+
+
+def result(net: Sequential | Graph, found: Found, window: Window, readout: str, labels: np.ndarray | None) -> ChainRun:
+    """What a run says; `spikes` and `synops` are sums over all samples, `layers` has them per sample."""
     n, steps = found.output.shape[:2]
     predictions = found.outputs.argmax(1) if found.outputs.shape[1] > 1 else None
     counted = [layer for layer in net.layers if getattr(layer, "neuron", None) is not None or layer is net.layers[0]]
-    return dict(
+    return ChainRun(
         n=n,
         steps=steps,
         input=net.input_kind,
         readout=readout,
         output=value_kind(net),
-        window=[window.first, window.end],
-        outputs=found.outputs.tolist(),
-        predictions=None if predictions is None else predictions.tolist(),
-        labels=None if labels is None else labels.tolist(),
-        **score(predictions, labels),
+        window=window,
+        outputs=found.outputs,
+        predictions=predictions,
+        labels=labels,
+        score=score(predictions, labels),
         spikes=sum(found.counter.messages[layer.name] for layer in counted),
         synops=sum(found.counter.synops.values()),
         latency_steps=net.lags[net.layers[-1].name],
         seconds=found.seconds,
-        layers=[_row(layer, found, n, steps) for layer in net.layers],
-        notes=[*net.notes, *_beyond(net, found)],
+        layers=tuple(_row(layer, found, n, steps) for layer in net.layers),
+        notes=(*net.notes, *_beyond(net, found)),
     )
 
 
 def _row(layer, found, n, steps):
     messages, size = found.counter.messages[layer.name], int(np.prod(layer.shape))
     largest = found.largest.get(layer.name)
-    return dict(
+    return ChainLayer(
         name=layer.name,
         type=type(layer).__name__.removesuffix("Layer").lower(),
-        shape=list(layer.shape),
+        shape=layer.shape,
         size=size,
         spikes=messages / n,
         rate=messages / (n * steps * size),

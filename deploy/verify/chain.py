@@ -1,33 +1,56 @@
 """Do all executors agree on a net that is a chain of layers, at every layer, step and neuron?"""
 
 import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.compare.traces import Comparison
 from sim.lava import stock_netx
 from sim.lava.chains import check, simulate_chain
 from sim.lava.simulate import SimulationError
 from sim.sequential import Sequential, by_definition, graph
 
-from .verify import Comparison
+from ..run.executors import ENGINE, STOCK, check_names
 
-EXECUTORS = ("engine", "steps", "stock", "netx")
+STEPS, NETX = "steps", "netx"
+EXECUTORS = (ENGINE, STEPS, STOCK, NETX)
 LONGEST = 64  # steps of a made-up sample
 USUAL_SAMPLES = 3
 
 
+class Runner(Protocol):
+    """Runs a chain of layers, of which `expected` is what the engine gave: (layer name -> [n, K, *shape], seconds).
+
+    Raises:
+        UserError: it cannot run the net. SimulationError: it ended before its time.
+    """
+
+    def __call__(
+        self,
+        path: str | Path,
+        net: Sequential | graph.Graph,
+        x: np.ndarray,
+        expected: dict,
+        threads: bool,
+        timeout_s: float | None,
+    ) -> tuple[dict, float]: ...
+
+
 def verify_chain(
-    path,
+    path: str | Path,
     net: Sequential | graph.Graph,
-    x=None,
-    samples=None,
-    executors=None,
-    threads=False,
-    timeout_s=None,
-    progress=None,
-    seed=0,
-) -> dict:
+    x: np.ndarray | None = None,
+    samples: int | None = None,
+    executors: Iterable[str] | None = None,
+    threads: bool = False,
+    timeout_s: float | None = None,
+    progress: Callable[[str], object] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Compares the engine with the step function, with Lava's stock processes and with lava-dl's netx.
 
     Args:
@@ -43,17 +66,15 @@ def verify_chain(
         UserError: an unknown executor; an executor that was asked for and cannot run the net.
     """
     asked = executors is not None
-    chosen = tuple(executors) if asked else EXECUTORS
-    unknown = [e for e in chosen if e not in EXECUTORS]
-    if unknown:
-        raise UserError(f"unknown executor {unknown[0]!r}, for this kind of net there are: {', '.join(EXECUTORS)}")
+    chosen = EXECUTORS if executors is None else tuple(executors)
+    check_names(chosen, EXECUTORS, "for this kind of net ")
     x, kinds = (x[:samples], ["given"] * len(x[:samples])) if x is not None else made_up(net, samples, seed)
     say, comparison, seconds, left_out = progress or (lambda text: None), Comparison(), {}, {}
-    say("engine")
+    say(ENGINE)
     start = time.monotonic()
     expected = net.run(x)
-    seconds["engine"] = time.monotonic() - start
-    for executor in (e for e in chosen if e != "engine"):
+    seconds[ENGINE] = time.monotonic() - start
+    for executor in (e for e in chosen if e != ENGINE):
         say(executor)
         try:
             found, seconds[executor] = RUNS[executor](path, net, x, expected, threads, timeout_s)
@@ -64,8 +85,8 @@ def verify_chain(
             continue
         for name, values in found.items():
             flat = (len(x), x.shape[1], -1)
-            comparison.arrays(name, expected[name].reshape(flat), values.reshape(flat), ("engine", executor))
-    compared = ["engine"] + [e for e in chosen if e != "engine" and e not in left_out]
+            comparison.arrays(name, expected[name].reshape(flat), values.reshape(flat), (ENGINE, executor))
+    compared = [ENGINE] + [e for e in chosen if e != ENGINE and e not in left_out]
     return dict(
         net=str(path),
         executors=compared,
@@ -127,4 +148,4 @@ def _netx(path, net, x, expected, threads, timeout_s):
     return out, seconds
 
 
-RUNS = {"steps": _steps, "stock": _stock, "netx": _netx}
+RUNS: dict[str, Runner] = {STEPS: _steps, STOCK: _stock, NETX: _netx}

@@ -1,16 +1,17 @@
 """A net that runs on: recordings one after the other without a reset, as from a sensor that is never turned off."""
 
 import time
+from collections.abc import Callable
 
 from sim import engine
 from sim.base.errors import UserError
 from sim.net import Net
 
-from .run import summary
-from .samples import Samples
+from ..samples import Samples
+from .results import Run, summary
 
 
-def run_on(net: Net, samples: Samples, progress=None) -> dict:
+def run_on(net: Net, samples: Samples, progress: Callable[[float], object] | None = None) -> Run:
     """Runs recordings as one stream: neither the net's states nor the encoder's counts start anew.
 
     Each recording takes the net's T frames and has the read-out summed over these.
@@ -21,7 +22,7 @@ def run_on(net: Net, samples: Samples, progress=None) -> dict:
         progress: called with the number of recordings done.
 
     Returns:
-        dict of JSON values as `deploy.run.run`'s, with `run_on` true.
+        As `deploy.run.run`; `run_on` is true among its facts.
 
     Raises:
         UserError: the samples are no recordings.

@@ -1,31 +1,33 @@
 """Do all executors agree, at every node, step and neuron?"""
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from sim import engine, netx
-from sim.base.errors import UserError
 from sim.compare.random_nets import random_stream
 from sim.compare.traces import Comparison
-from sim.lava.simulate import EXECUTORS as LAVA
-from sim.lava.simulate import simulate
+from sim.net import Net
 from sim.net.tokens import EMPTY, Stream, join, order_of
-from sim.netx.golden import spike_hash
+from sim.netx.golden import Golden, spike_hash
 
-CHIP = "loihi2"
-EXECUTORS = ("engine", *LAVA, CHIP)
-USUAL = ("engine", *LAVA)
+from ..run.executors import ENGINE, LAVA, Executor, others, table
 
-
-def check_executors(executors):
-    """Raises `UserError` for a name that is none of `EXECUTORS`."""
-    unknown = [e for e in executors if e not in EXECUTORS]
-    if unknown:
-        raise UserError(f"unknown executor {unknown[0]!r}, there are: {', '.join(EXECUTORS)}")
+USUAL = (ENGINE, *LAVA)
 
 
 def verify(
-    path, samples=None, executors=USUAL, threads=False, seed=0, timeout_s=None, progress=None, chip=None
-) -> dict:
+    path: str | Path,
+    samples: int | None = None,
+    executors: Iterable[str] = USUAL,
+    threads: bool = False,
+    seed: int = 0,
+    timeout_s: float | None = None,
+    progress: Callable[[str], object] | None = None,
+    chip: Executor | None = None,
+) -> dict[str, Any]:
     """Compares the artifact's golden spikes with the engine, and the engine with Lava.
 
     The golden input comes first; what `samples` asks for beyond it is an empty sample, one of all ones, and random
@@ -34,10 +36,10 @@ def verify(
     Args:
         path: the artifact.
         samples: how many; by default the golden ones, or three if there are none.
-        executors: some of `EXECUTORS`.
+        executors: names of `deploy.run.executors`.
         threads, timeout_s: of `sim.lava.simulate.simulate`.
         progress: called with a line of text before each step.
-        chip: `deploy.loihi2.access.Access`, for the executor `loihi2`.
+        chip: the executor `loihi2`.
 
     Returns:
         dict of JSON values: executors, samples, inputs (their kinds), compared, differences, first_difference (None, or
@@ -47,11 +49,11 @@ def verify(
     Raises:
         UserError: the file; an unknown executor.
     """
-    check_executors(executors)
+    held = others(executors, table(threads, timeout_s, chip))
     net, golden = netx.read(path), netx.read_golden(path)
     stream, kinds = inputs(net, golden, samples, seed)
     say, comparison, seconds = progress or (lambda text: None), Comparison(), {}
-    say("engine")
+    say(ENGINE)
     expected = engine.run(net, stream, trace="all")
     if golden is not None:
         _against_golden(
@@ -60,29 +62,18 @@ def verify(
             expected if len(stream) == len(golden.stream) else engine.run(net, golden.stream, trace="all"),
             comparison,
         )
-    for executor in (e for e in executors if e != "engine"):
-        say(executor)
-        found = run_traced(net, stream, executor, threads, timeout_s, chip)
-        seconds[executor] = found.run_seconds
-        comparison.traces(net, stream, expected.traces, found.traces, ("engine", executor))
-    names = ["artifact"] * (golden is not None) + ["engine"] + [e for e in executors if e != "engine"]
+    for executor in held:
+        say(executor.name)
+        found = executor.run(net, stream, "all")
+        seconds[executor.name] = found.seconds
+        comparison.traces(net, stream, expected.traces, found.layers, (ENGINE, executor.name))
+    names = ["artifact"] * (golden is not None) + [ENGINE, *(e.name for e in held)]
     return dict(
         net=str(path), executors=names, samples=len(stream), inputs=kinds, **comparison.result(), seconds=seconds
     )
 
 
-def run_traced(net, stream, executor, threads=False, timeout_s=None, chip=None, progress=None):
-    """`sim.lava.simulate.Simulation` with all traces, from `fused`, `stock` or, on the board to which `chip` is the
-    access, `loihi2`.
-    """
-    if executor == CHIP:
-        from .loihi2.run import run_chip
-
-        return run_chip(net, stream, chip, "all", timeout_s=timeout_s, progress=progress)[0]
-    return simulate(net, stream, executor, "all", threads, timeout_s, progress=progress)
-
-
-def inputs(net, golden, samples, seed):
+def inputs(net: Net, golden: Golden | None, samples: int | None, seed: int) -> tuple[Stream, list[str]]:
     """(`Stream` of that many samples, kind of each): golden ones, then one without tokens, one in which all that can
     spike does, and random ones.
     """

@@ -1,0 +1,63 @@
+"""What a process and those it has started hold: processes, descriptors, memory, shared memory, files."""
+
+import os
+import time
+from pathlib import Path
+
+MARK = "SMOLMAMBA_CENSUS"  # an environment variable, by which descendants are known
+
+
+def running(mark: str) -> list[int]:
+    """Processes, but for dead ones and this one, whose environment holds the mark: all that descend from one with
+    it."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and int(folder.name) != os.getpid():
+                state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                if state != "Z" and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        except (OSError, IndexError):  # it has ended meanwhile
+            pass
+    return found
+
+
+def gone(mark: str, seconds: float) -> list[int]:
+    """Those of `running` that are still there after so long."""
+    end = time.monotonic() + seconds
+    while (left := running(mark)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+def descriptors() -> int:
+    """Open files of this process."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def resident_kib() -> int:
+    """Memory of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+def shared_memory() -> set[str]:
+    """Segments that no process has mapped or open: of processes that are gone."""
+    names = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if name.startswith(("psm_", "sem.mp-"))}
+    for folder in Path("/proc").iterdir():
+        if names and folder.name.isdigit():
+            try:
+                maps = (folder / "maps").read_text()
+                opened = {os.readlink(link) for link in (folder / "fd").iterdir()}
+            except OSError:
+                continue
+            names -= {name for name in names if name in maps} | opened
+    return names
+
+
+def abandoned(before: set[str], seconds: float) -> set[str]:
+    """Segments that nobody has any more, were not there `before`, and stay for so long."""
+    end = time.monotonic() + seconds
+    while (left := shared_memory() - before) and time.monotonic() < end:
+        time.sleep(0.2)
+    return left

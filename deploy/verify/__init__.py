@@ -1,0 +1,7 @@
+"""Proves that all executors agree, at every layer, step and neuron: on a file's own samples (`verify`), on a whole data
+set and on random nets (`many`), on nets that SLAYER or NIR made (`chain`).
+"""
+
+from .tokens import inputs, verify
+
+__all__ = ["inputs", "verify"]
