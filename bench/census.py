@@ -1,5 +1,6 @@
 """What a process and those it has started hold: processes, descriptors, memory, shared memory, files."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -46,13 +47,27 @@ def shared_memory() -> set[str]:
     names = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if name.startswith(("psm_", "sem.mp-"))}
     for folder in Path("/proc").iterdir():
         if names and folder.name.isdigit():
-            try:
-                maps = (folder / "maps").read_text()
-                opened = {os.readlink(link) for link in (folder / "fd").iterdir()}
-            except OSError:
-                continue
-            names -= {name for name in names if name in maps} | opened
+            held = _mapped(folder) + _opened(folder)
+            names -= {name for name in names if name in held}
     return names
+
+
+def _mapped(process: Path) -> str:
+    try:
+        return (process / "maps").read_text()
+    except OSError:
+        return ""
+
+
+def _opened(process: Path) -> str:
+    names = []
+    try:
+        for link in os.listdir(process / "fd"):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                names.append(os.readlink(process / "fd" / link))
+    except OSError:
+        pass
+    return "\n".join(names)
 
 
 def abandoned(before: set[str], seconds: float) -> set[str]:

@@ -73,7 +73,7 @@ def of_array(report: Report, net: Sequential | Graph, x: np.ndarray, labels: str
     return of_chain_run(report, net, x, result)
 
 
-def of_chain_run(report: Report, net: Sequential | Graph, x: np.ndarray, result: dict) -> Report:
+def of_chain_run(report: Report, net: Sequential | Graph, x: Any, result: dict) -> Report:
     """Adds what a run (`deploy.run.chain.result`) gave."""
     classes = int(np.prod(net.layers[-1].shape))
     n = result["n"]

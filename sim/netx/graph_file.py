@@ -90,7 +90,7 @@ def _node(fields, here):
     for k in range(fields.count(f"{here}edge/")):
         at = f"{here}edge/{k}/"
         conv = fields.has(f"{at}groups")
-        weight = fields.integers(f"{at}weight", 4 if conv else 2, -256, 254).astype(np.int16)
+        weight = fields.integers(f"{at}weight", 4 if conv else 2, -256, 254, np.int16)
         if conv:
             stride, padding, dilation = (fields.sizes(f"{at}{key}", 2, 0) for key in ("stride", "padding", "dilation"))
             groups = fields.number(f"{at}groups", 1, SIZE_LIMIT)
@@ -133,11 +133,11 @@ class _Fields:
             raise UserError(f"{self._path}: {ROOT}{key}: expected a printable text of at most 200 bytes")
         return text
 
-    def integers(self, key, ndim, low, high):
+    def integers(self, key, ndim, low, high, dtype=np.int64):
         value = self._take(key, "iu", ndim)
         if value.size == 0 or int(value.min()) < low or int(value.max()) > high:
             raise UserError(f"{self._path}: {ROOT}{key}: expected integers from {low} to {high}")
-        return value.astype(np.int64)
+        return value.astype(dtype)
 
     def number(self, key, low, high):
         return int(self.integers(key, 0, low, high))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...base.errors import UserError
-from ...integer import INPUT_LIMIT, MAX_DELAY
+from ...integer import INPUT_LIMIT, MAX_DELAY, fan_in
 from .. import ConvLayer, DenseLayer, InputLayer, Neuron
 from ..checks import require
 
@@ -33,8 +33,7 @@ class Edge:
     @property
     def fan_in(self) -> np.ndarray:
         """int64 [neurons]: sums of |weights|."""
-        weight, shape = np.abs(self.layer.weight.astype(np.int64)), self.layer.shape
-        return weight.reshape(shape[0], -1).sum(1).repeat(int(np.prod(shape[1:])))
+        return fan_in(self.layer.weight).repeat(int(np.prod(self.layer.shape[1:])))
 
 
 @dataclass(frozen=True, eq=False)
