@@ -12,7 +12,7 @@ STAMP   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types docs train bench gpu fuzz clean
+.PHONY: help setup demo test lint types docs train bench kills soak gpu fuzz clean
 
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
@@ -22,6 +22,8 @@ help:
 	@echo 'make docs     install, build the documentation as a site in site/'
 	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder NPROC=processes ARGS="more options"'
 	@echo 'make bench    install, run the benchmarks (ARGS="options")'
+	@echo 'make kills    install, end commands at random moments and look at what they leave (ARGS="--n 40")'
+	@echo 'make soak     install, run Lava many times in a row and look at what grows (ARGS="--n 300")'
 	@echo 'make gpu      install, check and measure what takes a GPU with CUDA, in less than ten minutes'
 	@echo 'make fuzz     install, read N=$(N) damaged files of every kind, within limits of memory and time (ARGS="--kinds net nir")'
 	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.13 (after make clean)'
@@ -74,6 +76,12 @@ bench: setup
 
 fuzz: setup
 	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(PY) -m fuzz -n $(N) $(ARGS)
+
+kills: setup
+	@$(PY) -m bench.kills $(ARGS)
+
+soak: setup
+	@$(PY) -m bench.soak $(ARGS)
 
 gpu: setup
 	@$(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { \

@@ -81,6 +81,6 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
 
 def _edge_inputs(encoder):
     """Frames in which nothing happens, in which everything does, and one after the other."""
-    frames = np.zeros((4, encoder.frames, 2, *encoder.frame_shape), np.uint8)
-    frames[1] = frames[2, ::2] = frames[3, 1::2] = 1
+    frames = np.zeros((4, encoder.frames, encoder.planes, *encoder.frame_shape), np.uint8)
+    frames[1] = frames[2, ::2] = frames[3, 1::2] = (1 << encoder.message_bits) - 1 or 1
     return encoder.streams(frames)

@@ -160,3 +160,22 @@ def test_killed_worker(alive, processes):
         simulate(net, broken_tokens(net))
     thread.join()
     assert gone(alive)
+
+
+def test_a_worker_whose_parent_is_gone_ends_before_it_has_imported_lava(alive, tmp_path):
+    """It removes the folder that they shared: who was killed cannot. With and without a job on the way."""
+    for name, begun in (("a", b""), ("b", b"\x10\0\0\0\0\0\0\0half")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "in_0.npy").write_bytes(b"x")
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "sim.lava.worker", str(folder)],
+            stdin=subprocess.PIPE,
+            env=dict(os.environ, PYTHONPATH=str(HERE.parent)),
+            start_new_session=True,
+        )
+        worker.stdin.write(begun)
+        worker.stdin.close()
+        worker.wait(60)
+        assert not folder.exists()
+    assert gone(alive)
