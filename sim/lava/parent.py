@@ -6,7 +6,7 @@ started (`sim.base.forks`). Called for before Lava is imported, which takes seco
 
 import multiprocessing
 import os
-import pickle
+import pickle  # see `job`  # nosec B403
 import queue
 import shutil
 import struct
@@ -34,7 +34,7 @@ def attend(folder: str | None = None, with_job: bool = True) -> None:
 
 def job() -> Any:
     """The parent's job (length, then a pickle from this process's own parent)."""
-    return pickle.loads(_job.get())
+    return pickle.loads(_job.get())  # over a pipe from the parent process, never from a file  # nosec B301
 
 
 def _attend(folder: str | None, with_job: bool) -> None:
