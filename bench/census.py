@@ -8,25 +8,26 @@ from pathlib import Path
 MARK = "SMOLMAMBA_CENSUS"  # an environment variable, by which descendants are known
 
 
-def running(mark: str) -> list[int]:
-    """Processes, but for dead ones and this one, whose environment holds the mark: all that descend from one with
-    it."""
+def running(mark: str, session: int = 0) -> list[int]:
+    """Processes, but for dead ones and this one, that are of a session, or whose environment holds the mark: all that
+    descend from one with it."""
     wanted, found = f"{MARK}={mark}".encode(), []
     for folder in Path("/proc").iterdir():
         try:
             if folder.name.isdigit() and int(folder.name) != os.getpid():
-                state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                if state != "Z" and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                state, *_, own = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:4]
+                marked = wanted in (folder / "environ").read_bytes().split(b"\0")
+                if state != "Z" and (marked or int(own) == session):
                     found.append(int(folder.name))
         except (OSError, IndexError):  # it has ended meanwhile
             pass
     return found
 
 
-def gone(mark: str, seconds: float) -> list[int]:
+def gone(mark: str, seconds: float, session: int = 0) -> list[int]:
     """Those of `running` that are still there after so long."""
     end = time.monotonic() + seconds
-    while (left := running(mark)) and time.monotonic() < end:
+    while (left := running(mark, session)) and time.monotonic() < end:
         time.sleep(0.05)
     return left
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.base.memory import NEURONS_LIMIT
 
-SIZE_LIMIT = 1 << 24  # neurons of a layer
 CLOSE = 1e-6  # relative difference that counts as rounding of the file's own floats
 
 
@@ -25,7 +25,7 @@ def numbers(node, name: str, key: str, ndim: int | None = None) -> np.ndarray:
 def whole(node, name: str, key: str, sizes: tuple) -> tuple:
     """An attribute as a tuple of whole numbers, as many as one of `sizes`."""
     value = numbers(node, name, key).ravel()
-    if value.size not in sizes or (value != np.floor(value)).any() or (np.abs(value) > SIZE_LIMIT).any():
+    if value.size not in sizes or (value != np.floor(value)).any() or (np.abs(value) > NEURONS_LIMIT).any():
         raise UserError(f"node {name!r}: {key} is {value.tolist()[:9]}, expected {sizes[-1]} whole numbers")
     return tuple(int(x) for x in value)
 
@@ -40,8 +40,10 @@ def shape_of(value, name: str) -> tuple:
         shape = tuple(int(x) for x in np.asarray(value).ravel())
     except (TypeError, ValueError):
         shape = ()
-    if not shape or min(shape) < 1 or int(np.prod(shape, dtype=object)) > SIZE_LIMIT:
-        raise UserError(f"node {name!r}: its shape is {value!r}, expected positive sizes, at most {SIZE_LIMIT} neurons")
+    if not shape or min(shape) < 1 or int(np.prod(shape, dtype=object)) > NEURONS_LIMIT:
+        raise UserError(
+            f"node {name!r}: its shape is {value!r}, expected positive sizes, at most {NEURONS_LIMIT} neurons"
+        )
     while len(shape) > 3 and shape[0] == 1:
         shape = shape[1:]
     return shape

@@ -77,7 +77,7 @@ def test_weights_are_rounded_for_what_they_meet():
     found, plain = rounded(weight, white, step, -128, 127), (weight / step).round() * step
     assert torch.allclose(found / step, (found / step).round(), atol=1e-3) and (found / step).abs().max() <= 128.001
     error = lambda w: float(((w - weight).double() @ (x - x.mean(0)).T).square().mean().sqrt())  # noqa: E731
-    assert error(found) < 0.3 * error(plain)
+    assert error(found) < 0.4 * error(plain)
     again = rounded(found, white, step, -128, 127)
     assert torch.allclose(again, found, atol=step / 100)
 
