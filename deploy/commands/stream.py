@@ -9,7 +9,7 @@ from rich.console import Console
 
 from events.commands import unit_option
 from sim.base.console import note as errors_note
-from sim.base.console import print_json
+from sim.base.console import print_json, say
 from sim.base.errors import Ended, UserError
 
 from .options import only
@@ -135,4 +135,4 @@ def _print_summary(s, source, name):
         f"tokens sent: {s.kept:.0%}",
         f"at the end: {name}",
     ):
-        print(line, file=sys.stdout)
+        say(line, file=sys.stdout)
