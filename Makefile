@@ -12,7 +12,7 @@ STAMP   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types docs train bench kills soak gpu fuzz clean
+.PHONY: help setup demo test lint types docs train bench kills soak gpu fuzz audit clean
 
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
@@ -26,6 +26,7 @@ help:
 	@echo 'make soak     install, run Lava many times in a row and look at what grows (ARGS="--n 300")'
 	@echo 'make gpu      install, check and measure what takes a GPU with CUDA, in less than ten minutes'
 	@echo 'make fuzz     install, read N=$(N) damaged files of every kind, within limits of memory and time (ARGS="--kinds net nir")'
+	@echo 'make audit    install bandit and pip-audit beside it, look for what is unsafe in the code and in what it needs (takes a network)'
 	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.13 (after make clean)'
 	@echo 'make clean    remove $(VENV) and caches; runs/ and data/ stay'
 
@@ -82,6 +83,14 @@ kills: setup
 
 soak: setup
 	@$(PY) -m bench.soak $(ARGS)
+
+# In an environment of its own: what audits is not part of what is audited.
+audit: setup
+	@$(PY) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check 'bandit[toml]>=1.8' 'pip-audit>=2.7'
+	@$(VENV)/audit/bin/bandit --quiet -c pyproject.toml -r sim events train convert deploy smolmamba bench
+	@$(PY) -m pip freeze --exclude-editable | sed 's/+cpu$$//' > $(VENV)/installed.txt
+	@$(VENV)/audit/bin/pip-audit --no-deps --disable-pip -r $(VENV)/installed.txt
 
 gpu: setup
 	@$(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { \

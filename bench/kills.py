@@ -217,6 +217,7 @@ def _once(case: Case, place: Path, folder: Path, rng: random.Random, took: float
     if number != signal.SIGKILL:  # who is killed outright cannot remove its files: the next command does
         found = [*place.rglob(".*.tmp"), *(p for p in temporary.iterdir() if not p.name.startswith(FOREIGN))]
         problems += [f"{p} is left" for p in found]
+    shutil.rmtree(temporary)
     problems += case.damaged(place)
     err = process.said()
     process.close()

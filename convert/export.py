@@ -1,6 +1,5 @@
 """Export: fold, integers, parity, report, file."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 import events
 from events import token_streams
 from sim import engine, netx
-from sim.base import files
+from sim.base import files, seals
 from sim.base.errors import UserError
 from sim.base.statistics import paired_interval, wilson
 from sim.net.tokens import join
@@ -75,7 +74,7 @@ def export(model_path, out_path, data_root=None, split="val", dataset=None, limi
         "parity": same,
     }
     out["digest"] = netx.write(net, out_path, golden=x[:GOLDEN_SAMPLES])
-    files.write(netx.export_record(out_path), json.dumps(out))
+    files.write(netx.export_record(out_path), seals.to_json(out))
     return out
 
 

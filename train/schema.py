@@ -36,7 +36,7 @@ _TALLY = {"hits": (int, 0, 1 << 62), "kept": (float, 0, 1), "rate": (float, 0, _
 _SIGNS = {
     "running_var": 0.0,
     "gain": 1e-30,
-    "token_gain": 1e-30,
+    "token_gain": 1e-30,  # no password  # nosec B105
     "i_decay": 0.0,
     "num_batches_tracked": 0.0,
 }  # the least value

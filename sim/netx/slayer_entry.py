@@ -5,9 +5,8 @@ from typing import NoReturn
 import numpy as np
 
 from ..base.errors import UserError
+from ..base.memory import NEURONS_LIMIT
 from ..integer import MAX_DELAY
-
-SIZE_LIMIT = 1 << 24  # neurons of a layer
 
 
 class Entry:
@@ -69,7 +68,7 @@ class Entry:
 
     def shape(self):
         shape = tuple(int(x) for x in self.integers("shape").ravel())
-        if min(shape) < 1 or int(np.prod(shape, dtype=object)) > SIZE_LIMIT:
+        if min(shape) < 1 or int(np.prod(shape, dtype=object)) > NEURONS_LIMIT:
             self.fail(f"shape {shape[:9]} is not positive or too large")
         return shape
 

@@ -1,11 +1,13 @@
 """The layers of a chain: synapses and neurons, and what only reorders. Shapes and ranges are checked when one is
 made."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import numpy as np
 
+from ..base.memory import NEURONS_LIMIT
 from ..integer import fan_in
 from ..net import check_weight
 from .checks import require, require_delay, require_fan_in
@@ -144,6 +146,11 @@ class ConvLayer:
         )
         require(
             min(self.shape) >= 1, self.name, f"kernel {self.weight.shape[2:]} does not fit into {self.in_shape[1:]}"
+        )
+        require(
+            math.prod(self.shape) <= NEURONS_LIMIT,
+            self.name,
+            f"kernel, stride and padding make {math.prod(self.shape):,} neurons, expected {NEURONS_LIMIT:,} at most",
         )
         require_delay(self.axon_delay, (c_out,), self.name)
         self.neuron.check(self.name, self.shape)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -87,11 +88,14 @@ def test_exception(alive, how, message, threads):
     assert gone(alive)
 
 
-def test_death(alive):
+def test_death(alive, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     net = broken_net("die")
     with pytest.raises(SimulationError, match="exit code 3"):
         simulate(net, broken_tokens(net))
     assert gone(alive)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.slow

@@ -32,8 +32,8 @@ class Edge:
 
     @property
     def fan_in(self) -> np.ndarray:
-        """int64 [neurons]: sums of |weights|."""
-        return fan_in(self.layer.weight).repeat(int(np.prod(self.layer.shape[1:])))
+        """int64 [shape[0]]: sums of |weights|, the same for all neurons of a channel."""
+        return fan_in(self.layer.weight)
 
 
 @dataclass(frozen=True, eq=False)
