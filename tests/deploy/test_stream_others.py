@@ -1,5 +1,8 @@
 """Live inference with nets of others: what a stream gives is what the same events give as one array."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from chains import even
@@ -12,6 +15,8 @@ from events.frames import SpikeFrames
 from sim.base.errors import UserError
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
 from sim.sequential.graph import Edge, Graph, Node
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def neuron(v_th=40):
@@ -76,3 +81,25 @@ def test_other_inputs_are_refused():
     flat = Sequential((InputLayer("in", (96,)), DenseLayer("o", even(r, (4, 96)), neuron())))
     with pytest.raises(UserError, match=r"takes spikes of shape \(96,\); a sensor gives"):
         StepClassifier(flat)
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path):
+    """From files; options of one kind of net are refused with the other."""
+    from commands import deploy, refused
+
+    from sim.netx import slayer_writer
+
+    r = np.random.default_rng(6)
+    net, found = chain(r, 2), recording(r)
+    slayer_writer.write(net, tmp_path / "a.net")
+    np.save(tmp_path / "x.npy", found)
+    played = "stream", "x.npy", "--net", "a.net", "--speed", "0", "--steps", "20", "--step-us", "500"
+    played += ("--time-unit-us", "1")
+    said = json.loads(deploy(tmp_path, *played, "--json", "--record", "out.jsonl")[0])
+    x = SpikeFrames([found], 6, 8, (2, 6, 8), 500, 80)[:]
+    counts = net.run(x)["out"][0].sum(0, dtype=np.int64)
+    last = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[-1])
+    assert said["frames"] == 4 and last["scores"] == counts.tolist() and said["label"] == int(counts.argmax())
+    ours = str(ROOT / "models/digits-tiny.net")
+    assert "--steps goes with nets without an encoder" in refused(tmp_path, *played[:2], "--net", ours, "--steps", "3")
