@@ -136,8 +136,7 @@ def run(
     asked = Asked(input_file, output, labels, probes_of, window, readout, limit, html)
     if not isinstance(net, Net):
         recorded = Recorded(dataset, split, data_root, file, unit_us, step_us, steps or 0)
-        run_chain(path, net, asked, recorded, backend, threads, timeout, as_json)
-        return
+        return run_chain(path, net, asked, recorded, backend, threads, timeout, as_json)
     limit = limit or (None if backend == "fast" else 100)
     if input_file is not None:
         taken = array_samples(net, input_file, asked)
