@@ -133,7 +133,7 @@ class CubaLayer(nn.Module):
 
     def weight(self, source, exact=False):
         """[n, m] weights of a dense synapse, 0 where there is none, or [n] of a diagonal one; exact: as the chip has
-        them.
+        them. Those of graded tokens are, once they are folded, in any case: each makes up for the rounding of others.
         """
         if source in self.diagonal:
             w, gain = self.skips[source], self.gain
@@ -146,6 +146,7 @@ class CubaLayer(nn.Module):
                         w = w @ self.whitening
             if source != PHASE:
                 w = w * getattr(self, f"mask_{source}")
+        exact = exact or (source == TOKENS and bool(self.message_bits) and bool(self.folded))
         return quantized_weight(w, gain) if exact else w
 
     def biases(self, exact=False):
