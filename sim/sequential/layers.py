@@ -3,6 +3,7 @@ made."""
 
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -171,13 +172,13 @@ def _check_imaginary(layer):
     require_fan_in(np.abs(rows.astype(np.int64)).sum(1), layer.name)
 
 
-def imaginary_part(layer):
+def imaginary_part(layer: Any) -> Any:
     """A layer's imaginary synapses as a layer of their own, or None if it has none."""
     return None if layer.imaginary is None else replace(layer, weight=layer.imaginary, imaginary=None)
 
 
 @singledispatch
-def wanted_shape(layer, before: tuple) -> tuple:
+def wanted_shape(layer: Any, before: tuple) -> tuple:
     """The shape that `layer` takes as input, where `before` is offered."""
     raise TypeError(type(layer).__name__)
 
