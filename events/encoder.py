@@ -6,6 +6,7 @@ training and running alike (`events.kernels.cut` is the one definition of the ru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -164,24 +165,24 @@ class Encoder:
         return {name: getattr(self, name) for name in _DRAWING}
 
     @property
-    def frame_shape(self):
+    def frame_shape(self) -> tuple[int, int]:
         """(H, W): pixels of a frame."""
         return -(-self.height // self.pool), -(-self.width // self.pool)
 
     @property
-    def grid(self):
+    def grid(self) -> tuple[int, int]:
         """(rows, cols) of tokens."""
         h, w = self.frame_shape
         return -(-h // self.stride), -(-w // self.stride)
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """N: tokens of a frame."""
         rows, cols = self.grid
         return rows * cols
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """C: spikes a step can carry."""
         return 2 * self.window**2
 
@@ -207,7 +208,7 @@ class Encoder:
         }
         return np.stack(every[self.scan][: self.frames])
 
-    def frames_of(self, events):
+    def frames_of(self, events: np.ndarray) -> np.ndarray:
         """Binary frames of one recording.
 
         Args:
@@ -223,7 +224,7 @@ class Encoder:
         self._draw(events, out)
         return out
 
-    def frames_of_all(self, recordings):
+    def frames_of_all(self, recordings: Sequence) -> np.ndarray:
         """`frames_of` for a sequence of recordings: uint8 [n, T, 2, H, W]."""
         out = np.zeros((len(recordings), self.frames, 2, *self.frame_shape), np.uint8)
         for i, events in enumerate(recordings):
@@ -280,11 +281,11 @@ class Encoder:
             self.selector().fill(frames[i], tokens[i], which[i])
         return Stream(tokens, which)
 
-    def encode(self, events) -> Stream:
+    def encode(self, events: np.ndarray) -> Stream:
         """The token stream of one recording, a `Stream` of one sample."""
         return self.streams(self.frames_of(events)[None])
 
-    def encode_all(self, recordings) -> Stream:
+    def encode_all(self, recordings: Sequence) -> Stream:
         """The token streams of a sequence of recordings (n * T*K * C bytes: for large sets keep frames and encode by
         batch).
         """
@@ -323,7 +324,7 @@ class Selector:
         self.fill(frames, tokens[0], which[0])
         return Stream(tokens, which)
 
-    def fill(self, frames, tokens, which):
+    def fill(self, frames: np.ndarray, tokens: np.ndarray, which: np.ndarray) -> None:
         """`stream` into arrays: tokens uint8 [F*K, C], zeros; which int16 [F*K]."""
         from .kernels import cut  # numba is slow to import: not before it is needed
 

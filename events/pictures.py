@@ -86,7 +86,7 @@ class Photograph:
         return _see(np.asarray(picture), f"{Path(path).parent.name}/{Path(path).name}")
 
 
-def brightness(rgb):
+def brightness(rgb: np.ndarray) -> np.ndarray:
     """uint8 [3, h, w] -> uint8 [h, w]."""
     red, green, blue = rgb.astype(np.uint32)
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
@@ -98,7 +98,7 @@ def _see(picture, name):
     return saccade.see(picture, zlib.crc32(name.encode()))
 
 
-def load_cifar10(split, root):
+def load_cifar10(split: str, root: str | Path) -> Recordings | None:
     """Recordings of one part; None if the files are not there.
 
     Test is as published; of the training part, ranks 7 of every ten are validation.
@@ -106,12 +106,12 @@ def load_cifar10(split, root):
     return _cifar(split, root, "cifar-10-batches-bin", r"data_batch_\d\.bin", "test_batch.bin", 1, CIFAR10, "cifar10")
 
 
-def load_cifar100(split, root):
+def load_cifar100(split: str, root: str | Path) -> Recordings | None:
     """As `load_cifar10`; the 100 fine classes."""
     return _cifar(split, root, "cifar-100-binary", r"train\.bin", "test.bin", 2, CIFAR100, "cifar100")
 
 
-def load_imagenet(split, root):
+def load_imagenet(split: str, root: str | Path) -> Recordings | None:
     """Recordings of one part; None if the files are not there. Test is the published validation part, whose labels are
     known; of each class of the training part, rank 7 of every twenty is validation. Classes are the folders of the
     training part, by name."""
