@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import events
 from events import formats
 from sim import netx
 from sim.base.errors import UserError
+from sim.net import Net
 from sim.net.tokens import Stream
 
 
@@ -43,12 +45,12 @@ class Samples:
     def __len__(self):
         return len(self.source)
 
-    def streams(self, begin, end):
+    def streams(self, begin: int, end: int) -> Stream:
         """`sim.net.tokens.Stream` of end - begin samples."""
         return self.encode(self.source[begin:end])
 
 
-def from_dataset(net, name, split, root, limit):
+def from_dataset(net: Net, name: str | None, split: str, root: str | Path | None, limit: int | None) -> Samples:
     """The first `limit` recordings (None for all) of a part of a data set, by default of the one that the net was
     trained on.
 
@@ -68,7 +70,7 @@ def from_dataset(net, name, split, root, limit):
     return Samples(recordings.events[:limit], encoder.encode_all, recordings.labels[:limit], name, split, encoder)
 
 
-def from_file(net, path, unit_us=None):
+def from_file(net: Net, path: str | Path, unit_us: float | None = None) -> Samples:
     """One recording, in any format of `events.formats`.
 
     unit_us: microseconds to a unit of time, where the format does not fix it.
@@ -81,7 +83,7 @@ def from_file(net, path, unit_us=None):
     return Samples([recording], encoder.encode_all, None, str(path), encoder=encoder)
 
 
-def from_golden(path, limit):
+def from_golden(path: str | Path, limit: int | None) -> Samples:
     """The golden input that the artifact carries.
 
     Raises:

@@ -306,7 +306,7 @@ FOR_DATASET: dict[str, dict[str, Any]] = {
 }
 
 
-def preset(name, **changes):
+def preset(name: str, **changes: Any) -> Config:
     """The preset of that name, with what `FOR_DATASET` says of `changes["dataset"]`, and then some entries changed;
     `UserError` for a name there is not.
     """

@@ -1,6 +1,7 @@
 """NIR nodes without states, each as a step from one `Map` to the next."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from .unfold import kind
 from .values import numbers, per_neuron, shape_of, whole
 
 
-def follow(m: Map, node, name: str, dt: float) -> Map:
+def follow(m: Map, node: Any, name: str, dt: float) -> Map:
     """`m` with `node` behind it.
 
     Args:

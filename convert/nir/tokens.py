@@ -8,6 +8,7 @@ from sim.base.errors import UserError
 from sim.net import Cuba, Dense, Input, Net, Readout
 
 from .to_graph import KEY, VERSION
+from .unfold import Flat
 
 KINDS = dict(
     inputs=list,
@@ -23,7 +24,7 @@ KINDS = dict(
 SIZE_LIMIT = 1 << 20
 
 
-def as_net(text: str, flat, inputs: dict, made: list, output: str) -> Net:
+def as_net(text: str, flat: Flat, inputs: dict, made: list, output: str) -> Net:
     """The `Net`.
 
     Args:

@@ -74,35 +74,35 @@ from .run_chain import Asked, array_samples, input_options, run_chain, write_tra
 @html_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
-    path,
-    option,
-    dataset,
-    data_root,
-    split,
-    file,
-    unit_us,
-    golden,
-    input_file,
-    output,
-    labels,
-    probes_of,
-    window,
-    readout,
-    backend,
-    executor,
-    threads,
-    limit,
-    timeout,
-    scheduler,
-    running_on,
-    partition,
-    board,
-    host,
-    probes,
-    profile,
-    html,
-    as_json,
-):
+    path: str | None,
+    option: str | None,
+    dataset: str,
+    data_root: str | None,
+    split: str,
+    file: str | None,
+    unit_us: float | None,
+    golden: bool,
+    input_file: str | None,
+    output: str | None,
+    labels: str | None,
+    probes_of: tuple[str, ...],
+    window: str | None,
+    readout: str | None,
+    backend: str | None,
+    executor: str,
+    threads: bool,
+    limit: int | None,
+    timeout: float | None,
+    scheduler: str | None,
+    running_on: bool | None,
+    partition: str | None,
+    board: str | None,
+    host: str | None,
+    probes: bool | None,
+    profile: bool | None,
+    html: str | None,
+    as_json: bool,
+) -> None:
     """Run NET on recordings, or on an array, and print accuracy, spikes and operations."""
     backend = backend or ("fast" if input_file else "sim")
     only(input_file is not None, "--input", output=output, labels=labels, window=window, read=readout)
@@ -131,7 +131,7 @@ def run(
     from ..run.executors import BACKENDS
 
     path = net_path(path, option)
-    asked = Asked(input_file, output, labels, probes_of, window, readout, limit, html)
+    asked = Asked(input_file or "", output, labels, probes_of, window, readout, limit, html)
     if input_file is not None and not isinstance(net := netx.load(path), Net):
         run_chain(path, net, asked, backend, threads, timeout, as_json)
         return

@@ -3,6 +3,7 @@
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
+from typing import Any
 
 import click
 from rich.console import Console
@@ -48,7 +49,19 @@ from .options import only
 @click.option("--record", default=None, metavar="OUT", help="Write every decision as a line of JSON.")
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
-def stream(file, net, camera, speed, window, reset, fitted, frames, record, unit_us, as_json):
+def stream(
+    file: Any,
+    net: str | None,
+    camera: str | None,
+    speed: float,
+    window: int | None,
+    reset: bool,
+    fitted: bool,
+    frames: int | None,
+    record: str | None,
+    unit_us: float | None,
+    as_json: bool,
+) -> None:
     """Play FILE (of any format in docs/data.md) as if it happened now, and decide after every frame. Ctrl-C or SIGTERM
     ends it in good order.
     """

@@ -5,17 +5,19 @@ shift and a stretch in time and an exchange of the polarities.
 Never a mirror image: digits and gestures have a left and a right.
 """
 
+from typing import Any
+
 import numpy as np
 
 from sim.base.numba_cache import cached_njit
 
 
-def is_off(cfg):
+def is_off(cfg: Any) -> bool:
     """Whether `augment` would change nothing under this configuration."""
     return not any((cfg.shift, cfg.rotate, cfg.zoom, cfg.drop, cfg.jitter_us, cfg.stretch, cfg.flip_polarity))
 
 
-def augment(events, height, width, cfg, rng):
+def augment(events: np.ndarray, height: int, width: int, cfg: Any, rng: np.random.Generator) -> np.ndarray:
     """A changed copy of one recording; events that leave the sensor are dropped. `cfg` is a `train.config.Config`."""
     lost = (
         rng.random(len(events), np.float32) < rng.uniform(0, cfg.drop)
