@@ -12,7 +12,7 @@ STAMP   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types docs train bench gpu fuzz clean
+.PHONY: help setup demo test lint types docs train bench kills soak gpu fuzz audit clean
 
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
@@ -22,8 +22,11 @@ help:
 	@echo 'make docs     install, build the documentation as a site in site/'
 	@echo 'make train    install, train: DATASET=$(DATASET) PRESET=$(PRESET) NAME=$(NAME) DATA_ROOT=folder NPROC=processes ARGS="more options"'
 	@echo 'make bench    install, run the benchmarks (ARGS="options")'
+	@echo 'make kills    install, end commands at random moments and look at what they leave (ARGS="--n 40")'
+	@echo 'make soak     install, run Lava many times in a row and look at what grows (ARGS="--n 300")'
 	@echo 'make gpu      install, check and measure what takes a GPU with CUDA, in less than ten minutes'
 	@echo 'make fuzz     install, read N=$(N) damaged files of every kind, within limits of memory and time (ARGS="--kinds net nir")'
+	@echo 'make audit    install bandit and pip-audit beside it, look for what is unsafe in the code and in what it needs (takes a network)'
 	@echo 'make setup    make $(VENV) and install everything: PYTHON=python3.11 chooses another Python, 3.10 to 3.13 (after make clean)'
 	@echo 'make clean    remove $(VENV) and caches; runs/ and data/ stay'
 
@@ -74,6 +77,20 @@ bench: setup
 
 fuzz: setup
 	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(PY) -m fuzz -n $(N) $(ARGS)
+
+kills: setup
+	@$(PY) -m bench.kills $(ARGS)
+
+soak: setup
+	@$(PY) -m bench.soak $(ARGS)
+
+# In an environment of its own: what audits is not part of what is audited.
+audit: setup
+	@$(PY) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check 'bandit[toml]>=1.8' 'pip-audit>=2.7'
+	@$(VENV)/audit/bin/bandit --quiet -c pyproject.toml -r sim events train convert deploy smolmamba bench
+	@$(PY) -m pip freeze --exclude-editable | sed 's/+cpu$$//' > $(VENV)/installed.txt
+	@$(VENV)/audit/bin/pip-audit --no-deps --disable-pip -r $(VENV)/installed.txt
 
 gpu: setup
 	@$(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { \

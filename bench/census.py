@@ -1,5 +1,6 @@
 """What a process and those it has started hold: processes, descriptors, memory, shared memory, files."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -7,25 +8,26 @@ from pathlib import Path
 MARK = "SMOLMAMBA_CENSUS"  # an environment variable, by which descendants are known
 
 
-def running(mark: str) -> list[int]:
-    """Processes, but for dead ones and this one, whose environment holds the mark: all that descend from one with
-    it."""
+def running(mark: str, session: int = 0) -> list[int]:
+    """Processes, but for dead ones and this one, that are of a session, or whose environment holds the mark: all that
+    descend from one with it."""
     wanted, found = f"{MARK}={mark}".encode(), []
     for folder in Path("/proc").iterdir():
         try:
             if folder.name.isdigit() and int(folder.name) != os.getpid():
-                state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                if state != "Z" and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                state, *_, own = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:4]
+                marked = wanted in (folder / "environ").read_bytes().split(b"\0")
+                if state != "Z" and (marked or int(own) == session):
                     found.append(int(folder.name))
         except (OSError, IndexError):  # it has ended meanwhile
             pass
     return found
 
 
-def gone(mark: str, seconds: float) -> list[int]:
+def gone(mark: str, seconds: float, session: int = 0) -> list[int]:
     """Those of `running` that are still there after so long."""
     end = time.monotonic() + seconds
-    while (left := running(mark)) and time.monotonic() < end:
+    while (left := running(mark, session)) and time.monotonic() < end:
         time.sleep(0.05)
     return left
 
@@ -46,13 +48,27 @@ def shared_memory() -> set[str]:
     names = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if name.startswith(("psm_", "sem.mp-"))}
     for folder in Path("/proc").iterdir():
         if names and folder.name.isdigit():
-            try:
-                maps = (folder / "maps").read_text()
-                opened = {os.readlink(link) for link in (folder / "fd").iterdir()}
-            except OSError:
-                continue
-            names -= {name for name in names if name in maps} | opened
+            held = _mapped(folder) + _opened(folder)
+            names -= {name for name in names if name in held}
     return names
+
+
+def _mapped(process: Path) -> str:
+    try:
+        return (process / "maps").read_text()
+    except OSError:
+        return ""
+
+
+def _opened(process: Path) -> str:
+    names = []
+    try:
+        for link in os.listdir(process / "fd"):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                names.append(os.readlink(process / "fd" / link))
+    except OSError:
+        pass
+    return "\n".join(names)
 
 
 def abandoned(before: set[str], seconds: float) -> set[str]:

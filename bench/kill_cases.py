@@ -88,6 +88,20 @@ CASES = {
     )
 }
 
+WEIGHTS = {
+    "train": 4,
+    "export": 3,
+    "run": 2,
+    "report": 1,
+    "import": 4,
+    "cache": 4,
+    "gestures": 1,
+}  # how often each is taken
+PRELOADED = (
+    *("train.__main__", "train.run.loop", "convert.__main__", "convert.export", "deploy.__main__", "deploy.report"),
+    *("deploy.run", "events.__main__", "events.convert_tree", "events.gestures.camera", "sim.lava.simulate"),
+)
+
 
 def prepare(folder: Path) -> None:
     """Makes `folder/given`, what each command finds: a checkpoint, a net, a data set."""

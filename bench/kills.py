@@ -5,12 +5,13 @@ import sim.base.start  # noqa: F401  # isort: skip
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import random
 import resource
 import shutil
 import signal
-import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -25,13 +26,86 @@ from sim.base.console import add_row, bar, new_table, note, print_json, show
 from sim.base.errors import Failure
 
 from . import census
-from .kill_cases import CASES, Case, prepare
+from .kill_cases import CASES, PRELOADED, WEIGHTS, Case, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = {"kill -9": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT, "full disk": None}
+COLD = (
+    0.15  # share of the commands that begin as a user's do; the others fork from this process, which has imported all
+)
 TIDY_S = 10.0  # after which nothing may be running or lie in shared memory
 FOREIGN = ("torchinductor_",)  # caches of libraries among the temporary files
+LONGEST_S = 600.0
+START_S = 0.4  # in which Python starts, before a line of ours
 FEWEST = 3  # kills of a run before it is left to end
+
+
+class Process:
+    """A command that runs: a program of its own, or a fork of this one, which begins at once.
+
+    Args:
+        limit: bytes that a file of its may have, or None.
+    """
+
+    def __init__(self, case: Case, place: Path, environment: dict[str, str], cold: bool, limit: int | None):
+        self.code: int | None = None
+        self._said = b""
+        self._err, write = os.pipe()  # no file: a limit would hold for it, too
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _become(case, place, environment, cold, limit, write)
+            finally:
+                os._exit(99)
+        os.close(write)
+        os.set_blocking(self._err, False)
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, if it ends within so long."""
+        end = time.monotonic() + seconds
+        while self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > end:
+                return None
+            else:
+                time.sleep(0.005)
+        return self.code
+
+    def send(self, number: int) -> None:
+        if self.code is None:
+            os.kill(self.pid, number)
+
+    def said(self) -> str:
+        """Its standard error so far."""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self._err, 1 << 16):
+                self._said += part
+        return self._said.decode(errors="replace")
+
+    def close(self) -> None:
+        os.close(self._err)
+
+
+def _become(case: Case, place: Path, environment: dict[str, str], cold: bool, limit: int | None, err: int) -> None:
+    """In the fork: the command, to its end."""
+    os.setsid()
+    os.chdir(place)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(err, 2)
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    if cold:
+        os.execve(sys.executable, case.command(), environment)
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = environment["TMPDIR"]
+    group, sys.argv = case.args[1], [case.args[1], *case.args[2:]]
+    try:
+        run_command(importlib.import_module(f"{group}.__main__").main)
+    except SystemExit as e:
+        os._exit(e.code if isinstance(e.code, int) else 0)
 
 
 @dataclasses.dataclass
@@ -62,6 +136,8 @@ def main(n: int, only: tuple, seed: int | None, minutes: float | None, as_json: 
     end = time.monotonic() + 60 * minutes if minutes else float("inf")
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         prepare(Path(folder))
+        for module in PRELOADED:
+            importlib.import_module(module)
         attempts = _all(Path(folder), only or tuple(CASES), n, random.Random(seed), end)
     _print(attempts, seed, as_json)
     wrong = sum(bool(a.problems) for a in attempts)
@@ -75,13 +151,15 @@ def _all(folder: Path, names: tuple, n: int, rng: random.Random, end: float) -> 
     out: list[Attempt] = []
     with bar("kills", n) as progress:
         while len(out) < n and time.monotonic() < end:
-            case = CASES[names[len(out) % len(names)]] if len(out) < len(names) else CASES[rng.choice(names)]
+            case = CASES[rng.choices(names, [WEIGHTS[name] for name in names])[0]]
             place = folder / f"round{len(out)}"
             shutil.copytree(folder / "given", place)
             first = len(out)
             for _ in range(min(rng.randint(FEWEST, 2 * FEWEST), n - len(out))):
                 out.append(_once(case, place, folder, rng, took[case.name]))
                 progress(len(out))
+                if out[-1].code == 0:  # what is done cannot be killed
+                    break
             out[-1].problems += _finish(case, place, folder)
             shutil.rmtree(place, ignore_errors=True)
             for attempt in out[first:]:
@@ -100,9 +178,12 @@ def _alone(case: Case, place: Path, folder: Path, what: str) -> float:
     if not place.exists():
         shutil.copytree(folder / "given", place)
     began = time.monotonic()
-    done = subprocess.run(case.command(), cwd=place, env=_environment(folder, uuid4().hex), capture_output=True)
-    if done.returncode:
-        raise Failure(f"{what}: exit code {done.returncode}: {done.stderr.decode(errors='replace')[-2000:]}")
+    process = Process(case, place, _environment(folder, uuid4().hex), False, None)
+    if process.wait(LONGEST_S):
+        raise Failure(f"{what}: exit code {process.code}: {process.said()[-2000:]}")
+    if process.code is None:
+        process.send(signal.SIGKILL)
+        raise Failure(f"{what}: not ended after {LONGEST_S} s")
     return time.monotonic() - began
 
 
@@ -119,46 +200,34 @@ def _finish(case: Case, place: Path, folder: Path) -> list[str]:
 
 def _once(case: Case, place: Path, folder: Path, rng: random.Random, took: float) -> Attempt:
     """Starts the command, ends it at a random moment, and looks at what is left."""
-    method = rng.choice(list(METHODS))
-    number, after = METHODS[method], rng.uniform(0.15, 1.05 * took)
+    method, cold = rng.choice(list(METHODS)), rng.random() < COLD
+    number, after = METHODS[method], rng.uniform(0, 1.05) * took + (rng.uniform(START_S, 2 * took) if cold else 0)
     mark, shared, temporary = uuid4().hex, census.shared_memory(), folder / "tmp"
-    environment = _environment(folder, mark)
-    with _disk(rng, place, case) if number is None else contextlib.nullcontext() as limit:
-        process = subprocess.Popen(
-            case.command(),
-            cwd=place,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            preexec_fn=limit,
-        )
-        if number is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(after)
-            process.send_signal(number)
-        err = process.communicate()[1].decode(errors="replace")
-        problems = _ending(number, process.returncode, err)
-        problems += [f"process {pid} runs on" for pid in census.gone(mark, TIDY_S)]
-        problems += [f"{name} is left" for name in census.abandoned(shared, TIDY_S)]
-        if number != signal.SIGKILL:  # who is killed outright cannot remove its files: the next command does
-            problems += [f"{p} is left" for p in place.rglob(".*.tmp")] + [
-                f"{p} is left" for p in temporary.iterdir() if not p.name.startswith(FOREIGN)
-            ]
-        problems += case.damaged(place)
-    return Attempt(case, method, after, process.returncode, err, problems)
+    room = rng.choice([0, rng.randrange(1, 4096), rng.randrange(4096, 1 << 18)])  # a disk that takes only a part
+    process = Process(case, place, _environment(folder, mark), cold, room if number is None else None)
+    if number is not None:
+        process.wait(after)
+        process.send(number)
+    problems = [] if process.wait(LONGEST_S) is not None else [f"not ended after {LONGEST_S} s"]
+    process.send(signal.SIGKILL)
+    code = process.wait(TIDY_S)
+    problems += _ending(number, -9 if code is None else code, process.said())
+    problems += [f"process {pid} runs on" for pid in census.gone(mark, TIDY_S, process.pid)]
+    problems += [f"{name} is left" for name in census.abandoned(shared, TIDY_S)]
+    if number != signal.SIGKILL:  # who is killed outright cannot remove its files: the next command does
+        found = [*place.rglob(".*.tmp"), *(p for p in temporary.iterdir() if not p.name.startswith(FOREIGN))]
+        problems += [f"{p} is left" for p in found]
+    shutil.rmtree(temporary)
+    problems += case.damaged(place)
+    err = process.said()
+    process.close()
+    return Attempt(case, f"{method}{' (cold)' if cold else ''}", after, code or 0, err, problems)
 
 
 def _environment(folder: Path, mark: str) -> dict[str, str]:
     (folder / "tmp").mkdir(exist_ok=True)
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return dict(os.environ, PYTHONPATH=os.pathsep.join(paths), TMPDIR=str(folder / "tmp")) | {census.MARK: mark}
-
-
-@contextlib.contextmanager
-def _disk(rng: random.Random, place: Path, case: Case):
-    """A disk on which there is room for a part of what the command writes: files end at a random size."""
-    size = rng.choice([0, rng.randrange(1, 4096), rng.randrange(4096, 1 << 18)])
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def _ending(number: int | None, code: int, err: str) -> list[str]:

@@ -6,6 +6,7 @@ from importlib import import_module
 GROUPS = {
     "executors": "bench.executors",
     "netx": "bench.netx",
+    "sinabs": "bench.sinabs",
     "tokens": "bench.tokens",
     "scaling": "bench.scaling",
     "roofline": "bench.roofline",

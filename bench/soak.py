@@ -26,8 +26,9 @@ EVERY = 10
 @click.command(epilog="Example: python -m bench.soak --n 300")
 @click.option("--n", type=click.IntRange(2), default=1000, show_default=True, help="Runs.")
 @click.option("--threads", is_flag=True, help="Without Lava's own runtime, which has a process for each part of a net.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=None, help="Ends after so long, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
-def main(n: int, threads: bool, as_json: bool) -> None:
+def main(n: int, threads: bool, minutes: float | None, as_json: bool) -> None:
     """Run a sample through a net in Lava's simulator N times, and compare each run with the engine.
 
     Exit code 1 if a run differs, or if processes, descriptors, shared memory, files or memory grow after the first 50
@@ -35,11 +36,12 @@ def main(n: int, threads: bool, as_json: bool) -> None:
     from sim.base.scratch import PREFIX
 
     mark = os.environ[census.MARK] = uuid4().hex
-    shared, rows = census.shared_memory(), []
+    shared, rows, began = census.shared_memory(), [], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"], tempfile.tempdir = folder, folder
         for done, seconds in enumerate(_runs(n, threads), 1):
-            if done % EVERY == 0 or done in (1, WARM, n):
+            over = minutes is not None and time.monotonic() - began > 60 * minutes
+            if done % EVERY == 0 or done in (1, WARM, n) or over:
                 rows.append(
                     dict(
                         runs=done,
@@ -51,10 +53,12 @@ def main(n: int, threads: bool, as_json: bool) -> None:
                         folders=sum(name.startswith(PREFIX) for name in os.listdir(folder)),
                     )
                 )
+            if over:
+                break
     _print(rows, as_json)
     grown = growth(rows)
     if grown:
-        raise Failure(f"after {n} runs: {'; '.join(grown)}")
+        raise Failure(f"after {rows[-1]['runs']} runs: {'; '.join(grown)}")
 
 
 def _runs(n: int, threads: bool):

@@ -1,6 +1,5 @@
 """Export: fold, integers, parity, report, file."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import events
 from events import token_streams
 from sim import engine, netx
-from sim.base import files
+from sim.base import files, seals
 from sim.base.errors import UserError
 from sim.base.statistics import paired_interval, wilson
 from sim.net.tokens import join
@@ -83,12 +82,12 @@ def export(
         "parity": same,
     }
     out["digest"] = netx.write(net, out_path, golden=x[:GOLDEN_SAMPLES])
-    files.write(netx.export_record(out_path), json.dumps(out))
+    files.write(netx.export_record(out_path), seals.to_json(out))
     return out
 
 
 def _edge_inputs(encoder):
     """Frames in which nothing happens, in which everything does, and one after the other."""
-    frames = np.zeros((4, encoder.frames, 2, *encoder.frame_shape), np.uint8)
-    frames[1] = frames[2, ::2] = frames[3, 1::2] = 1
+    frames = np.zeros((4, encoder.frames, encoder.planes, *encoder.frame_shape), np.uint8)
+    frames[1] = frames[2, ::2] = frames[3, 1::2] = (1 << encoder.message_bits) - 1 or 1
     return encoder.streams(frames)

@@ -7,7 +7,8 @@ import torch
 
 from sim import engine
 from sim.integer import DECAY_ONE, STATE_LIMIT, STATE_SHIFT, weight_histogram
-from sim.net import Cuba, Net
+from sim.net import TOKENS, Cuba
+from sim.net.nodes import largest_input
 from train import stage
 from train.evaluate import predict
 from train.model.layer import CubaLayer
@@ -31,7 +32,7 @@ def layer_rows(model: SmolMamba, net: Net, result: engine.Result, n: int) -> lis
         row["synapses"] = sum(int(np.count_nonzero(s.weight)) for s in node.synapses)
         if isinstance(node, Cuba):
             r = result.ranges[node.name]
-            fan_in = sum(np.abs(s.weight.astype(np.int64)).sum(1) for s in node.synapses)
+            fan_in = sum(largest_input(s, net.node(s.source)) for s in node.synapses)
             bound = float((fan_in * (1 << STATE_SHIFT) * (DECAY_ONE / node.i_decay)).max())
             row |= {
                 "threshold": node.v_th,
@@ -65,7 +66,10 @@ def weight_errors(model: SmolMamba) -> dict:
         error = sum(float(((q - w) ** 2).sum()) for w, q in pairs) / max(
             sum(float((w**2).sum()) for w, _ in pairs), 1e-12
         )
-        mantissas = [(q * layer.gain[:, None] * UNIT).round() for _, q in pairs]
+        gains = (
+            layer.token_gain if s == TOKENS and layer.message_bits else layer.gain[:, None] for s in layer.synapses
+        )
+        mantissas = [(q * gain * UNIT).round() for (_, q), gain in zip(pairs, gains)]
         ends = sum(int(((m == -256) | (m == 254)).sum()) for m in mantissas) / sum(m.numel() for m in mantissas)
         out[name] = {"weight_error": error**0.5, "saturated": ends}
     return out

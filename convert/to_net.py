@@ -1,6 +1,7 @@
 """A folded model to the chip's net: the same numbers, as integers.
 
-A group of neurons with gain `g` has weights `round(w * 64 g / 2) * 2`, bias `round(b * 64 g)` and threshold `64 g`. A
+A group of neurons with gain `g` has weights `round(w * 64 g / 2) * 2`, bias `round(b * 64 g)` and threshold `64 g`.
+Weights of graded tokens of `b` bits have a gain `t` of their own, and their sum loses `b + log2(t / g)` bits. A
 bank whose groups have different gains becomes one layer per gain, because a layer has one threshold. The read gate is
 two identity synapses that cross the threshold only together.
 
@@ -38,7 +39,8 @@ def weight_integers(layer: CubaLayer, source: str) -> np.ndarray:
     w = layer.weight(source, exact=True)
     if source in layer.diagonal:
         return np.diag(integers(w, layer.gain)).astype(np.int16)
-    return integers(w, layer.gain[:, None]).astype(np.int16)
+    gain = layer.token_gain if source == TOKENS and layer.message_bits else layer.gain[:, None]
+    return integers(w, gain).astype(np.int16)
 
 
 def parts(layer: CubaLayer) -> list:
@@ -91,7 +93,7 @@ def _inputs(model):
     sizes = {TOKENS: model.encoder.channels, PHASE: model.n_tokens}
     for t in model.towers:
         for of, name in names.inputs(t).items():
-            yield Input(name, sizes[of], of, t == "b")
+            yield Input(name, sizes[of], of, t == "b", model.encoder.message_bits if of == TOKENS else 0)
 
 
 def _stages(model):
@@ -113,20 +115,21 @@ def _stages(model):
     return out
 
 
-def _sender(name, layer, sources, nodes, held):
+def _sender(name, layer, sources, nodes, held, shifts=None):
     """Adds the nodes of a layer that sends tokens on, behind the stage that holds some back."""
     if name in held:
         neurons, synapse = held[name]
         nodes.append(neurons)
         sources = [*sources, synapse]
-    nodes.extend(_cubas(name, layer, sources))
+    nodes.extend(_cubas(name, layer, sources, shifts))
 
 
 def _stem(model, tower, nodes, held):
     x = names.inputs(tower)
     for i, layer in enumerate(model.stem):
         sources = [(x[s], weight_integers(layer, s), None) for s in layer.sources]
-        _sender(names.stem(tower, i), layer, sources, nodes, held)
+        shifts = {x[TOKENS]: layer.shift} if layer.message_bits else {}
+        _sender(names.stem(tower, i), layer, sources, nodes, held, shifts)
         x = {layer.name: nodes[-1].name}
     return nodes[-1].name
 
@@ -152,12 +155,17 @@ def _block(tower, b, block, x, nodes, held):
     return nodes[-1].name
 
 
-def _cubas(name, layer, synapses):
-    """One `Cuba` per gain. synapses: (source, weight [n, m], columns of m that the source provides or None for all)."""
+def _cubas(name, layer, synapses, shifts=None):
+    """One `Cuba` per gain. synapses: (source, weight [n, m], columns of m that the source provides or None for all).
+    shifts: source of graded spikes -> bits that their sum loses.
+    """
     groups, bias = parts(layer), integers(layer.biases(exact=True), layer.gain)
     out = []
     for part, rows in zip(names.parts(name, len(groups)), groups):
-        dense = tuple(Dense(s, np.ascontiguousarray(w[rows] if c is None else w[rows][:, c])) for s, w, c in synapses)
+        dense = tuple(
+            Dense(s, np.ascontiguousarray(w[rows] if c is None else w[rows][:, c]), (shifts or {}).get(s, 0))
+            for s, w, c in synapses
+        )
         threshold = int(UNIT * float(layer.gain[rows[0]]))
         decay = layer.i_decay[rows].cpu().numpy().astype(np.int32)
         out.append(Cuba(part, dense, decay, bias[rows], layer.v_decay, threshold, layer.frame_steps > 0))

@@ -6,6 +6,7 @@ import click
 
 from sim.base.command import run_command
 
+from .commands.dossier import dossier
 from .commands.plan import plan
 from .commands.report import report
 from .commands.run import run
@@ -18,7 +19,7 @@ def main() -> None:
     """Run nets in the Lava simulator or the integer engine, and check that all executors agree."""
 
 
-for command in (run, verify, plan, report, stream):
+for command in (run, verify, plan, report, dossier, stream):
     main.add_command(command)
 
 

@@ -1,6 +1,6 @@
 """What to run a net on: part of a data set, one file of events, or the net's own golden input."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +9,8 @@ import numpy as np
 
 import events
 from events import formats
+from events.frames import STEP_US, SpikeFrames
+from events.pictures import Photograph
 from sim import netx
 from sim.base.errors import UserError
 from sim.net import Net
@@ -70,8 +72,9 @@ def from_dataset(net: Net, name: str | None, split: str, root: str | Path | None
     return Samples(recordings.events[:limit], encoder.encode_all, recordings.labels[:limit], name, split, encoder)
 
 
-def from_file(net: Net, path: str | Path, unit_us: float | None = None) -> Samples:
-    """One recording, in any format of `events.formats`.
+def from_file(net, path, unit_us=None):
+    """One recording, in any format of `events.formats`; of a net that reads pictures, a picture file, its middle square
+    shrunk to the net's size.
 
     unit_us: microseconds to a unit of time, where the format does not fix it.
 
@@ -79,11 +82,58 @@ def from_file(net: Net, path: str | Path, unit_us: float | None = None) -> Sampl
         UserError: as `formats.read` does; of another sensor than the net's.
     """
     encoder = events.Encoder.of(net.encoder)
+    if encoder.message_bits:
+        return Samples([Photograph(encoder.height)(path)], encoder.encode_all, None, str(path), encoder=encoder)
     recording = formats.read(path, (encoder.width, encoder.height), unit_us)[0]
     return Samples([recording], encoder.encode_all, None, str(path), encoder=encoder)
 
 
-def from_golden(path: str | Path, limit: int | None) -> Samples:
+@dataclass(frozen=True)
+class Steps:
+    """How recordings become steps of a net without an encoder: see `events.frames.SpikeFrames`."""
+
+    step_us: float | None = None
+    steps: int = 0
+
+    def of(self, net, recordings: Sequence, height: int, width: int) -> SpikeFrames:
+        """The recordings as spikes for `net`, a chain or a graph of layers.
+
+        Raises:
+            UserError: it takes no spikes, or those of another sensor.
+        """
+        if net.input_kind != "spikes":
+            raise UserError(f"the net takes {net.input_kind}, recordings give spikes; give it an array with --input")
+        return SpikeFrames(recordings, height, width, net.layers[0].shape, self.step_us or STEP_US, self.steps)
+
+
+def frames_from_dataset(net, name: str, split: str, root: str, limit: int | None, steps: Steps) -> tuple:
+    """(`SpikeFrames`, labels) of the first `limit` recordings of a part of a data set.
+
+    Raises:
+        UserError: the set is unknown, not there, of another sensor than the net's, or has more classes.
+    """
+    recordings = events.load(name, split, root)
+    outputs = int(np.prod(net.layers[-1].shape))
+    if len(recordings.classes) > outputs:
+        raise UserError(f"data set {name!r} has {len(recordings.classes)} classes, the net {outputs} outputs")
+    frames = steps.of(net, recordings.events[:limit], recordings.height, recordings.width)
+    return frames, recordings.labels[:limit]
+
+
+def frames_from_file(net, path: str, unit_us: float | None, steps: Steps) -> SpikeFrames:
+    """One recording, in any format of `events.formats`, on the sensor that the net's first layer has.
+
+    Raises:
+        UserError: as `formats.read` does; a net that does not say its sensor.
+    """
+    shape = net.layers[0].shape
+    if len(shape) != 3:
+        raise UserError(f"the net takes {shape}, which does not say how wide the sensor is; give it an array: --input")
+    height, width = shape[1:]
+    return steps.of(net, [formats.read(path, (width, height), unit_us)[0]], height, width)
+
+
+def from_golden(path, limit):
     """The golden input that the artifact carries.
 
     Raises:

@@ -89,6 +89,8 @@ def _lengths(recordings):
 
     def look(i):
         events = recordings.events[i]
+        if events.dtype.names is None:  # a picture
+            return [0, 0, 0]
         return [len(events), int(events["p"].sum()), int(events["t"][-1] - events["t"][0])]
 
     def sound(value):

@@ -1,5 +1,5 @@
-"""What is worth keeping from one run to the next, below the data folder: frames, packed to bits, and what reading every
-file once has shown.
+"""What is worth keeping from one run to the next, below the data folder: frames, packed to bits, pictures, and what
+reading every file once has shown.
 
 Everything is keyed by a digest of the files' names, sizes and times of change and of what is done with them, so that a
 changed file or encoder makes a new entry. The folder may be deleted at any time."""
@@ -31,7 +31,7 @@ _warned = set()  # folders of which it has been said that they cannot be written
 
 
 class TokenStreams(Sequence):
-    """The token streams of recordings, made from their packed frames when they are asked for.
+    """The token streams of recordings, made from their packed frames or their pictures when they are asked for.
 
     Index with a slice or an array of numbers for a `sim.net.tokens.Stream` of those samples, with a number for one of
     one."""
@@ -39,8 +39,8 @@ class TokenStreams(Sequence):
     def __init__(self, packed, encoder, numbers=None, mend=None):
         """
         Args:
-            packed: uint8 [m, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; may be mapped from a
-                file.
+            packed: uint8 [m, ceil(T * 2 * H * W / 8)], `np.packbits` of each recording's frames; of pictures [m, 3 * H
+                * W], the pictures; may be mapped from a file.
             encoder: `Encoder`.
             numbers: which rows of `packed` these are, in this order; all by default.
             mend: where each row of `packed` has `CHECK` bytes more, its checksum: a function that makes the row with
@@ -48,7 +48,7 @@ class TokenStreams(Sequence):
         """
         self._packed, self.encoder, self._mend = packed, encoder, mend
         self._numbers = np.arange(len(packed)) if numbers is None else np.asarray(numbers)
-        self._shape = encoder.frames, 2, *encoder.frame_shape
+        self._shape = encoder.frames, encoder.planes, *encoder.frame_shape
 
     def __len__(self):
         return len(self._numbers)
@@ -61,13 +61,25 @@ class TokenStreams(Sequence):
         frames = self.frames(index)
         return self.encoder.streams(frames if frames.ndim == 5 else frames[None])
 
-    def frames(self, index: Any) -> np.ndarray:
-        """As indexing, before it is cut into tokens: uint8 [T, 2, H, W] or [n, T, 2, H, W]."""
+    def frames(self, index):
+        """As indexing, before it is cut into tokens: uint8 [T, planes, H, W] or [n, T, planes, H, W]."""
+        if self.encoder.message_bits:
+            pictures = self.pictures(index)
+            found = self.encoder.frames_of_all(pictures if pictures.ndim == 4 else pictures[None])
+            return found if pictures.ndim == 4 else found[0]
+        packed = self._rows(index)
+        return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
+
+    def pictures(self, index):
+        """The pictures that an encoder of pictures reads: uint8 [3, H, W] or [n, 3, H, W]."""
+        kept = self._rows(index)
+        return kept.reshape(*kept.shape[:-1], *self._shape[1:])
+
+    def _rows(self, index):
+        """What is kept of recordings, uint8 [.., bytes], whole."""
         numbers = self._numbers[index]
         packed = np.asarray(self._packed[numbers])
-        if self._mend is not None:
-            packed = _checked(packed, numbers, self._mend)
-        return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
+        return packed if self._mend is None else _checked(packed, numbers, self._mend)
 
 
 def _checked(packed, numbers, mend):
@@ -99,14 +111,16 @@ def token_streams(recordings: Recordings, encoder: Encoder, progress: bool = Tru
     Raises:
         UserError: a file is broken, or of another sensor than the encoder's.
     """
-    size = -(-encoder.frames * 2 * encoder.frame_shape[0] * encoder.frame_shape[1] // 8)
-    path = _place(recordings, "frames", encoder, ".npy")
+    pixels = encoder.planes * encoder.frame_shape[0] * encoder.frame_shape[1]
+    size = pixels if encoder.message_bits else -(-encoder.frames * pixels // 8)
+    what = "pictures" if encoder.message_bits else "frames"
+    path = _place(recordings, what, encoder, ".npy")
     if path is not None:
         shape = len(recordings), size + CHECK
         pack = _packer(recordings, encoder)
 
         def save(f):
-            _save(f, shape, (_with_checksum(row) for row in each(recordings, "frames", pack, progress)))
+            _save(f, shape, (_with_checksum(row) for row in each(recordings, what, pack, progress)))
 
         def mend(i):
             _say_damaged(path)
@@ -118,7 +132,7 @@ def token_streams(recordings: Recordings, encoder: Encoder, progress: bool = Tru
         if kept is not None:
             return TokenStreams(kept, encoder, mend=mend)
     packed = np.empty((len(recordings), size), np.uint8)
-    for i, row in enumerate(each(recordings, "frames", _packer(recordings, encoder), progress)):
+    for i, row in enumerate(each(recordings, what, _packer(recordings, encoder), progress)):
         packed[i] = row
     return TokenStreams(packed, encoder)
 
@@ -191,12 +205,13 @@ def _save(f, shape, rows):
 
 
 def _packer(recordings, encoder):
-    """A function from a recording's number to its packed frames, uint8 [bytes]."""
+    """A function from a recording's number to its packed frames, or its picture, uint8 [bytes]."""
 
     def pack(i):
-        events = recordings.events[i]
+        recording = recordings.events[i]
         try:
-            return np.packbits(encoder.frames_of(events).reshape(-1))
+            frames = encoder.frames_of(recording)
+            return recording.reshape(-1) if encoder.message_bits else np.packbits(frames.reshape(-1))
         except UserError as e:
             raise UserError(f"{recordings.names[i]}: {e}") from None
 

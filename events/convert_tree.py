@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from sim.base import files, locks
+from sim.base import files, locks, seals
 from sim.base.errors import UserError
 from sim.base.signals import say_when_ended
 
@@ -55,7 +55,7 @@ def _all(src, out, unit_us, found, settings, progress):
 
 
 def _one(path, target, unit_us, facts, sizes):
-    if target.is_file() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+    if target.is_file() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns and seals.is_whole(target):
         facts["kept"] += 1
         try:
             sizes.add(formats.Stream(path, None, unit_us).size)

@@ -42,6 +42,8 @@ def frames(
     if not getattr(loaded, "encoder", None):
         raise UserError(f"{net} has no encoder, so it has no frames; leave it out")
     encoder = Encoder.of(loaded.encoder)
+    if encoder.message_bits:
+        raise UserError(f"{net} reads pictures, which have no events to show; leave it out")
     encoder = encoder if number is None else replace(encoder, frames=number)
     events = formats.read(path, (encoder.width, encoder.height), unit_us)[0]
     drawn = encoder.frames_of(events)

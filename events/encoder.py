@@ -1,4 +1,5 @@
-"""Events to frames to the token stream that a net reads: one step carries one window of one frame, both polarities.
+"""Events to frames to the token stream that a net reads: one step carries one window of one frame, both polarities;
+or a picture, shown for every frame, with its pixels as graded spikes.
 
 This is also stage 0 of the token pruning: which tokens are sent at all, and in which order, is decided here, for
 training and running alike (`events.kernels.cut` is the one definition of the rule).
@@ -15,6 +16,7 @@ from sim.base.errors import UserError
 from sim.net.nodes import STREAM_LIMIT, TOKENS_LIMIT
 from sim.net.tokens import Stream
 
+from . import pixels
 from .recordings import EVENT
 
 # An encoder may come from a file: nothing is allocated for numbers beyond these.
@@ -29,6 +31,7 @@ _LIMITS = {
     "frame_events": 2**31 - 1,
 }
 _DRAWING = ("height", "width", "pool", "frames", "frame_us", "frame_events")  # what the frames depend on
+_SHOWING = ("height", "width")  # what a kept picture depends on
 _RULE = {"early": 2**20, "leak": 256, "least": 2**31 - 1}  # of stage 0, each with its largest value
 SCANS = ("forward", "alternate", "cross")
 PRUNERS = ("count", "latency", "random")
@@ -48,6 +51,10 @@ class Encoder:
     order of time (equal times in the order given) belongs to frame `i // M`, whatever its time; events from the `frames
     * M`-th on are left out, and a recording that ends early leaves its last frames empty.
 
+    Pictures. With `message_bits` = b > 0 a recording is a picture, uint8 [3, height, width], and every frame is the
+    picture: `frame[t, colour, y, x] = pixel >> (8 - b)`, the message of a graded spike (0 sends none). `pool` is 1, and
+    `frame_us` and `frame_events` are unused. Planes are colours in place of polarities.
+
     Tokens. Token `n = row * cols + col` of the `rows x cols = ceil(H / stride) x ceil(W / stride)` grid owns the patch
     of `stride x stride` pixels at `(row * stride, col * stride)` and reads the `window x window` pixels around it, from
 
@@ -55,7 +62,7 @@ class Encoder:
 
     so windows overlap by `window - stride`; pixels outside the frame are 0. If `window - stride` is odd, the extra
     pixel is at the bottom and right. Channel `c = p * window**2 + dy * window + dx` is the pixel `(top + dy, left +
-    dx)` of polarity `p` (0 OFF, 1 ON).
+    dx)` of plane `p` (0 OFF, 1 ON; of pictures 0 red, 1 green, 2 blue).
 
     Scan. Frame `t` is read in `orders[t mod n]`: "forward" row by row; "alternate" by turns forward and backward;
     "cross" row by row, column by column backward, row by row backward, column by column.
@@ -63,7 +70,8 @@ class Encoder:
     Stage 0. With `places` = 0 every token of every frame is sent. With `places` = K > 0 at most K are: those with the
     highest score among the tokens whose count has reached the gate, ties to the lower token number. They stand in the
     order of the scan, empty places after them. With `e` the token's own events in this frame (pixels that are 1 in its
-    window), in integers,
+    window; of a picture the sum over its window of each pixel's distance from its colour's mean over the frame, that
+    mean rounded down), in integers,
 
         count <- count - ceil(count * leak / 256) + e
         since <- 0 if count == 0 else min(since + 1, frames)      (frames since its first event)
@@ -86,6 +94,7 @@ class Encoder:
         scan: "forward", "alternate" or "cross".
         places: K, tokens of a frame that are sent at most; 0 for all N, whether anything happens in them or not.
         pruner, early, leak (in 256ths, 0: none, 256: this frame's events alone), least: of stage 0.
+        message_bits: 0 for events; 1 to 8 for pictures, bits of a pixel that are sent.
 
     Entries from `frame_events` on are not in the files of earlier releases, and mean their defaults there.
 
@@ -107,6 +116,7 @@ class Encoder:
     early: int = 0
     leak: int = 0
     least: int = 0
+    message_bits: int = 0
 
     def __post_init__(self):
         for name, limit in _LIMITS.items():
@@ -123,6 +133,12 @@ class Encoder:
             raise UserError(
                 f"encoder: {self.frames} frames x {self.tokens} tokens x {self.channels} channels is more than"
                 f" {STREAM_LIMIT}, or the tokens more than {TOKENS_LIMIT}; take a larger pool, stride, or fewer frames"
+            )
+        self._require_integer("message_bits", 0, pixels.BITS)
+        if self.message_bits and (self.pool != 1 or self.frame_events):
+            raise UserError(
+                "encoder: pool and frame_events are for events, but message_bits asks for pictures; leave pool at 1 and"
+                " frame_events at 0, or message_bits at 0"
             )
         self._require_integer("places", 0, self.tokens, f" (a frame has {self.tokens} tokens; 0 sends all of them)")
         for name, limit in _RULE.items():
@@ -161,8 +177,13 @@ class Encoder:
         return {k: v for k, v in asdict(self).items() if k not in later or v != defaults[k]}
 
     def drawing(self) -> dict:
-        """The entries that decide what `frames_of` gives."""
-        return {name: getattr(self, name) for name in _DRAWING}
+        """The entries that decide what `frames_of` gives; of pictures, what is kept of one."""
+        return {name: getattr(self, name) for name in (_SHOWING if self.message_bits else _DRAWING)}
+
+    @property
+    def planes(self):
+        """Planes of a frame: two polarities or three colours."""
+        return pixels.COLOURS if self.message_bits else 2
 
     @property
     def frame_shape(self) -> tuple[int, int]:
@@ -184,7 +205,7 @@ class Encoder:
     @property
     def channels(self) -> int:
         """C: spikes a step can carry."""
-        return 2 * self.window**2
+        return self.planes * self.window**2
 
     @property
     def per_frame(self) -> int:
@@ -208,30 +229,38 @@ class Encoder:
         }
         return np.stack(every[self.scan][: self.frames])
 
-    def frames_of(self, events: np.ndarray) -> np.ndarray:
-        """Binary frames of one recording.
+    def frames_of(self, recording):
+        """Frames of one recording: binary of events, messages of a picture.
 
         Args:
-            events: structured [n] with fields x, y, p (0 or 1), t (microseconds), in any order of time; n may be 0.
+            recording: structured [n] with fields x, y, p (0 or 1), t (microseconds), in any order of time; n may be 0.
+                With `message_bits` a picture, uint8 [3, height, width].
 
         Returns:
-            uint8 [T, 2, H, W].
+            uint8 [T, planes, H, W].
 
         Raises:
-            UserError: an event outside the sensor or a polarity other than 0 and 1, wherever in time.
+            UserError: an event outside the sensor or a polarity other than 0 and 1, wherever in time; a picture of
+                another size; one where the other is expected.
         """
-        out = np.zeros((self.frames, 2, *self.frame_shape), np.uint8)
-        self._draw(events, out)
-        return out
+        return self.frames_of_all([recording])[0]
 
-    def frames_of_all(self, recordings: Sequence) -> np.ndarray:
-        """`frames_of` for a sequence of recordings: uint8 [n, T, 2, H, W]."""
-        out = np.zeros((len(recordings), self.frames, 2, *self.frame_shape), np.uint8)
-        for i, events in enumerate(recordings):
-            self._draw(events, out[i])
+    def frames_of_all(self, recordings):
+        """`frames_of` for a sequence of recordings: uint8 [n, T, planes, H, W]."""
+        out = np.zeros((len(recordings), self.frames, self.planes, *self.frame_shape), np.uint8)
+        for i, recording in enumerate(recordings):
+            if self.message_bits:
+                out[i] = pixels.shown(recording, self.frame_shape, self.message_bits)
+            else:
+                self._draw(recording, out[i])
         return out
 
     def _draw(self, events, out):
+        if events.dtype.names is None:
+            raise UserError(
+                f"this encoder reads events, and was given {events.dtype} {events.shape}; of photographs the set with"
+                " ':saccade' behind its name has events"
+            )
         columns = [
             events[name] if events.dtype == EVENT else events[name].astype(np.int64) for name in ("x", "y", "p", "t")
         ]
@@ -266,14 +295,14 @@ class Encoder:
         return Selector(self)
 
     def streams(self, frames: np.ndarray) -> Stream:
-        """The token streams of samples: frames uint8 [n, T, 2, H, W], T may differ from `self.frames`.
+        """The token streams of samples: frames uint8 [n, T, planes, H, W], T may differ from `self.frames`.
 
         Raises:
-            UserError: the last three axes are not 2, H, W.
+            UserError: the last three axes are not planes, H, W.
         """
         h, w = self.frame_shape
-        if frames.ndim != 5 or frames.shape[-3:] != (2, h, w):
-            raise UserError(f"encoder: frames have shape {frames.shape}, expected (n, T, 2, {h}, {w})")
+        if frames.ndim != 5 or frames.shape[-3:] != (self.planes, h, w):
+            raise UserError(f"encoder: frames have shape {frames.shape}, expected (n, T, {self.planes}, {h}, {w})")
         steps = frames.shape[1] * self.per_frame
         tokens = np.zeros((len(frames), steps, self.channels), np.uint8)
         which = np.empty((len(frames), steps), np.int16)
@@ -310,15 +339,15 @@ class Selector:
         self._orders = encoder.orders
 
     def stream(self, frames: np.ndarray) -> Stream:
-        """The next frames, uint8 [F, 2, H, W], as a `Stream` of one sample and F*K steps.
+        """The next frames, uint8 [F, planes, H, W], as a `Stream` of one sample and F*K steps.
 
         Raises:
             UserError: frames of another shape.
         """
         e = self.encoder
         h, w = e.frame_shape
-        if frames.ndim != 4 or frames.shape[1:] != (2, h, w):
-            raise UserError(f"encoder: frames have shape {frames.shape}, expected (F, 2, {h}, {w})")
+        if frames.ndim != 4 or frames.shape[1:] != (e.planes, h, w):
+            raise UserError(f"encoder: frames have shape {frames.shape}, expected (F, {e.planes}, {h}, {w})")
         tokens = np.zeros((1, len(frames) * e.per_frame, e.channels), np.uint8)
         which = np.empty((1, len(frames) * e.per_frame), np.int16)
         self.fill(frames, tokens[0], which[0])
@@ -331,5 +360,8 @@ class Selector:
         e = self.encoder
         rule = e.places, PRUNERS.index(e.pruner), e.early, e.leak, e.least, e.frames
         frames = np.ascontiguousarray(frames, np.uint8)
-        cut(frames, e.stride, e.window, self._orders, self.frame, rule, self._count, self._since, tokens, which)
+        counted = pixels.contrast(frames) if e.message_bits and e.places else frames
+        cut(
+            frames, counted, e.stride, e.window, self._orders, self.frame, rule, self._count, self._since, tokens, which
+        )
         self.frame += len(frames)

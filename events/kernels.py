@@ -45,11 +45,11 @@ def draw(x, y, p, t, length, pool, height, width, out):
 
 
 @cached_njit(nogil=True)
-def cut(frames, stride, window, orders, first, rule, count, since, tokens, which):
+def cut(frames, counted, stride, window, orders, first, rule, count, since, tokens, which):
     """Stage 0: which tokens of each frame are sent, and what they carry. The rule is in `events.encoder.Encoder`.
 
     Args:
-        frames: uint8 [T, 2, H, W].
+        frames: uint8 [T, planes, H, W]. counted: like it, what each pixel adds to the count of a token.
         orders: int16 [n, N]. first: number of the first frame.
         rule: (places, pruner (0 count, 1 latency, 2 random), early, leak, least, the cap of `since`); places 0: all.
         count, since: int64 [N], carried from frame to frame.
@@ -63,7 +63,7 @@ def cut(frames, stride, window, orders, first, rule, count, since, tokens, which
     for t in range(len(frames)):
         if places > 0:
             for n in range(n_tokens):
-                events = _window(frames[t], stride, window, n // columns, n % columns, tokens[0], False)
+                events = _total(counted[t], stride, window, n // columns, n % columns)
                 count[n] += events - (count[n] * leak + 255) // 256
                 since[n] = min(since[n] + 1, cap) if count[n] > 0 else 0
             if pruner == 2:
@@ -82,27 +82,36 @@ def cut(frames, stride, window, orders, first, rule, count, since, tokens, which
         for n in orders[(first + t) % len(orders)]:
             if chosen[n]:
                 which[k] = n
-                _window(frames[t], stride, window, n // columns, n % columns, tokens[k], True)
+                _copy(frames[t], stride, window, n // columns, n % columns, tokens[k])
                 k += 1
         which[k : (t + 1) * per_frame] = -1
 
 
 @cached_njit(nogil=True)
-def _window(frame, stride, window, row, column, out, copy):
-    """The number of pixels that are 1 in a token's window of a frame, uint8 [2, H, W]; `copy` writes them to `out`."""
+def _total(frame, stride, window, row, column):
+    """The sum of a token's window of a frame, uint8 [planes, H, W]."""
     before = (window - stride) // 2
     top, left = row * stride - before, column * stride - before
     begin, end = max(left, 0), min(left + window, frame.shape[2])
     total = 0
-    for p in range(2):
+    for p in range(len(frame)):
+        for y in range(max(top, 0), min(top + window, frame.shape[1])):
+            for x in range(begin, end):
+                total += frame[p, y, x]
+    return total
+
+
+@cached_njit(nogil=True)
+def _copy(frame, stride, window, row, column, out):
+    """Writes a token's window of a frame to `out`, uint8 [planes * window * window]; what is beyond the frame stays."""
+    before = (window - stride) // 2
+    top, left = row * stride - before, column * stride - before
+    begin, end = max(left, 0), min(left + window, frame.shape[2])
+    for p in range(len(frame)):
         for y in range(max(top, 0), min(top + window, frame.shape[1])):
             at = (p * window + y - top) * window - left
             for x in range(begin, end):
-                total += frame[p, y, x]
-            if copy:
-                for x in range(begin, end):
-                    out[at + x] = frame[p, y, x]
-    return total
+                out[at + x] = frame[p, y, x]
 
 
 @cached_njit(nogil=True)

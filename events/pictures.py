@@ -1,5 +1,6 @@
-"""Sets of photographs, each seen by a simulated event camera on three saccades (`events.saccade`): CIFAR-10, CIFAR-100,
-ImageNet.
+"""Sets of photographs: CIFAR-10, CIFAR-100, ImageNet. Each is read as a picture, uint8 [3, h, w], red, green and blue,
+for encoders that send its pixels (`events.pixels`); or as what a simulated event camera sees of it on three saccades
+(`events.saccade`).
 
 CIFAR is read from its binary version, or from one folder a class; the Python version is a pickle, which is never
 opened. Colours are brightness
@@ -38,13 +39,14 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 @dataclass(frozen=True)
 class Record:
     """Reads one picture of a CIFAR file: `labels` bytes, of which the last is the class, then 1,024 of red, green
-    and blue each, row by row.
+    and blue each, row by row. saccade: seen by the camera.
     """
 
     labels: int
+    saccade: bool = False
 
     def __call__(self, path, number):
-        """EVENT [n]. Raises UserError if the file ends before."""
+        """uint8 [3, 32, 32], or EVENT [n]. Raises UserError if the file ends before."""
         try:
             with open(path, "rb") as f:
                 f.seek(number * (self.labels + 3 * _PIXELS) + self.labels)
@@ -53,19 +55,19 @@ class Record:
             raise UserError(f"{path} cannot be read: {e.strerror}") from None
         if len(raw) < 3 * _PIXELS:
             raise UserError(f"{path} is truncated: it ends in picture {number}; fetch the file again")
-        return _see(
-            brightness(np.frombuffer(raw, np.uint8).reshape(3, CIFAR_SIZE, CIFAR_SIZE)), f"{Path(path).stem}/{number}"
-        )
+        picture = np.frombuffer(raw, np.uint8).reshape(3, CIFAR_SIZE, CIFAR_SIZE)
+        return _see(brightness(picture), f"{Path(path).stem}/{number}") if self.saccade else picture
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """Reads a picture file: its middle square, shrunk to `size` pixels."""
+    """Reads a picture file: its middle square, shrunk to `size` pixels. saccade: seen by the camera."""
 
     size: int
+    saccade: bool = False
 
     def __call__(self, path):
-        """EVENT [n]. Raises UserError for anything that is not a picture of a sensible size."""
+        """uint8 [3, size, size], or EVENT [n]. Raises UserError for what is no picture of a sensible size."""
         from PIL import Image, ImageOps
 
         try:
@@ -77,13 +79,19 @@ class Photograph:
                     raise UserError(
                         f"{path}: a picture of {image.width} x {image.height} pixels; at most {_PICTURE_LIMIT} are read"
                     )
-                image.draft("L", (self.size, self.size))  # a JPEG is decoded no larger than it needs to be
-                picture = ImageOps.fit(image.convert("RGB").convert("L"), (self.size, self.size), Image.Resampling.BOX)
+                # A JPEG is decoded no larger than it needs to be.
+                image.draft("L" if self.saccade else "RGB", (self.size, self.size))
+                colours = image.convert("RGB")
+                if self.saccade:
+                    colours = colours.convert("L")
+                picture = np.asarray(ImageOps.fit(colours, (self.size, self.size), Image.Resampling.BOX))
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e:
             raise UserError(
                 f"{path} is not a readable picture ({' '.join(str(e).split())[:120]}); fetch the file again"
             ) from None
-        return _see(np.asarray(picture), f"{Path(path).parent.name}/{Path(path).name}")
+        if not self.saccade:
+            return np.ascontiguousarray(picture.transpose(2, 0, 1))
+        return _see(picture, f"{Path(path).parent.name}/{Path(path).name}")
 
 
 def brightness(rgb: np.ndarray) -> np.ndarray:
@@ -98,30 +106,34 @@ def _see(picture, name):
     return saccade.see(picture, zlib.crc32(name.encode()))
 
 
-def load_cifar10(split: str, root: str | Path) -> Recordings | None:
-    """Recordings of one part; None if the files are not there.
+def load_cifar10(split, root, saccade=False):
+    """Recordings of one part, pictures or what the camera sees of them; None if the files are not there.
 
     Test is as published; of the training part, ranks 7 of every ten are validation.
     """
-    return _cifar(split, root, "cifar-10-batches-bin", r"data_batch_\d\.bin", "test_batch.bin", 1, CIFAR10, "cifar10")
+    files = "cifar-10-batches-bin", r"data_batch_\d\.bin", "test_batch.bin"
+    return _cifar(split, root, files, Record(1, saccade), CIFAR10, "cifar10")
 
 
-def load_cifar100(split: str, root: str | Path) -> Recordings | None:
+def load_cifar100(split, root, saccade=False):
     """As `load_cifar10`; the 100 fine classes."""
-    return _cifar(split, root, "cifar-100-binary", r"train\.bin", "test.bin", 2, CIFAR100, "cifar100")
+    files = "cifar-100-binary", r"train\.bin", "test.bin"
+    return _cifar(split, root, files, Record(2, saccade), CIFAR100, "cifar100")
 
 
-def load_imagenet(split: str, root: str | Path) -> Recordings | None:
-    """Recordings of one part; None if the files are not there. Test is the published validation part, whose labels are
-    known; of each class of the training part, rank 7 of every twenty is validation. Classes are the folders of the
-    training part, by name."""
+def load_imagenet(split, root, saccade=False):
+    """As `load_cifar10`. Test is the published validation part, whose labels are known; of each class of the training
+    part, rank 7 of every twenty is validation. Classes are the folders of the training part, by name.
+    """
     base = Path(root, "imagenet")
     base = base if base.is_dir() else Path(root)
     classes = tuple(sorted(p.name for p in base.glob("train/*") if p.is_dir() and re.fullmatch(r"n\d{8}", p.name)))
-    return _folders(split, base, classes, "val", IMAGENET_SIZE, 20)
+    return _folders(split, base, classes, "val", Photograph(IMAGENET_SIZE, saccade), 20)
 
 
-def _cifar(split, root, inside, train, test, labels, classes, name):
+def _cifar(split, root, files, read, classes, name):
+    """files: the folder, a pattern of the training files' names, the test file's. read: `Record`."""
+    inside, train, test = files
     for base in (Path(root, inside), Path(root, name, inside), Path(root, name), Path(root)):
         files = (
             sorted(p for p in base.glob("*.bin") if re.fullmatch(train, p.name)) if split != "test" else [base / test]
@@ -130,14 +142,14 @@ def _cifar(split, root, inside, train, test, labels, classes, name):
         if files:
             break
     else:
-        return _folders(split, Path(root, name), classes, "test", CIFAR_SIZE, 10)
+        return _folders(split, Path(root, name), classes, "test", Photograph(CIFAR_SIZE, read.saccade), 10)
     found = [
-        (path, number, label) for path in files for number, label in enumerate(_labels(path, labels, len(classes)))
+        (path, number, label) for path in files for number, label in enumerate(_labels(path, read.labels, len(classes)))
     ]
     if split != "test":
         found = [entry for rank, entry in enumerate(found) if (rank % 10 == 7) == (split == "val")]
     return Recordings(
-        Files(tuple(path for path, _, _ in found), Record(labels), tuple((number,) for _, number, _ in found)),
+        Files(tuple(path for path, _, _ in found), read, tuple((number,) for _, number, _ in found)),
         np.array([label for _, _, label in found], np.int64),
         [f"{path.stem}/{number}" for path, number, _ in found],
         classes,
@@ -164,7 +176,7 @@ def _labels(path, labels, classes):
     return found
 
 
-def _folders(split, base, classes, test, size, every):
+def _folders(split, base, classes, test, read, every):
     """Recordings from `base/train/<class>/` and `base/<test>/<class>/`, by class and name; None if there are none."""
     found = []
     for label, name in enumerate(classes):
@@ -182,10 +194,10 @@ def _folders(split, base, classes, test, size, every):
     if not found:
         return None
     return Recordings(
-        Files(tuple(path for _, path in found), Photograph(size)),
+        Files(tuple(path for _, path in found), read),
         np.array([label for label, _ in found], np.int64),
         [path.relative_to(base).as_posix() for _, path in found],
         classes,
-        size,
-        size,
+        read.size,
+        read.size,
     )

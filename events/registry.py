@@ -32,6 +32,7 @@ class Dataset:
             them.
         marks: names of folders and files by which it is known.
         encoder: the encoder to begin with; None where it depends on the files, see `default_encoder`.
+        saccade: of photographs, the one for `NAME:saccade`, where a simulated camera sees them.
     """
 
     name: str
@@ -43,10 +44,12 @@ class Dataset:
     classes: tuple = ()
     encoder: Encoder | None = None
     marks: tuple = ()
+    saccade: Encoder | None = None
 
 
 _GESTURES = Encoder(height=128, width=128, pool=2, window=10, stride=8, frames=12, frame_us=120_000)
-_CIFAR = Encoder(height=32, width=32, window=8, stride=4, frames=6, frame_us=50_000)
+_CIFAR_SEEN = Encoder(height=32, width=32, window=8, stride=4, frames=6, frame_us=50_000)
+_CIFAR = Encoder(height=32, width=32, window=8, stride=4, frames=1, message_bits=8)
 
 # Checksums are those that tonic checks or that the publishers give; counts and sizes are of the complete sets.
 DATASETS = {
@@ -121,7 +124,7 @@ DATASETS = {
         ),
         Dataset(
             "cifar10",
-            "CIFAR-10, photographs of ten classes on three simulated saccades, 32 x 32",
+            "CIFAR-10, photographs of ten classes in colour, 32 x 32; cifar10:saccade as a camera sees them",
             pictures.load_cifar10,
             "cifar-10-batches-bin/data_batch_1.bin to data_batch_5.bin and test_batch.bin (30,730,000 bytes each), from"
             " cifar-10-binary.tar.gz (md5 c32a1d4ab5d03f1284b67883e8d87530, 162 MB) of"
@@ -131,10 +134,11 @@ DATASETS = {
             32,
             pictures.CIFAR10,
             _CIFAR,
+            saccade=_CIFAR_SEEN,
         ),
         Dataset(
             "cifar100",
-            "CIFAR-100, photographs of 100 classes on three simulated saccades, 32 x 32",
+            "CIFAR-100, photographs of 100 classes in colour, 32 x 32; cifar100:saccade as a camera sees them",
             pictures.load_cifar100,
             "cifar-100-binary/train.bin and test.bin (153,700,000 and 30,740,000 bytes), from cifar-100-binary.tar.gz"
             " (md5 03b5dce01913d631647c71ecec9e9cb8, 161 MB) of www.cs.toronto.edu/~kriz/cifar.html, the binary version"
@@ -144,10 +148,11 @@ DATASETS = {
             32,
             pictures.CIFAR100,
             _CIFAR,
+            saccade=_CIFAR_SEEN,
         ),
         Dataset(
             "imagenet",
-            "ImageNet (ILSVRC 2012), photographs of 1,000 classes on three simulated saccades, shrunk to 64 x 64",
+            "ImageNet (ILSVRC 2012), photographs of 1,000 classes, shrunk to 64 x 64; imagenet:saccade likewise",
             pictures.load_imagenet,
             "imagenet/train/<wnid>/*.JPEG (1,281,167 files of 1,000 classes) and imagenet/val/<wnid>/*.JPEG (50,000"
             " files), as torchvision lays them out from ILSVRC2012_img_train.tar (md5 1d675b47d978889d74fa0da5fadfb00e,"
@@ -156,7 +161,8 @@ DATASETS = {
             pictures.IMAGENET_SIZE,
             pictures.IMAGENET_SIZE,
             (),
-            Encoder(height=64, width=64, window=12, stride=8, frames=6, frame_us=50_000),
+            Encoder(height=64, width=64, window=12, stride=8, frames=1, message_bits=8),
+            saccade=Encoder(height=64, width=64, window=12, stride=8, frames=6, frame_us=50_000),
         ),
         Dataset("folder", "your own recordings, one folder a class", folder.load, folder.LAYOUT),
     )
@@ -187,23 +193,34 @@ def with_clips(name: str, clip_ms: float | None = None, stride_ms: float | None 
     return f"{name}:clip_ms={clip_ms:g}" + ("" if stride_ms is None else f",stride_ms={stride_ms:g}")
 
 
+SACCADE = "saccade"  # behind the name of a set of photographs
+
+
 def _cut(name):
-    """{clip_ms, stride_ms} that a name says."""
+    """What a name says of how recordings are made: {clip_ms, stride_ms}, or {saccade}."""
     plain, _, rest = name.partition(":")
+    if rest == SACCADE and dataset(plain).saccade:
+        return {SACCADE: True}
     found = re.fullmatch(r"clip_ms=([0-9.]+)(?:,stride_ms=([0-9.]+))?", rest)
     try:
         values = {key: float(x) for key, x in zip(("clip_ms", "stride_ms"), found.groups()) if x} if found else {}
     except ValueError:
         values = {}
     if rest and (not values or plain != "folder" or min(values.values()) <= 0):
-        raise UserError(f"data set {name[:80]!r}: expected folder:clip_ms=500 or folder:clip_ms=500,stride_ms=250")
+        raise UserError(
+            f"data set {name[:80]!r}: expected folder:clip_ms=500, folder:clip_ms=500,stride_ms=250, or of photographs"
+            " cifar10:saccade"
+        )
     return values
 
 
 def default_encoder(name: str, root: str | Path | None = None) -> Encoder:
     """The encoder to begin with for a data set. For most, it needs no files; for `folder` it is made to measure
     (`folder.encoder`) from those of the training part below `root` (as for `load`). UserError as in `load`."""
-    return dataset(name).encoder or folder.encoder(load(name, "train", root, skip_bad=True))
+    entry = dataset(name)
+    if SACCADE in _cut(name):
+        return entry.saccade
+    return entry.encoder or folder.encoder(load(name, "train", root, skip_bad=True))
 
 
 def load(name: str, split: str, root: str | Path | None = None, skip_bad: bool = False) -> Recordings:

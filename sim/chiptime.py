@@ -52,8 +52,8 @@ class ChipTime:
         """Advances by one chip step.
 
         Args:
-            inputs: one row for each of `net.inputs`, in order: the spikes that the host sends at this step (0 or 1)
-                [C].
+            inputs: one row for each of `net.inputs`, in order: the spikes (0 or 1) or messages that the host sends at
+                this step [C].
         """
         self.step_number += 1
         for i, row in zip(self.net.inputs, inputs):
@@ -109,15 +109,20 @@ class _Synapses:
         # Every row of a transposed matrix is what one spike adds.
         self.size = node.size
         self.dense = [
-            (s.source, 1 + delays[s.source, node.name], np.ascontiguousarray(s.weight.T, np.int64))
+            (s.source, 1 + delays[s.source, node.name], np.ascontiguousarray(s.weight.T, np.int64), s.shift)
             for s in node.synapses
         ]
-        self.reaches = [(source, back) for source, back, _ in self.dense]
+        self.reaches = [(source, back) for source, back, _, _ in self.dense]
 
     def __call__(self, spikes):
         a = np.zeros(self.size, np.int64)
-        for source, back, weights in self.dense:
-            _add_rows(a, weights, spikes(source, back))
+        for source, back, weights, shift in self.dense:
+            if shift:
+                total = np.zeros(self.size, np.int64)
+                _add_rows(total, weights, spikes(source, back))
+                a += total >> shift
+            else:
+                _add_rows(a, weights, spikes(source, back))
         return a
 
 
@@ -168,7 +173,7 @@ def _add_rows(a, weights, spikes):
     for i in range(spikes.shape[0]):
         if spikes[i]:
             for j in range(a.shape[0]):
-                a[j] += weights[i, j]
+                a[j] += weights[i, j] * spikes[i]
 
 
 @cached_njit()

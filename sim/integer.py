@@ -7,6 +7,7 @@ symbol    range                                    meaning
 ========  =======================================  ==========================================
 w         even integers in [-256, 254]             synaptic weight, 8 bits signed, times 2
 a         integer, |a| <= 2**18                    dendritic input of one time step, sum of w over spikes
+m         integer in [0, 2**8 - 1]                 message of a graded spike from the host; see `graded_input`
 u         (-2**23, 2**23]                          current, 24 bits
 v         [-(2**23 - 1), 2**23 - 1]                membrane voltage, 24 bits
 i_decay   [1, 4096]                                current decay; 4096 forgets at once
@@ -45,6 +46,8 @@ BIAS_MIN, BIAS_MAX = -4096, 4095
 INPUT_LIMIT = 1 << 18  # bound on |a| under which one wrap is enough
 MAX_DELAY = 62  # steps that a synapse can wait beyond the one that every synapse takes
 MESSAGE_BITS = 24  # of a graded spike
+PIXEL_BITS = 8  # of a graded spike that the host sends, at most
+SHIFT_MAX = 8  # bits that a synapse's exponent can take off what it adds up
 WEIGHT_BINS = 32  # of `weight_histogram`
 
 
@@ -84,7 +87,29 @@ def cuba_step(
     return u, np.where(s, 0, v), s
 
 
-def weight_bits(weights: Sequence[np.ndarray]) -> int:
+def graded_input(weight, messages, shift):
+    """What graded spikes add to the dendritic input: `(sum_i w[j, i] * m[i]) >> shift`, rounded down, as Lava's `Dense`
+    does with `weight_exp = -shift`. The sum before the shift is held to 24 bits where a net is made.
+
+    Args:
+        weight: int16 [n, m]. messages: uint8 [.., m], at least one axis before the last.
+
+    Returns:
+        int32 [.., n].
+    """
+    # Integers below 2**24 are exact in float32, whose products are fast.
+    total = np.asarray(messages, np.float32) @ np.asarray(weight, np.float32).T
+    return total.astype(np.int32) >> shift
+
+
+def fan_in(weight: np.ndarray) -> np.ndarray:
+    """int64 [n_out]: the sum of |weights| of each row or kernel. weight: integers of 16 bits at most, [n_out, ...]; no
+    wider copy of them is made.
+    """
+    return np.abs(weight.astype(np.int16, copy=False)).sum(tuple(range(1, weight.ndim)), dtype=np.int64)
+
+
+def weight_bits(weights) -> int:
     """Bits of two's complement that hold all weights after division by the largest power of two that divides them all.
 
     weights: list of integer arrays.

@@ -156,9 +156,10 @@ def encode(net: Net | Core | str | os.PathLike, what: Any) -> Stream:
     """The token stream that a net reads.
 
     Args:
-        what: one recording (a structured array with the fields x, y, p and t in microseconds, or the path of a file), a
-            list of recordings, a `Stream`, or, for nets that send every token, spikes as an array of 0 and 1, [samples,
-            steps, channels] or [steps, channels].
+        what: one recording (a structured array with the fields x, y, p and t in microseconds, or the path of a file;
+            for nets that read pictures, uint8 [3, height, width], or the path of a picture), a list of recordings, a
+            `Stream`, or, for nets that send every token, spikes as an array of 0 and 1, or messages, [samples, steps,
+            channels] or [steps, channels].
 
     Raises:
         UserError: none of these, or not for this net.
@@ -166,10 +167,25 @@ def encode(net: Net | Core | str | os.PathLike, what: Any) -> Stream:
     net = as_net(net)
     if isinstance(what, Stream):
         return what
+    if net.core.message_bits and not isinstance(what, Stream):
+        pictures = _pictures(net.encoder, what)
+        if pictures is not None:
+            return net.encoder.encode_all(pictures)
     if isinstance(what, np.ndarray) and what.dtype.names is None:
         return tokens.checked(net.core, what[None] if what.ndim == 2 else what)
     many = isinstance(what, Sequence) and not isinstance(what, str)
     return net.encoder.encode_all([_events(r) for r in (what if many else [what])])
+
+
+def _pictures(encoder: Encoder, what: Any) -> list[np.ndarray] | None:
+    """Pictures that were given as such, by their paths or in a list; None for spikes as an array."""
+    if isinstance(what, np.ndarray):
+        one = what.shape == (encoder.planes, encoder.height, encoder.width)
+        return [what] if one else list(what) if what.ndim == 4 else None
+    from events.pictures import Photograph
+
+    many = what if isinstance(what, Sequence) and not isinstance(what, str) else [what]
+    return [Photograph(encoder.height)(p) if isinstance(p, (str, os.PathLike)) else np.asarray(p) for p in many]
 
 
 def _events(recording: Any) -> np.ndarray:

@@ -141,7 +141,7 @@ def main(
     """
     if context.invoked_subcommand:
         return
-    run_dir = f"runs/{name or f'{dataset}-{preset_name}'}"
+    run_dir = f"runs/{name or f'{dataset}-{preset_name}'.replace(':', '-')}"
     dataset = events.with_clips(dataset, clip_ms, stride_ms)
     try:
         values = {

@@ -33,7 +33,13 @@ _FACTS = {  # entries that are looked at: (type, least, most)
 _RUN = ("best_val", "best_epoch", "seconds", "prices")  # facts without which a run cannot go on
 _LOOP = {"epoch": (int, 0, 1 << 31), "step": (int, 0, 1 << 62), "stale": (int, 0, 1 << 31), "factor": (float, 0, _HUGE)}
 _TALLY = {"hits": (int, 0, 1 << 62), "kept": (float, 0, 1), "rate": (float, 0, _HUGE)}
-_SIGNS = {"running_var": 0.0, "gain": 1e-30, "i_decay": 0.0, "num_batches_tracked": 0.0}  # the least value
+_SIGNS = {
+    "running_var": 0.0,
+    "gain": 1e-30,
+    "token_gain": 1e-30,  # no password  # nosec B105
+    "i_decay": 0.0,
+    "num_batches_tracked": 0.0,
+}  # the least value
 
 
 def require(ok: bool, text: str) -> None:
@@ -94,6 +100,9 @@ def check_sizes(state: Mapping[str, torch.Tensor], cfg: Config, classes: int) ->
     towers = ("f", "b") if cfg.scan == "twin" else ("f",)
     widths = dict(enumerate((*cfg.stem, cfg.width)))
     expected = {f"stem.{i}.bias": [n] for i, n in widths.items()}
+    encoder = cfg.make_encoder()
+    if encoder.message_bits:
+        expected["stem.0.whitening"] = [encoder.channels, encoder.channels]
     for t in towers:
         expected[f"readout_mask_{t}"] = [classes, cfg.width]
         require(

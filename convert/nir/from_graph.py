@@ -16,7 +16,7 @@ from .populations import populations
 from .quantize import Ruined, quantized
 from .split import split
 from .to_graph import DT, KEY, TRANSFORM
-from .tokens import as_net
+from .tokens import as_net, unshifted
 from .unfold import Flat, unfold
 
 STEPS = tuple(m * 10.0**e for e in range(-7, 3) for m in (1, 2, 5))  # that are proposed
@@ -72,7 +72,7 @@ def _works(flat, dt, metadata):
 def _made(flat: Flat, dt, metadata):
     inputs, found, output = populations(flat, dt)
     if KEY in metadata:
-        made = [Made(p, quantized(p)) for p in found]
+        made = [Made(p, quantized(p)) for p in unshifted(found, metadata[KEY])]
         return as_net(metadata[KEY], flat, inputs, made, output), [m.whole.row for m in made]
     if len(inputs) != 1:
         raise UserError(f"graph: has {len(inputs)} Input nodes, expected one")

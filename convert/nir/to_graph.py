@@ -79,7 +79,7 @@ def _(net: Net, draft):
         if len(set(node.sources)) != len(node.sources):
             raise UserError(f"layer {node.name!r}: has two synapses from one source")
         ways = [
-            draft.add(f"{node.name}.{s.source}.weight", nir.Linear(s.weight.astype(np.float64)), s.source)
+            draft.add(f"{node.name}.{s.source}.weight", nir.Linear(s.weight / 2.0**s.shift), s.source)
             for s in node.synapses
         ]
         if isinstance(node, Readout):
@@ -95,8 +95,16 @@ def tokens_facts(net: Net) -> dict:
     """What a net on tokens has beside its graph, as JSON values."""
     return dict(
         version=VERSION,
-        inputs=[dict(name=i.name, of=i.of, backward=i.backward) for i in net.inputs],
-        nodes=[dict(name=node.name, sources=list(node.sources)) for node in net.nodes],
+        inputs=[
+            dict(name=i.name, of=i.of, backward=i.backward)
+            | (dict(message_bits=i.message_bits) if i.message_bits else {})
+            for i in net.inputs
+        ],
+        nodes=[
+            dict(name=node.name, sources=list(node.sources))
+            | (dict(shifts=shifts) if any(shifts := [s.shift for s in node.synapses]) else {})
+            for node in net.nodes
+        ],
         tokens=net.tokens,
         frames=net.frames,
         places=net.places,

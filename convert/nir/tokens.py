@@ -1,12 +1,15 @@
 """A net on tokens back from the NIR graph that `convert.nir.to_graph` wrote of it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.integer import SHIFT_MAX
 from sim.net import Cuba, Dense, Input, Net, Readout
 
+from .maps import as_matrix
 from .to_graph import KEY, VERSION
 from .unfold import Flat
 
@@ -48,7 +51,13 @@ def as_net(text: str, flat: Flat, inputs: dict, made: list, output: str) -> Net:
     return Net(
         nodes=tuple(nodes),
         inputs=tuple(
-            Input(i["name"], int(np.prod(inputs[i["name"]])), str(i["of"]), i["backward"] is True)
+            Input(
+                i["name"],
+                int(np.prod(inputs[i["name"]])),
+                str(i["of"]),
+                i["backward"] is True,
+                i.get("message_bits", 0),
+            )
             for i in says["inputs"]
         ),
         tokens=says["tokens"],
@@ -72,7 +81,24 @@ def _synapses(said, m):
         weights[name] = weight
     if sorted(said["sources"]) != sorted(weights):
         raise UserError(f"node {m.real.name!r}: the metadata {KEY!r} name other sources than it has")
-    return tuple(Dense(source, weights[source]) for source in said["sources"])
+    return tuple(Dense(source, weights[source], shift) for source, shift in zip(said["sources"], _shifts(said)))
+
+
+def _shifts(said) -> list:
+    return said.get("shifts", [0] * len(said["sources"]))
+
+
+def unshifted(found: list, text: str) -> list:
+    """The populations with the weights of graded tokens in the net's integers: a graph has what arrives, in the file
+    divided by the power of two that the sum loses.
+    """
+    by = {(n["name"], source): k for n in _says(text)["nodes"] for source, k in zip(n["sources"], _shifts(n)) if k}
+
+    def whole(p, source, way):
+        k = by.get((p.name, source))
+        return way if k is None else replace(way, matrix=as_matrix(way, p.where) * 2.0**k, kernel=None, scale=None)
+
+    return [replace(p, edges=tuple((s, whole(p, s, way)) for s, way in p.edges)) for p in found] if by else found
 
 
 def _node(said, m):
@@ -89,8 +115,13 @@ def _says(text):
         values = {key: says[key] for key in KINDS}
         for node in values["nodes"]:
             node["name"] + "".join(node["sources"])  # texts
+            bits = [*_shifts(node), len(node["sources"]) - len(_shifts(node))]
+            if not all(type(k) is int and 0 <= k <= SHIFT_MAX for k in bits) or bits[-1]:
+                raise ValueError(f"shifts of {node['name']!r}")
         for entry in values["inputs"]:
             entry["name"] + entry["of"] + str(entry["backward"])
+            if type(entry.get("message_bits", 0)) is not int:
+                raise ValueError(f"message_bits of {entry['name']!r}")
         values["orders"] = np.asarray(values["orders"], dtype=np.int64)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as e:
         raise UserError(f"graph: its metadata {KEY!r} are not what convert wrote ({e})") from None

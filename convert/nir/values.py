@@ -1,12 +1,15 @@
 """Numbers of NIR nodes, checked: attributes are data from a file and may be anything."""
 
-from typing import Any
+import math
 
 import numpy as np
 
 from sim.base.errors import UserError
+from sim.base.memory import NEURONS_LIMIT
 
-SIZE_LIMIT = 1 << 24  # neurons of a layer
+# Of a node: both polarities of 1280 x 720 pixels. A file says a shape in a few bytes, and several numbers are made for
+# each of its neurons.
+SHAPE_LIMIT = NEURONS_LIMIT >> 3
 CLOSE = 1e-6  # relative difference that counts as rounding of the file's own floats
 
 
@@ -27,7 +30,7 @@ def numbers(node: Any, name: str, key: str, ndim: int | None = None) -> np.ndarr
 def whole(node: Any, name: str, key: str, sizes: tuple) -> tuple:
     """An attribute as a tuple of whole numbers, as many as one of `sizes`."""
     value = numbers(node, name, key).ravel()
-    if value.size not in sizes or (value != np.floor(value)).any() or (np.abs(value) > SIZE_LIMIT).any():
+    if value.size not in sizes or (value != np.floor(value)).any() or (np.abs(value) > NEURONS_LIMIT).any():
         raise UserError(f"node {name!r}: {key} is {value.tolist()[:9]}, expected {sizes[-1]} whole numbers")
     return tuple(int(x) for x in value)
 
@@ -42,8 +45,10 @@ def shape_of(value: Any, name: str) -> tuple:
         shape = tuple(int(x) for x in np.asarray(value).ravel())
     except (TypeError, ValueError):
         shape = ()
-    if not shape or min(shape) < 1 or int(np.prod(shape, dtype=object)) > SIZE_LIMIT:
-        raise UserError(f"node {name!r}: its shape is {value!r}, expected positive sizes, at most {SIZE_LIMIT} neurons")
+    if not shape or min(shape) < 1 or math.prod(shape) > SHAPE_LIMIT:
+        raise UserError(
+            f"node {name!r}: its shape is {value!r}, expected positive sizes, at most {SHAPE_LIMIT} neurons"
+        )
     while len(shape) > 3 and shape[0] == 1:
         shape = shape[1:]
     return shape

@@ -104,7 +104,7 @@ def measure(net: Any, expansion: Expansion, placement: Placement, board: Board, 
 
 def rasters(expansion: Expansion, spikes: dict) -> dict:
     """Population or line -> spikes [B, K, n] (uint8; graded output as 0 and 1) from those of layers and inputs."""
-    out = {line.name: spikes[line.name] for line in expansion.lines}
+    out = {line.name: (spikes[line.name] != 0).astype(np.uint8) for line in expansion.lines}
     for p in expansion.populations:
         x = spikes[p.layer][:, :, p.index]
         out[p.name] = (x != 0).astype(np.uint8) if p.graded else x

@@ -231,11 +231,11 @@ def dense_macs(expansion: Expansion, steps: int) -> int:
     vectors at every step (the phase and input values that need no matrix left out).
     """
     layer_of = {x.name: x.layer for x in (*expansion.lines, *expansion.populations)}
-    out = {line.name for line in expansion.lines if line.phase or line.graded}
+    out = {line.name for line in expansion.lines if line.phase}
     pairs = {}  # a layer may be several populations, and a population be read through relays
     for p in expansion.populations:
         for j in p.inputs if p.kind != RELAY else ():
-            if layer_of[j.source] not in out:
+            if layer_of[j.source] not in out and not j.injected:
                 pairs[p.layer, layer_of[j.source]] = j
     size = {name: sum(p.n for p in parts) for name, parts in expansion.outputs.items()}
     return steps * sum(

@@ -3,7 +3,6 @@
 from typing import Any
 
 import click
-import numpy as np
 
 from sim.net import Net
 from sim.sequential import Sequential
@@ -26,7 +25,7 @@ def write_run(out: str | None, path: str, net: Net, taken: Any, result: dict) ->
         write(parts.of_run(parts.start(path, net), net, taken, result), out)
 
 
-def write_chain_run(out: str | None, path: str, net: Sequential | Graph, x: np.ndarray, result: dict) -> None:
+def write_chain_run(out: str | None, path: str, net: Sequential | Graph, x: Any, result: dict) -> None:
     """Of `deploy.run.chain.result`."""
     if out is not None:
         from ..report import foreign, parts, write

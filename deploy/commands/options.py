@@ -27,7 +27,27 @@ def loihi2_options(command: Callable[..., Any]) -> Any:
     return command
 
 
-def net_path(path: str | None, option: str | None) -> str:
+def step_options(command):
+    """How recordings become steps of a net that has no encoder of its own."""
+    for option in (
+        click.option(
+            "--steps",
+            type=click.IntRange(1),
+            default=None,
+            help="For nets of others, on recordings: steps of each; default: as many as the longest takes.",
+        ),
+        click.option(
+            "--step-us",
+            type=click.FloatRange(0, min_open=True),
+            default=None,
+            help="For nets of others, on recordings: microseconds of a step; default: 1000.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def net_path(path, option):
     from ..find import find
 
     if path and option:

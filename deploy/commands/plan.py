@@ -9,6 +9,7 @@ from sim.base.console import add_row, data_root_option, new_table, print_json, s
 from sim.base.errors import UserError
 
 from .html import html_option, write_plan
+from .options import only, step_options
 
 
 @click.command(epilog="Example: python -m deploy plan runs/digits-tiny/model.net --board oheo-gulch --picture plan.png")
@@ -46,6 +47,7 @@ from .html import html_option, write_plan
 )
 @click.option("--limit", type=click.IntRange(1), default=8, show_default=True, help="Number of its samples.")
 @data_root_option
+@step_options
 @click.option(
     "--input",
     "input_file",
@@ -58,32 +60,38 @@ from .html import html_option, write_plan
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.pass_context
 def plan(
-    context: click.Context,
-    net: str,
-    board: str,
-    packing: str,
-    tables: tuple[str, ...],
-    dataset: str | None,
-    split: str,
-    limit: int | None,
-    data_root: str,
-    input_file: str | None,
-    picture: str | None,
-    html: str | None,
-    as_json: bool,
-) -> None:
+    context,
+    net,
+    board,
+    packing,
+    tables,
+    dataset,
+    split,
+    limit,
+    data_root,
+    step_us,
+    steps,
+    input_file,
+    picture,
+    html,
+    as_json,
+):
     """Plan NET on a board: neurocores, memory, the bottleneck, energy and time of a sample. Exit code 1 if it does
     not fit.
     """
     from sim import netx
+    from sim.net import Net
 
     from ..chip.board import load as load_board
     from ..chip.picture import draw
     from ..chip.plan import plan as make
+    from ..samples import Steps
 
     target = load_board(board)
     loaded = netx.load(net)
-    x, data = samples(loaded, net, dataset, split, limit, data_root, input_file)
+    others = not isinstance(loaded, Net) and dataset is not None
+    only(others, "--dataset and nets without an encoder of their own", step_us=step_us, steps=steps)
+    x, data = samples(loaded, net, dataset, split, limit, data_root, input_file, Steps(step_us, steps or 0))
     result = make(loaded, target, packing, x, data, tables)
     if picture and result.placed:
         draw(result, picture)
@@ -97,15 +105,7 @@ def plan(
         context.exit(1)
 
 
-def samples(
-    net: Any,
-    path: str,
-    dataset: str | None,
-    split: str,
-    limit: int | None,
-    data_root: str | None,
-    input_file: str | None = None,
-) -> tuple:
+def samples(net, path, dataset, split, limit, data_root, input_file, steps):
     """(input, what it is) for the cost: the user's array, a data set's samples, or the golden one of the file; (None,
     None) where nothing says what runs on the net.
     """
@@ -121,10 +121,10 @@ def samples(
         return x, f"{input_file}, first {len(x)} sample(s)"
     if not isinstance(net, Net):
         if dataset:
-            raise UserError(
-                f"{path}: a net without tokens, frames and encoder cannot run on recordings; give it an array with"
-                " --input"
-            )
+            from ..samples import frames_from_dataset
+
+            x, _ = frames_from_dataset(net, dataset, split, data_root, limit, steps)
+            return x[:], f"{dataset} {split}, first {len(x)} samples, steps of {x.step_us:g} us"
         return None, None
     if dataset:
         from ..samples import from_dataset

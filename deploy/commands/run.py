@@ -7,8 +7,8 @@ from sim.base.console import add_row, bar, data_root_option, new_table, print_js
 from sim.base.errors import UserError
 
 from .html import html_option, write_run
-from .options import NET_HELP, access, loihi2_options, net_path, only
-from .run_chain import Asked, array_samples, input_options, run_chain, write_traces
+from .options import NET_HELP, access, loihi2_options, net_path, only, step_options
+from .run_chain import Asked, Recorded, array_samples, input_options, run_chain, write_traces
 
 
 @click.command(epilog="Example: python -m deploy run --backend sim runs/digits-tiny/model.net --limit 20")
@@ -19,13 +19,15 @@ from .run_chain import Asked, array_samples, input_options, run_chain, write_tra
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--file", "file", default=None, help="Run on one recording, of any format in docs/data.md.")
 @unit_option
+@step_options
 @click.option("--golden", is_flag=True, help="Run on the golden input that the net carries.")
 @input_options
 @click.option(
     "--backend",
     type=click.Choice(["sim", "fast", "loihi2"]),
     default=None,
-    help="The Lava CPU simulator, the batched integer engine, or the chip; default: sim, with --input fast.",
+    help="The Lava CPU simulator, the batched integer engine, or the chip; default: sim; with --input and for nets of"
+    " others: fast.",
 )
 @click.option(
     "--executor",
@@ -74,71 +76,70 @@ from .run_chain import Asked, array_samples, input_options, run_chain, write_tra
 @html_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
-    path: str | None,
-    option: str | None,
-    dataset: str,
-    data_root: str | None,
-    split: str,
-    file: str | None,
-    unit_us: float | None,
-    golden: bool,
-    input_file: str | None,
-    output: str | None,
-    labels: str | None,
-    probes_of: tuple[str, ...],
-    window: str | None,
-    readout: str | None,
-    backend: str | None,
-    executor: str,
-    threads: bool,
-    limit: int | None,
-    timeout: float | None,
-    scheduler: str | None,
-    running_on: bool | None,
-    partition: str | None,
-    board: str | None,
-    host: str | None,
-    probes: bool | None,
-    profile: bool | None,
-    html: str | None,
-    as_json: bool,
-) -> None:
+    path,
+    option,
+    dataset,
+    data_root,
+    split,
+    file,
+    unit_us,
+    step_us,
+    steps,
+    golden,
+    input_file,
+    output,
+    labels,
+    probes_of,
+    window,
+    readout,
+    backend,
+    executor,
+    threads,
+    limit,
+    timeout,
+    scheduler,
+    running_on,
+    partition,
+    board,
+    host,
+    probes,
+    profile,
+    html,
+    as_json,
+):
     """Run NET on recordings, or on an array, and print accuracy, spikes and operations."""
-    backend = backend or ("fast" if input_file else "sim")
-    only(input_file is not None, "--input", output=output, labels=labels, window=window, read=readout)
-    only(input_file is not None, "--input", probe=probes_of or None)
-    only(
-        backend == "loihi2",
-        "--backend loihi2",
-        partition=partition,
-        board=board,
-        host=host,
-        probes=probes,
-        profile=profile,
-    )
-    only(backend == "fast", "--backend fast", scheduler=scheduler, run_on=running_on)
-    only(not running_on, "runs without --run-on", scheduler=scheduler, output=output, html=html)
-    only(file is not None, "--file", time_unit_us=unit_us)
-    chip = _chip(partition, board, host, probes, profile, timeout) if backend == "loihi2" else None
-    if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
-        raise UserError("--golden, --file, --dataset and --input exclude each other")
     from sim import netx
     from sim.net import Net
 
+    path = net_path(path, option)
+    net = netx.load(path)
+    ours = isinstance(net, Net)
+    backend = backend or ("sim" if ours and not input_file else "fast")
+    only(input_file is not None, "--input", labels=labels)
+    only(input_file is not None or not ours, "--input", output=output, window=window, read=readout)
+    only(input_file is not None or not ours, "--input", probe=probes_of or None)
+    only(not ours, "nets without an encoder of their own", step_us=step_us, steps=steps)
+    only(ours, "nets of ours", golden=golden or None, run_on=running_on, scheduler=scheduler)
+    of_chip = dict(partition=partition, board=board, host=host, probes=probes, profile=profile)
+    only(backend == "loihi2", "--backend loihi2", **of_chip)
+    only(backend == "fast", "--backend fast", scheduler=scheduler, run_on=running_on)
+    only(not running_on, "runs without --run-on", scheduler=scheduler, output=output, html=html)
+    only(file is not None, "--file", time_unit_us=unit_us)
+    chip = _chip(**of_chip, timeout=timeout) if backend == "loihi2" else None
+    if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
+        raise UserError("--golden, --file, --dataset and --input exclude each other")
     from .. import samples
     from ..run import run as execute
     from ..run import run_on, table
     from ..run.executors import BACKENDS
 
-    path = net_path(path, option)
-    asked = Asked(input_file or "", output, labels, probes_of, window, readout, limit, html)
-    if input_file is not None and not isinstance(net := netx.load(path), Net):
-        run_chain(path, net, asked, backend, threads, timeout, as_json)
-        return
-    net = netx.read(path)
+    asked = Asked(input_file, output, labels, probes_of, window, readout, limit, html)
+    if not isinstance(net, Net):
+        recorded = Recorded(dataset, split, data_root, file, unit_us, step_us, steps or 0)
+        return run_chain(path, net, asked, recorded, backend, threads, timeout, as_json)
     limit = limit or (None if backend == "fast" else 100)
     if input_file is not None:
-        taken = array_samples(net, asked)
+        taken = array_samples(net, input_file, asked)
     elif golden:
         taken = samples.from_golden(path, limit)
     elif file is not None:

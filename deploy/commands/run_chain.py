@@ -17,7 +17,7 @@ from .html import write_chain_run
 class Asked(NamedTuple):
     """What the options say: names of files, layers to probe, the read-out, how many samples."""
 
-    input: str
+    input: str | None
     output: str | None
     labels: str | None
     probes: tuple
@@ -74,19 +74,47 @@ def input_options(command: Callable[..., Any]) -> Any:
     return command
 
 
-def run_chain(
-    path: str, net: Any, asked: Asked, backend: str, threads: bool, timeout: float | None, as_json: bool
-) -> None:
+class Recorded(NamedTuple):
+    """What the options say of recordings: part of a data set, or a file."""
+
+    dataset: str | None
+    split: str
+    root: str
+    file: str | None
+    unit_us: float | None
+    step_us: float | None
+    steps: int
+
+
+def _input(net, path, asked: Asked, recorded: Recorded):
+    """(what the net is to run on, [n, steps, *shape], sliced as it is used; labels or None; facts for the result)."""
+    from .. import arrays, samples
+
+    if asked.input:
+        x, labels = arrays.load_input(asked.input, net), None
+        if asked.labels:
+            labels = arrays.load_labels(asked.labels, len(x), int(_product(net.layers[-1].shape)))[: asked.limit]
+        return x[: asked.limit], labels, {}
+    steps = samples.Steps(recorded.step_us, recorded.steps)
+    if recorded.file:
+        x = samples.frames_from_file(net, recorded.file, recorded.unit_us, steps)
+        return x, None, dict(file=recorded.file, step_us=x.step_us)
+    if not recorded.dataset:
+        raise UserError(
+            f"{path}: a net without encoder and golden input; give it recordings with --dataset or --file, or an array"
+            " with --input"
+        )
+    x, labels = samples.frames_from_dataset(net, recorded.dataset, recorded.split, recorded.root, asked.limit, steps)
+    return x, labels, dict(dataset=recorded.dataset, split=recorded.split, step_us=x.step_us)
+
+
+def run_chain(path, net, asked: Asked, recorded: Recorded, backend, threads, timeout, as_json):
     """Runs, writes and prints."""
-    from .. import arrays
     from ..run import chain
 
     if backend == "loihi2":
         raise UserError("--backend loihi2 runs our own nets only; take fast or sim")
-    x, labels = arrays.load_input(asked.input, net), None
-    if asked.labels:
-        labels = arrays.load_labels(asked.labels, len(x), int(_product(net.layers[-1].shape)))[: asked.limit]
-    x = x[: asked.limit]
+    x, labels, facts = _input(net, path, asked, recorded)
     n, steps = x.shape[:2]
     window = chain.Window.parse(asked.window, steps)
     readout, probes = asked.readout or chain.usual_readout(net), chain.probed(net, asked.probes)
@@ -94,11 +122,11 @@ def run_chain(
         if backend == "fast":
             found = chain.run_engine(net, x, window, readout, probes, progress)
         else:
-            found = chain.run_lava(net, x, window, readout, probes, threads, timeout, progress)
+            found = chain.run_lava(net, x[:], window, readout, probes, threads, timeout, progress)
     result = chain.result(net, found, window, readout, labels)
     if asked.output:
         _write(asked.output, found)
-    said = dict(backend=backend, net=path) | result.to_json()
+    said = dict(backend=backend, net=path) | facts | result.to_json()
     write_chain_run(asked.html, path, net, x, said)
     if as_json:
         print_json(said)
@@ -108,7 +136,7 @@ def run_chain(
         note("what was probed is written with --output only")
 
 
-def array_samples(net: Net, asked: Asked) -> Samples:
+def array_samples(net, path: str, asked: Asked):
     """The array as samples for a net of ours, whose read-out is its own."""
     from .. import arrays
     from ..samples import Samples
@@ -116,10 +144,10 @@ def array_samples(net: Net, asked: Asked) -> Samples:
     for name, value in (("window", asked.window), ("read", asked.readout)):
         if value is not None:
             raise UserError(f"--{name} is for nets that SLAYER or NIR made; a net of ours has its own read-out")
-    stream, labels = arrays.load_any(asked.input, net), None
+    stream, labels = arrays.load_any(path, net), None
     if asked.labels:
         labels = arrays.load_labels(asked.labels, len(stream), net.nodes[-1].size)[: asked.limit]
-    return Samples(stream[: asked.limit], lambda part: part, labels, asked.input)
+    return Samples(stream[: asked.limit], lambda part: part, labels, path)
 
 
 def write_traces(net: Net, taken: Samples, asked: Asked, path: str) -> None:

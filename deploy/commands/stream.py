@@ -1,7 +1,7 @@
 """`python -m deploy stream`: live inference on a recording played in real time, or on a camera."""
 
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from events.commands import unit_option
+from sim.base.console import note as errors_note
 from sim.base.console import print_json
 from sim.base.errors import Ended, UserError
 
@@ -47,21 +48,18 @@ from .options import only
 )
 @click.option("--frames", type=click.IntRange(1), default=None, help="End after so many frames.")
 @click.option("--record", default=None, metavar="OUT", help="Write every decision as a line of JSON.")
+@click.option(
+    "--serve",
+    type=click.IntRange(0, 65535),
+    is_flag=False,
+    flag_value=0,
+    default=None,
+    metavar="[PORT]",
+    help="Show the stream on a page for browsers of this machine, at the printed address; default: any free port.",
+)
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
-def stream(
-    file: Any,
-    net: str | None,
-    camera: str | None,
-    speed: float,
-    window: int | None,
-    reset: bool,
-    fitted: bool,
-    frames: int | None,
-    record: str | None,
-    unit_us: float | None,
-    as_json: bool,
-) -> None:
+def stream(file, net, camera, speed, window, reset, fitted, frames, record, serve, unit_us, as_json):
     """Play FILE (of any format in docs/data.md) as if it happened now, and decide after every frame. Ctrl-C or SIGTERM
     ends it in good order.
     """
@@ -90,22 +88,45 @@ def stream(
     # of its own.
     live = Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else None
     tally = Tally()
-    with one_thread(), recorder(record) as note, live or nullcontext():
+    with one_thread(), recorder(record) as note, live or nullcontext(), _page(serve, classifier, path, source) as show:
         try:
             for decision in player:
                 tally.add(decision)
                 note(decision)
                 if live is not None:
                     live.update(view(classifier, decision, loaded.classes, speed), refresh=True)
+                if show is not None:
+                    show.put(classifier, decision)
         except (KeyboardInterrupt, Ended):
             pass
         summary = tally.summary(classifier.encoder.frame_us, player.dropped)
+        if show is not None:
+            show.finish(asdict(summary))
     if as_json:
         named = dict(net=path, source=source.name, speed=speed, reset=reset, window=window)
         named["class_name"] = class_name(loaded.classes, summary.label)
         print_json(named | asdict(summary))
         return
-    s = summary
+    _print_summary(summary, source, class_name(loaded.classes, summary.label))
+
+
+@contextmanager
+def _page(port, classifier, path, source):
+    """The page for browsers, or None if none is asked for."""
+    if port is None:
+        yield None
+        return
+    from ..live.serve import Show
+
+    show = Show(classifier, dict(net=path, source=source.name), port)
+    errors_note(f"watch it at {show.address}")
+    try:
+        yield show
+    finally:
+        show.finish(None)
+
+
+def _print_summary(s, source, name):
     for line in (
         f"{source.name}: {s.frames} frames of {s.frame_ms:g} ms, {s.dropped} dropped, {s.events:,} events",
         (
@@ -113,6 +134,6 @@ def stream(
             f" ms a frame, {s.real_time_factor:.1f} times real time"
         ),
         f"tokens sent: {s.kept:.0%}",
-        f"at the end: {class_name(loaded.classes, s.label)}",
+        f"at the end: {name}",
     ):
         print(line, file=sys.stdout)

@@ -76,6 +76,8 @@ class Classifier:
                 net takes.
         """
         self.encoder = Encoder.of(net.encoder)
+        if self.encoder.message_bits:
+            raise UserError("the net reads pictures, not a stream of events; run it with deploy run")
         if self.encoder.frame_events:
             raise UserError(
                 f"the net's frames hold {self.encoder.frame_events} events each (its encoder's frame_events), a stream"

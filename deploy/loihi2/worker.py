@@ -39,7 +39,8 @@ def connect_net(job: dict, folder: str, to_chip: Any, from_chip: Any) -> Sink:
     """Source -> adapter -> the stock graph -> adapters -> sink, which is returned."""
     net = job["net"]
     width = sum(i.size for i in net.inputs)
-    there = to_chip(shape=(width,))
+    graded = {"num_message_bits": net.message_bits} if net.message_bits else {}
+    there = to_chip(shape=(width,), **graded)
     graph = render(expand(net, job["names"], job["slot"]), there.out, job["lead"])
     parts, base = [], 0
     for name in (net.nodes[-1].name, *job["names"]):

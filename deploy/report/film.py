@@ -42,6 +42,7 @@ def _film(net, encoder, samples, i):
         frames = painted(encoder, stream)
     else:
         frames = encoder.frames_of(samples.source[i])
+    frames = frames << (8 - encoder.message_bits) if encoder.message_bits else frames
     which = stream.which[0].reshape(net.frames, net.places)
     sent = np.zeros((net.frames, net.tokens), bool)
     for t, of_frame in enumerate(which):
@@ -54,17 +55,17 @@ def _film(net, encoder, samples, i):
 
 
 def painted(encoder: Encoder, stream: Stream) -> np.ndarray:
-    """uint8 [T, 2, H, W]: the frames as far as the tokens of a `Stream` of one sample show them, where the recording is
-    not at hand.
+    """uint8 [T, planes, H, W]: the frames as far as the tokens of a `Stream` of one sample show them, where the
+    recording is not at hand.
     """
     height, width = encoder.frame_shape
     side, before = encoder.window, (encoder.window - encoder.stride) // 2
     # Windows reach over the edge: a margin takes what lies there, which is nothing.
-    frames = np.zeros((encoder.frames, 2, height + 2 * side, width + 2 * side), np.uint8)
+    frames = np.zeros((encoder.frames, encoder.planes, height + 2 * side, width + 2 * side), np.uint8)
     for k in np.flatnonzero(stream.which[0] >= 0):
         row, column = divmod(int(stream.which[0, k]), encoder.grid[1])
         top, left = row * encoder.stride - before + side, column * encoder.stride - before + side
-        window = stream.tokens[0, k].reshape(2, side, side)
+        window = stream.tokens[0, k].reshape(encoder.planes, side, side)
         place = frames[k // encoder.per_frame, :, top : top + side, left : left + side]
         np.maximum(place, window[:, : place.shape[1], : place.shape[2]], out=place)
     return frames[:, :, side : side + height, side : side + width]

@@ -24,8 +24,8 @@ def sentence(r: Report) -> Markup | str:
         name
         for name, there in (
             ("accuracy", r.accuracy),
-            ("agreement", r.parity),
-            ("spikes and operations", r.counted or (r.plan and r.plan.costs)),
+            ("agreement of executors", r.parity),
+            ("spikes", r.counted or (r.plan and r.plan.costs)),
         )
         if there
     ]
@@ -105,7 +105,7 @@ def _parity(r):
     }
     names = _listed([who.get(e, e) for e in p.executors])
     return tile(
-        "Same spikes everywhere",
+        "Same spikes",
         f"{p.differences:,}",
         "differences" if p.differences != 1 else "difference",
         "measured",

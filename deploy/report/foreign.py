@@ -47,6 +47,17 @@ def measure_foreign(path: str | Path, net: Sequential | Graph, asked: Asked, say
     return replace(report, plan=plan(net, boards.load(asked.board), x=some, data=what, tables=asked.tables))
 
 
+def array_samples(net: Sequential | Graph, asked: Asked) -> tuple:
+    """(first samples of the user's array, or made-up ones; their labels or None)."""
+    if asked.input is None:
+        return made_up(net, 3, 0)[0], None
+    x = arrays.load_input(asked.input, net)
+    labels = None
+    if asked.labels:
+        labels = arrays.load_labels(asked.labels, len(x), int(np.prod(net.layers[-1].shape)))[:PLANNED]
+    return net.checked(x[:PLANNED]), labels
+
+
 def of_made_up(report: Report, net: Sequential | Graph) -> Report:
     """Adds the trace of a made-up sample."""
     sample = made_up(net, 3, 0)[0][-1:]
@@ -62,7 +73,7 @@ def of_array(report: Report, net: Sequential | Graph, x: np.ndarray, labels: str
     return of_chain_run(report, net, x, result)
 
 
-def of_chain_run(report: Report, net: Sequential | Graph, x: np.ndarray, result: dict) -> Report:
+def of_chain_run(report: Report, net: Sequential | Graph, x: Any, result: dict) -> Report:
     """Adds what a run (`deploy.run.chain.result`) gave."""
     classes = int(np.prod(net.layers[-1].shape))
     n = result["n"]

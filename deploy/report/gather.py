@@ -7,6 +7,8 @@ from typing import Any
 from sim import netx, prices
 from sim.base.errors import UserError
 from sim.net import Net
+from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 from .. import samples as sources
 from ..chip import board as boards
@@ -17,7 +19,7 @@ from ..samples import Samples
 from ..verify import verify
 from .asked import Asked
 from .content import Report
-from .foreign import measure_foreign
+from .foreign import array_samples, measure_foreign
 from .parts import of_run, of_verify, start
 from .sweep import sweep
 
@@ -48,11 +50,7 @@ def measure(path: str | Path, asked: Asked = USUAL, say: Any = lambda text: None
     if asked.swept and asked.golden:
         raise UserError("--sweep takes the recordings of a data set; leave out --golden")
     say("integer engine, all test samples")
-    test = (
-        sources.from_golden(path, None)
-        if asked.golden
-        else sources.from_dataset(net, None, "test", asked.data_root, None)
-    )
+    test = _test(net, path, asked)
     out = of_run(start(path, net), net, test, run(net, test).to_json())
     out = _in_lava(out, net, path, test, asked, say)
     say(f"plan for {asked.board}")
@@ -64,6 +62,23 @@ def measure(path: str | Path, asked: Asked = USUAL, say: Any = lambda text: None
         curve = sweep(net, test, asked)
         out = replace(out, beside=replace(out.beside, curves=(*out.beside.curves, curve)))
     return out
+
+
+def _test(net, path, asked):
+    if asked.golden:
+        return sources.from_golden(path, None)
+    return sources.from_dataset(net, None, "test", asked.data_root, None)
+
+
+def planned_samples(net: Net | Sequential | Graph, path: str | Path, asked: Asked) -> tuple:
+    """(the input on which the plan counts operations, its labels or None); for a net of others without an array
+    made-up samples, on which the plan counts nothing.
+    """
+    if not isinstance(net, Net):
+        return array_samples(net, asked)
+    test = _test(net, path, asked)
+    n = min(PLANNED, len(test))
+    return test.streams(0, n), None if test.labels is None else test.labels[:n]
 
 
 def _in_lava(report, net, path, test, asked, say):

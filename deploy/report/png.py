@@ -12,16 +12,24 @@ WIDEST = 96  # pixels; larger frames are joined
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """uint8 [2, H, W] (OFF, ON) as a data: address of a PNG with four colours."""
+    """uint8 [2, H, W] (OFF, ON) as a data: address of a PNG with four colours; uint8 [3, H, W] as one of a picture."""
+    if len(pixels) == 3:
+        return _address(pixels.transpose(1, 2, 0).reshape(pixels.shape[1], -1), pixels.shape[2], 8, 2)
     colour = (pixels[1] + 2 * pixels[0]).astype(np.uint8)
     height, width = colour.shape
     padded = np.pad(colour, ((0, 0), (0, -width % 4))).reshape(height, -1, 4)
     packed = (padded << np.array([6, 4, 2, 0], np.uint8)).sum(2, dtype=np.uint8)
+    palette = (b"PLTE", bytes(v for c in COLOURS for v in c)), (b"tRNS", b"\0")
+    return _address(packed, width, 2, 3, palette)
+
+
+def _address(packed, width, depth, kind, more=()) -> str:
+    """The data: address of the PNG with these rows, uint8 [H, bytes]; depth, kind: as in its header."""
+    height = len(packed)
     rows = np.concatenate([np.zeros((height, 1), np.uint8), packed], 1).tobytes()  # 0: a row without a filter
     chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 2, 3, 0, 0, 0)),
-        (b"PLTE", bytes(v for c in COLOURS for v in c)),
-        (b"tRNS", b"\0"),
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)),
+        *more,
         (b"IDAT", zlib.compress(rows, 9)),
         (b"IEND", b""),
     )

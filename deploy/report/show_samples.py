@@ -23,11 +23,16 @@ def film(r: Report) -> Markup | None:
         tag("h2", "What the net sees"),
         tag(
             "p",
-            "Frames of events: ",
-            tag("i", class_="swatch on"),
-            " brighter, ",
-            tag("i", class_="swatch off"),
-            " darker. Framed patches are the tokens that are sent; shaded ones are dropped and cost nothing."
+            "Pictures, shown for every frame."
+            if r.films[0].frames.shape[1] == 3
+            else [
+                "Frames of events: ",
+                tag("i", class_="swatch on"),
+                " brighter, ",
+                tag("i", class_="swatch off"),
+                " darker.",
+            ],
+            " Framed patches are the tokens that are sent; shaded ones are dropped and cost nothing."
             " Below each frame: the class that is ahead so far.",
             class_="note",
         ),

@@ -78,7 +78,7 @@ def _states(net, node, found, watched, steps):
     """u and v of the neurons `watched` after each step, int32 [steps, w]."""
     drive = np.zeros((steps, len(watched)), np.int64)
     for s in node.synapses:
-        drive += found[s.source][0, :steps].astype(np.int64) @ s.weight[watched].T.astype(np.int64)
+        drive += (found[s.source][0, :steps].astype(np.int64) @ s.weight[watched].T.astype(np.int64)) >> s.shift
     out = np.zeros((2, steps, len(watched)), np.int32)
     u = v = np.zeros(len(watched), np.int64)
     for k in range(steps):

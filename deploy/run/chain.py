@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from events.frames import SpikeFrames
 from sim.base.errors import UserError
 from sim.base.plain import plain
 from sim.sequential import AverageLayer, Counter, Sequential, Stream
@@ -97,7 +98,7 @@ def probed(net: Sequential | Graph, names: Iterable[str]) -> tuple[str, ...]:
 
 def run_engine(
     net: Sequential | Graph,
-    x: np.ndarray,
+    x: np.ndarray | SpikeFrames,
     window: Window,
     readout: str,
     probes: Sequence[str] = (),

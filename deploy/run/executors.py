@@ -137,7 +137,9 @@ def others(names: Iterable[str], there: dict[str, Executor]) -> list[Executor]:
 
 def counted(net: Net, stream: Stream, found: Traces) -> engine.Result:
     """What the spikes of all layers themselves say; without the ranges of the states, which stay inside."""
-    spikes = inputs(net, stream) | found.layers
+    sent = inputs(net, stream)
+    spikes = {i.name: (sent[i.name] != 0).astype(np.uint8) if i.message_bits else sent[i.name] for i in net.inputs}
+    spikes |= found.layers
     return engine.Result(
         found.logits,
         spikes={name: int(x.sum(dtype=np.int64)) for name, x in spikes.items() if name != net.nodes[-1].name},

@@ -80,7 +80,8 @@ def inputs(net: Net, golden: Golden | None, samples: int | None, seed: int) -> t
     known = [] if golden is None else [golden.stream[i : i + 1] for i in range(len(golden.stream))]
     n = samples or len(known) or 3
     which = order_of(net, net.frames)[:, : net.places].reshape(1, -1).astype(np.int16)
-    ones = Stream(np.ones((1, net.steps, net.inputs[0].size), np.uint8), which)
+    top = (1 << net.message_bits) - 1 or 1
+    ones = Stream(np.full((1, net.steps, net.inputs[0].size), top, np.uint8), which)
     empty = Stream(np.zeros_like(ones.tokens), np.full_like(which, EMPTY))
     more = max(0, n - len(known) - 2)
     random = [random_stream(net, seed + i, 1, ("sparse", "random")[i % 2]) for i in range(more)]

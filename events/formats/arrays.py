@@ -115,10 +115,7 @@ def require_members(archive: zipfile.ZipFile, size: int) -> None:
 def _member(archive, info, path):
     """One array of an .npz, whose header must agree with the archive's directory before room is made for it."""
     with archive.open(info) as f:
-        version = np.lib.format.read_magic(f)
-        shape, _, dtype = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )(f)
+        shape, dtype = npy.header(f)
     size = math.prod(shape) * dtype.itemsize
     if size > info.file_size:
         raise UserError(f"{path}: array {info.filename!r} claims {size} bytes, {info.file_size} are there")

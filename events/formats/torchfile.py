@@ -2,7 +2,7 @@
 data, and only what a tensor or a dictionary, list or tuple of tensors needs is understood."""
 
 import math
-import pickletools
+import pickletools  # it reads opcodes and runs none  # nosec B403
 import re
 import zipfile
 from pathlib import Path

@@ -165,7 +165,7 @@ def _write_stamp(folder, stamp):
 
 
 def _write_one(path, seed, user, light, label, done):
-    if not path.exists():
+    if not (path.exists() and seals.is_whole(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         made = clip(seed, user, light, label)
         files.fill(path, lambda f: np.save(f, made), seal=True)

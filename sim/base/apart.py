@@ -26,7 +26,7 @@ SECONDS = 10  # of CPU for an item, and one more for each `_PACE` bytes of the f
 SILENT_S = 600  # of the clock: a disk may be slow, but not dead
 _PACE = 10_000_000
 _OVERHEAD = 256 << 20  # bytes that a library may take beside what it reads
-_SIZE = 8
+_SIZE, _ALONE = 8, 1 << 16  # bytes of a length, and of an array that is sent by itself
 
 _idle: list["_Worker"] = []
 _all: set["_Worker"] = set()
@@ -108,7 +108,10 @@ class _Worker:
     def hear(self):
         """An item, or None after the last."""
         head = json.loads(self._bytes(int.from_bytes(self._bytes(_SIZE), "little")))
-        arrays = [np.ndarray(shape, dtype, self._bytes(size)) for dtype, shape, size in head["arrays"]]
+        data, arrays, at = self._bytes(sum(map(_padded, head["sizes"]))), [], 0
+        for (dtype, shape), size in zip(head["arrays"], head["sizes"]):
+            arrays.append(np.ndarray(shape, dtype, data, at))
+            at += _padded(size)
         if "error" in head:
             raise UserError(head["error"])
         if "bug" in head:
@@ -263,11 +266,24 @@ def _limit_memory(room):
 def _send(link, what, item):
     arrays: list[np.ndarray] = []
     head = {what: _encoded(item, arrays)}
-    head["arrays"] = [(a.dtype.str, a.shape, a.nbytes) for a in arrays]
+    head |= dict(arrays=[(a.dtype.str, a.shape) for a in arrays], sizes=[a.nbytes for a in arrays])
     data = json.dumps(head).encode()
     link.sendall(len(data).to_bytes(_SIZE, "little") + data)
+    small = bytearray()  # many small ones go together
     for a in arrays:
-        link.sendall(a.reshape(-1).view(np.uint8).data if a.nbytes else b"")
+        if a.nbytes > _ALONE:
+            link.sendall(small)
+            small.clear()
+            link.sendall(a.reshape(-1).view(np.uint8).data)
+        else:
+            small += a.tobytes()
+        small += bytes(_padded(a.nbytes) - a.nbytes)
+    link.sendall(small)
+
+
+def _padded(size):
+    """Bytes that an array of `size` takes on the way: the next begins where numbers may."""
+    return -(-size // 16) * 16
 
 
 def _encoded(value, arrays):

@@ -3,7 +3,6 @@
 0: done. 1: done, and what was found is bad. 2: a mistake outside the program, a full disk too. 3: a defect of the
 program. 128 + n: ended by signal n. `--debug`, which every command takes, or SMOLMAMBA_DEBUG=1 shows the traceback."""
 
-import errno
 import io
 import os
 import sys
@@ -15,10 +14,9 @@ import click
 
 from . import signals
 from .console import line as shown
-from .errors import DEFECT, DONE, FOUND, MISTAKE, SIGNALS, Ended, Failure, UserError
+from .errors import DEFECT, DONE, FOUND, FULL, MISTAKE, SIGNALS, Ended, Failure, UserError
 
 _PIPE = 13  # SIGPIPE, which Python ignores; a reader that has seen enough is no mistake
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _shown: list[bool] = []
 
 
@@ -121,7 +119,7 @@ def outcome(error: BaseException) -> tuple[int, list[str]]:
         return SIGNALS + _PIPE, []
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or type(error).__name__
-        if error.filename is None and error.errno in _FULL:
+        if error.filename is None and error.errno in FULL:
             reason = f"standard output, or a file that was being written: {reason}"
         return MISTAKE, [f"error: {_short(error.filename)}{reason}"]
     if isinstance(error, MemoryError):

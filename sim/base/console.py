@@ -48,7 +48,7 @@ def new_table(title: str | None, *columns: str, left: int = 1) -> "Table":
 
     table = Table(title=None if title is None else Text(harmless(title)))
     for i, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if i < left else "right")
+        table.add_column(Text(harmless(column)), justify="left" if i < left else "right")
     return table
 
 

@@ -1,5 +1,9 @@
 """What a command turns into a sentence and an exit code: `sim.base.command` does so, in one place."""
 
+import errno
+
+# Errors of a system whose disk takes no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # Exit codes of every command; docs/index.md says them to people.
 DONE, FOUND, MISTAKE, DEFECT, SIGNALS = 0, 1, 2, 3, 128
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from .errors import UserError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-_SMALL, _RATIO = 64 << 20, 32  # bytes that any file may unpack to, and times its own size
+_SMALL, _RATIO = 32 << 20, 32  # bytes that any file may unpack to, and times its own size
 _HOLES = 64  # a file of which the disk holds less than one part in so many has holes
 _HOLES_FROM = 64 << 20
+NEURONS_LIMIT = 1 << 24  # of a layer: sixteen chips
 SYNAPSES_LIMIT = 1 << 30  # of a net: a file of ours holds no more
 
 

@@ -6,6 +6,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from typing import IO
 
 import numpy as np
 
@@ -20,6 +21,23 @@ BROKEN = (
 )
 
 
+def header(f: IO[bytes]) -> tuple[tuple, np.dtype]:
+    """(shape, type) that the header of an array in .npy format says.
+
+    Raises:
+        ValueError, and others of `BROKEN`: no such header.
+    """
+    version = np.lib.format.read_magic(f)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, _, dtype = read(f)
+    except MemoryError:  # of Python's parser, on brackets in brackets
+        shape = None
+    if shape is None:
+        raise ValueError("its header is nested too deeply")
+    return shape, dtype
+
+
 def mapped(path: str | os.PathLike) -> np.ndarray:
     """An array of numbers in a .npy file, mapped and not read: a header that claims more than the file holds is refused
     before anything is allocated.
@@ -29,6 +47,10 @@ def mapped(path: str | os.PathLike) -> np.ndarray:
     """
     try:
         require_solid(path)
+        with open(path, "rb") as f:
+            if f.read(2) == b"\x93N":
+                f.seek(0)
+                header(f)
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except UserError as e:
         raise UserError(str(e).removeprefix(f"{path}: ")) from None

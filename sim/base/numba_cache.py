@@ -4,7 +4,8 @@ numba looks only at the file of the function it compiles: functions and constant
 files may change without its notice. So all kernels are kept in a folder named by a digest of everything that can be
 compiled into one. The first place that can be written is taken: what `NUMBA_CACHE_DIR` says, this folder's
 `__pycache__`, the user's cache, a folder of this user's own among the temporary ones. Where there is none, kernels are
-compiled anew in each process.
+compiled anew in each process. Kernels in a place that can only be read are copied
+to the one that is taken.
 """
 
 import hashlib
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
+
+from . import files
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("sim", "events", "train", "bench")
@@ -50,6 +53,7 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., 
 @cache
 def folder() -> Path | None:
     """The folder for kernels of today's sources, made if need be; None where nothing can be written."""
+    warm = None
     for place in _places():
         found = place / f"{_NAME}{digest()}"
         try:
@@ -57,11 +61,35 @@ def folder() -> Path | None:
             found.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=found).close()
         except OSError:
+            if warm is None and _is_warm(found):
+                warm = found
             continue
         if new:
             _tidy(place, found)
+        if warm is not None and not _is_warm(found):
+            _copy(warm, found)
         return found
     return None
+
+
+def _is_warm(place: Path) -> bool:
+    """Whether there are compiled kernels in a folder."""
+    try:
+        return next(place.rglob("*.nbi"), None) is not None
+    except OSError:
+        return False
+
+
+def _copy(warm: Path, place: Path) -> None:
+    """Kernels from a folder that numba cannot take them from, as it must be able to write there; the index of a kernel,
+    by which numba finds it, last."""
+    for path in sorted((p for p in warm.rglob("*") if p.suffix in (".nbc", ".nbi")), key=lambda p: p.suffix):
+        target = place / path.relative_to(warm)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files.write(target, path.read_bytes())
+        except (OSError, files.CannotWrite):  # then it is compiled
+            return
 
 
 @cache

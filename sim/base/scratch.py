@@ -12,20 +12,34 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .errors import FULL
+from .files import CannotWrite
+
 PREFIX = "smolmamba-"
 _YOUNG_S = 30.0  # a folder that has just been made need not be locked yet
 
 
 @contextlib.contextmanager
 def folder(kind: str) -> Iterator[str]:
-    """A new folder among the temporary ones, gone at the end of the block."""
+    """A new folder among the temporary ones, gone at the end of the block.
+
+    Raises:
+        CannotWrite: there is none that can be written, or its disk is full.
+    """
     sweep()
-    place = tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", suffix=".tmp")
+    try:
+        place = tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", suffix=".tmp")
+    except OSError as e:
+        raise CannotWrite("the temporary folder", f"{e.strerror}; set TMPDIR to one that can be written") from None
     lock = os.open(place, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system without locks: then nobody removes it in our place
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield place
+    except OSError as e:
+        if e.errno in FULL and (e.filename is None or os.fspath(e.filename).startswith(place)):
+            raise CannotWrite(place, f"{e.strerror}; TMPDIR says where the temporary folder is") from None
+        raise
     finally:
         shutil.rmtree(place, ignore_errors=True)
         os.close(lock)

@@ -94,6 +94,15 @@ def check_once(path: str | os.PathLike, remedy: str) -> bool:
         return False
 
 
+def is_whole(path: str | os.PathLike) -> bool:
+    """Whether a file's seal is right, or it has none."""
+    try:
+        check(path, "")
+        return True
+    except Damaged:
+        return False
+
+
 def check_bytes(content: bytes | memoryview, path: str | os.PathLike, remedy: str) -> bool:
     """`check` of what has been read from `path` already."""
     if not _is_seal(bytes(content[-LENGTH:]), path, remedy):

@@ -77,7 +77,7 @@ def _(node: Readout, net, traces, neuron, step):
 def _dendrite(node, traces, neuron, step) -> np.ndarray:
     """int64 [step + 1], weights times spikes."""
     spikes = ((s, traces[s.source][: step + 1].astype(np.int64)) for s in node.synapses)
-    return np.sum([x @ s.weight[neuron].astype(np.int64) for s, x in spikes], 0)
+    return np.sum([(x @ s.weight[neuron].astype(np.int64)) >> s.shift for s, x in spikes], 0)
 
 
 def lines(found: dict[str, list[dict]] | None) -> list[str]:

@@ -1,11 +1,11 @@
 """Random nets and inputs for comparing executors: small, and odd in every way that `sim.net` allows."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..base.memory import require
-from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, THRESHOLD_MAX
+from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, SHIFT_MAX, THRESHOLD_MAX
 from ..net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 from ..net.tokens import EMPTY, Stream, order_of
 
@@ -16,7 +16,8 @@ INPUTS = ("random", "ones", "none", "sparse")
 def random_net(seed: int, deep: int = 5) -> Net:
     """A net of up to `deep` nodes before its read-out.
 
-    Every seed gives another mix of sizes, grids, scan orders, shares of tokens, decays, skips and extremes.
+    Every seed gives another mix of sizes, grids, scan orders, shares of tokens, decays, skips and extremes; one in four
+    has graded tokens.
     """
     r = np.random.default_rng(seed)
     n, frames = int(r.choice([1, 2, 3, 5, 8])), int(r.choice([1, 2, 3, 4]))
@@ -31,7 +32,25 @@ def random_net(seed: int, deep: int = 5) -> Net:
         sizes[nodes[-1].name] = nodes[-1].size
     classes, last = int(r.integers(2, 5)), nodes[-1].name
     nodes.append(Readout("out", tuple(Dense(s, weights(r, classes, sizes[s])) for s in _sources(r, sizes, last))))
-    return Net(tuple(nodes), tuple(inputs), n, frames, places, _orders(r, n, frames))
+    return _graded(seed, nodes, inputs, tokens=n, frames=frames, places=places, orders=_orders(r, n, frames))
+
+
+def _graded(seed, nodes, inputs, **rest) -> Net:
+    """The net, of some seeds with graded tokens; the read-out then reads none of them."""
+    r = np.random.default_rng((seed, 1))
+    if r.random() < 0.75:
+        return Net(tuple(nodes), tuple(inputs), **rest)
+    bits = int(r.choice([1, 3, 8]))
+    inputs = [replace(i, message_bits=bits) if i.of == TOKENS else i for i in inputs]
+    graded = {i.name for i in inputs if i.message_bits}
+
+    def moved(node):
+        kept = [s for s in node.synapses if s.source not in graded or isinstance(node, Cuba)]
+        shifts = r.integers(3 if bits == 8 else 0, SHIFT_MAX + 1, len(kept)).tolist()  # three bits make room for 8
+        synapses = (replace(s, shift=k if s.source in graded else 0) for s, k in zip(kept, shifts))
+        return replace(node, synapses=tuple(synapses))
+
+    return Net(tuple(map(moved, nodes)), tuple(inputs), **rest)
 
 
 def _inputs(r, n):
@@ -104,4 +123,10 @@ def random_stream(net: Net, seed: int, batch: int = 3, kind: str | None = None) 
         which[b, t, : len(sent)] = order_of(net, 1, t)[0, sent]
     which = which.reshape(batch, net.steps)
     tokens = r.random((batch, net.steps, net.inputs[0].size)) < share
-    return Stream((tokens & (which >= 0)[..., None]).astype(np.uint8), which)
+    spikes = (tokens & (which >= 0)[..., None]).astype(np.uint8)
+    if net.message_bits:
+        top = (1 << net.message_bits) - 1
+        spikes *= np.where(r.random(spikes.shape) < 0.3, top, r.integers(0, top, spikes.shape, endpoint=True)).astype(
+            np.uint8
+        )
+    return Stream(spikes, which)

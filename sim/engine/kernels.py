@@ -483,13 +483,16 @@ def _dendrite(node, program, room, k):
 
 
 @numba.njit
-def _take_cuba(node, i, program, room, state, begin, span):
+def _take_cuba(node, i, program, room, state, brought, begin, span):
     remembers, keep_v, threshold = node.remembers != 0, node.keep_v, node.threshold
     for k in range(span):
         if node.reset_every and (begin + k) % node.reset_every == 0:
             state.u[node.at : node.at + node.width] = 0
             state.v[node.at : node.at + node.width] = 0
         _dendrite(node, program, room, k)
+        if node.graded >= 0:
+            for j in range(node.size):
+                room.a[j] += brought[begin + k, node.graded + j]
         room.counts[i, k] = _cuba_step(
             room.a,
             node.width,
@@ -558,7 +561,7 @@ def _write(node, i, room, raster, at, span):
 
 
 @numba.njit
-def _stream(program, room, state, tokens, which, trace, raster, graded, b):
+def _stream(program, room, state, tokens, which, brought, trace, raster, graded, b):
     """A stream, uint8 [S, C] with its tokens int16 [S], number `b`, through all nodes, a chunk of steps at a time, so
     that what it touches stays in cache.
     """
@@ -569,7 +572,7 @@ def _stream(program, room, state, tokens, which, trace, raster, graded, b):
             node, traced = nodes[i], trace[i] >= 0
             kind, at = node.kind, trace[i] + (b * steps + begin) * node.size
             if kind == CUBA:
-                _take_cuba(node, i, program, room, state, begin, span)
+                _take_cuba(node, i, program, room, state, brought, begin, span)
             elif kind == INPUT:
                 _take_input(node, i, room, tokens, frame, begin, span)
             elif kind == PHASE_LINES:
@@ -605,6 +608,7 @@ def advance(
     stats,
     tokens,
     which,
+    brought,
     trace,
     raster,
     graded,
@@ -614,6 +618,7 @@ def advance(
     Args:
         nodes, .., frame: a `Program`. events, .., chunk: `Room`. u, .., stats: `State`, which is moved on.
         tokens: uint8 [B, S, C], spikes where not 0; whole frames. which: int16 [B, S], the token on turn, or -1.
+        brought: int32 [B, S, columns], what graded spikes add to the inputs of the neurons that they reach.
         trace: int64 [nodes], where a node's spikes go, or -1: as ones in `raster`, uint8, flat and zero, laid out as
             [B, S, size]; a READOUT's values in `graded`, int32, likewise.
     """
@@ -627,6 +632,7 @@ def advance(
             State(u[b], v[b], hits[b], stats[b]),
             tokens[b],
             which[b],
+            brought[b],
             trace,
             raster,
             graded,

@@ -12,9 +12,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from ..integer import DECAY_ONE, STATE_SHIFT
+from ..integer import DECAY_ONE, STATE_SHIFT, graded_input
 from ..net import PHASE, Cuba, Input, Net, Readout
-from ..net.tokens import Stream
+from ..net.tokens import Stream, inputs
 from .kernels import CUBA, INPUT, PHASE_LINES, READOUT, Program, Room, State, advance, threads_for
 from .lanes import N16, N32
 
@@ -22,7 +22,8 @@ CHUNK = 64  # steps: the spike lists of a net of some thousand neurons stay in a
 
 # One row per node. width: size up to the next multiple of 32. Its synapses are the rows `first` to `end` of their
 # table, from `sparse` on the sparse ones. backward: of an input, each frame is reversed. threshold: times 64. keep_v:
-# 4096 - v_decay. remembers: not all currents are forgotten at once.
+# 4096 - v_decay. graded: where its columns begin in what graded spikes
+# bring (`Runner`), or -1. remembers: not all currents are forgotten at once.
 _FIELDS = (
     "kind",
     "size",
@@ -36,6 +37,7 @@ _FIELDS = (
     "threshold",
     "reset_every",
     "remembers",
+    "graded",
 )
 NODE = np.dtype([(name, np.int64) for name in _FIELDS])
 # source: row in the table of nodes; at, stride: its `at` and `width`. weight: where what belongs to its first neuron
@@ -49,10 +51,15 @@ def build(net: Net) -> tuple[Program, dict[str, list[np.ndarray]]]:
     source neuron has).
     """
     rows, constants, table, at, fan_outs = {}, [], _Synapses(), 0, {}
+    graded, columns = {i.name for i in net.inputs if i.message_bits}, 0
     for node in (*net.inputs, *net.nodes):
         row = dict.fromkeys(_FIELDS, 0) | dict(at=at) | row_of(node, net)
         row["width"] = width = _up(row["size"], N16)
         synapses = getattr(node, "synapses", ())
+        fan_outs[node.name] = [np.count_nonzero(s.weight, 0) for s in synapses]
+        row["graded"] = columns if any(s.source in graded for s in synapses) else -1
+        columns += row["size"] if row["graded"] >= 0 else 0
+        synapses = [s for s in synapses if s.source not in graded]
         fans = [np.count_nonzero(s.weight, 0) for s in synapses]
         # A weight that is added by itself costs about as much as a row of 32 to 64: measured.
         sparse = [int(fan.max(initial=0)) * N16 <= len(s.weight) for s, fan in zip(synapses, fans)]
@@ -67,7 +74,7 @@ def build(net: Net) -> tuple[Program, dict[str, list[np.ndarray]]]:
         if isinstance(node, Cuba):
             constant[:, : node.size] = DECAY_ONE - node.i_decay, node.bias << STATE_SHIFT
         constants.append(constant)
-        rows[node.name], fan_outs[node.name] = row, fans
+        rows[node.name] = row
         at += width
     keep_u, bias = np.concatenate(constants, 1)
     nodes = np.array([tuple(row[name] for name in _FIELDS) for row in rows.values()], NODE)
@@ -191,15 +198,34 @@ class Runner:
                 *self.state,
                 stream.tokens,
                 stream.which,
+                self._brought(stream),
                 places,
                 raster,
                 graded.reshape(-1),
             )
         shaped = lambda at, n: raster[at : at + batch * steps * n].reshape(batch, steps, n)  # noqa: E731
-        return {
+        traces = {
             name: graded if name == last.name else shaped(places[self.names.index(name)], self._rows[name]["size"])
             for name in names
         }
+        messages = inputs(self.net, stream) if self.net.message_bits and traces else {}
+        return traces | {name: messages[name] for name in traces if name in messages}
+
+    def _brought(self, stream):
+        """int32 [B, S, columns]: what graded spikes bring to each neuron that they reach; columns of the nodes as their
+        rows say.
+        """
+        if not self.net.message_bits:
+            return np.zeros((len(stream), 0, 0), np.int32)
+        messages, columns = inputs(self.net, stream), []
+        for node in self.net.nodes:
+            found = [
+                graded_input(s.weight, messages[s.source], s.shift)
+                for s in node.synapses
+                if s.source in messages and self.net.node(s.source).message_bits
+            ]
+            columns += [sum(found[1:], found[0])] if found else []
+        return np.concatenate(columns, 2) if columns else np.zeros((len(stream), 0, 0), np.int32)
 
     def _make_room(self):
         threads = numba.get_num_threads()

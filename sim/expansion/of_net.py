@@ -28,7 +28,9 @@ class _NetBuilder(Builder):
         super().__init__()
         self.net, self.late, self.slot = net, latencies(net), slot or net.steps
         self._delays = edge_delays(net)
-        self.lines = tuple(Line(i.name, i.size, PROCESS[i.of, i.backward], phase=i.of == PHASE) for i in net.inputs)
+        self.lines = tuple(
+            Line(i.name, i.size, PROCESS[i.of, i.backward], i.message_bits > 0, i.of == PHASE) for i in net.inputs
+        )
         self.outputs = {line.name: (line,) for line in self.lines}
 
     def inputs(self, node, target, rows):
@@ -36,7 +38,7 @@ class _NetBuilder(Builder):
         out = ()
         for s in node.synapses:
             delay = self._delays[s.source, node.name]
-            out += self.connect(self.outputs.get(s.source, ()), target, s.weight[rows], delay)
+            out += self.connect(self.outputs.get(s.source, ()), target, s.weight[rows], delay, -s.shift)
         return out
 
 

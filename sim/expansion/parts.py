@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..base.errors import UserError
 from ..integer import DECAY_ONE, MAX_DELAY, WEIGHT_STEP, weight_bits
 from .weights import Kernel, compact, count, values
 
@@ -29,7 +30,7 @@ class Projection:
         source: name of a `Population` or `Line`. target: name of a `Population`.
         weight: int16 [targets, sources], an array, a csr matrix or a `Kernel`.
         delay: steps beyond the synapse's own, 0..62: one integer, or an array that broadcasts to [targets, sources].
-        exponent: what arrives is `weight << exponent`.
+        exponent: what arrives is `weight << exponent`; below 0 the sum over all sources loses its lowest bits.
         graded: its source sends graded spikes.
         imaginary: they lead to the imaginary input of resonators.
         injected: no synapses and no step: the host writes these values into the neurons.
@@ -213,7 +214,7 @@ class Builder:
         hops, rest = divmod(delay, HOP) if not np.ndim(delay) else (0, delay)
         return Projection(self._behind(source, hops).name, target, kernel, rest, graded=source.graded)
 
-    def connect(self, sources: Any, target: str, weight: np.ndarray, delay: int | np.ndarray = 0) -> tuple:
+    def connect(self, sources, target: str, weight: np.ndarray, delay=0, exponent=0) -> tuple:
         """Projections from the outputs of a layer. Those whose weights are all zero are left out.
 
         Args:
@@ -222,14 +223,20 @@ class Builder:
             weight: int16 [targets, neurons of the source layer].
             delay: steps beyond the synapse's own, any number, one integer or an array that broadcasts to weight's
                 shape.
+            exponent: of `Projection`.
         """
         out = []
         for source in sources:
             part = weight[:, source.index]
             late = np.broadcast_to(delay, weight.shape)[:, source.index] if np.ndim(delay) else int(delay)
             for hops, some, rest in _split(part, late):
+                if hops and source.graded:
+                    raise UserError(
+                        f"layer {target!r}: reads graded spikes of {source.name!r} more than {MAX_DELAY} steps late,"
+                        " which no synapse waits and no relay passes on; put fewer layers beside it"
+                    )
                 at = self._behind(source, hops).name
-                out.append(Projection(at, target, compact(some), rest, graded=source.graded))
+                out.append(Projection(at, target, compact(some), rest, exponent, source.graded))
         return tuple(out)
 
     def _behind(self, source, hops):

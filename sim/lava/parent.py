@@ -4,8 +4,9 @@ The parent holds the other end of the worker's standard input. When that closes,
 the worker removes the folder they share, as the parent may no longer be able to, and ends itself and all that Lava has
 started (`sim.base.forks`). Called for before Lava is imported, which takes seconds."""
 
+import multiprocessing
 import os
-import pickle
+import pickle  # see `job`  # nosec B403
 import queue
 import shutil
 import struct
@@ -14,6 +15,7 @@ from typing import Any
 
 from sim.base import forks
 
+LONGEST = 80  # characters of a folder in which a socket still has a name that the system takes
 _job: "queue.SimpleQueue[bytes]" = queue.SimpleQueue()
 
 
@@ -21,14 +23,18 @@ def attend(folder: str | None = None, with_job: bool = True) -> None:
     """From now on this process ends when the other end of its standard input closes.
 
     Args:
-        folder: removed then. with_job: the parent sends one first (`job`).
+        folder: removed then; what multiprocessing keeps among temporary files is in it. with_job: the parent sends one
+            first (`job`).
     """
+    if folder is not None and len(folder) <= LONGEST:
+        # Where multiprocessing keeps its sockets, which it removes only if it ends in its own way.
+        multiprocessing.current_process()._config["tempdir"] = folder
     threading.Thread(target=_attend, args=(folder, with_job), daemon=True).start()
 
 
 def job() -> Any:
     """The parent's job (length, then a pickle from this process's own parent)."""
-    return pickle.loads(_job.get())
+    return pickle.loads(_job.get())  # over a pipe from the parent process, never from a file  # nosec B301
 
 
 def _attend(folder: str | None, with_job: bool) -> None:

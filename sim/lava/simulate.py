@@ -7,7 +7,7 @@ Lava's processes and reports, this side watches the clock and ends the session i
 
 import json
 import os
-import pickle
+import pickle  # written only, for this process's own worker  # nosec B403
 import signal
 import struct
 import subprocess

@@ -15,7 +15,20 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import UserError
-from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, INPUT_LIMIT, THRESHOLD_MAX, WEIGHT_MAX, WEIGHT_MIN, WEIGHT_STEP
+from ..integer import (
+    BIAS_MAX,
+    BIAS_MIN,
+    DECAY_ONE,
+    INPUT_LIMIT,
+    PIXEL_BITS,
+    SHIFT_MAX,
+    STATE_LIMIT,
+    THRESHOLD_MAX,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    WEIGHT_STEP,
+    fan_in,
+)
 
 TOKENS_LIMIT = 2**15 - 1  # tokens of a frame: their numbers are int16
 STREAM_LIMIT = 2**30  # values of a sample: nothing is allocated for more
@@ -29,15 +42,17 @@ def _require(ok, layer, text):
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """Synapse: `a[j] += sum_i weight[j, i] * s_source[i]`.
+    """Synapse: `a[j] += (sum_i weight[j, i] * s_source[i]) >> shift`.
 
     Attributes:
         source: name of the node whose spikes come in.
         weight: int16 [n_out, n_in], even integers in [-256, 254].
+        shift: 0 but for graded spikes, of whose sum it takes that many bits off, 0..8 (`sim.integer.graded_input`).
     """
 
     source: str
     weight: np.ndarray
+    shift: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +64,14 @@ class Input:
         size: channels C of the tokens, or N lines of the phase.
         of: `tokens` or `phase`.
         backward: if true, step `t*K + i` carries what stands at place `K-1-i` of frame `t`.
+        message_bits: b > 0: the tokens are graded spikes, messages in 0..2**b - 1, b up to 8; 0: spikes, 0 or 1.
     """
 
     name: str
     size: int
     of: str = TOKENS
     backward: bool = False
+    message_bits: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +110,12 @@ class Cuba:
         )
         _require(0 <= self.v_decay <= DECAY_ONE, self.name, f"v_decay {self.v_decay} outside 0..4096")
         _require(0 <= self.v_th <= THRESHOLD_MAX, self.name, f"v_th {self.v_th} outside 0..{THRESHOLD_MAX}")
-        fan_in = np.zeros(n, np.int64)
+        total = np.zeros(n, np.int64)
         for s in self.synapses:
             check_weight(s.weight, f"{self.name} <- {s.source}")
-            fan_in = fan_in + np.abs(s.weight.astype(np.int16, copy=False)).sum(1, dtype=np.int64)
+            total += fan_in(s.weight)
         _require(
-            (fan_in <= INPUT_LIMIT).all(),
+            (total <= INPUT_LIMIT).all(),
             self.name,
             f"sum of |weights| of a neuron exceeds {INPUT_LIMIT}, the current could wrap twice in a step",
         )
@@ -221,6 +238,7 @@ class Net:
                     f" {sizes[s.source]} neurons",
                 )
             sizes[node.name] = node.size
+        self._check_graded()
         last = [isinstance(n, Readout) for n in self.nodes]
         _require_net(bool(last) and last[-1] and sum(last) == 1, "the last node, and only it, must be a Readout")
 
@@ -274,6 +292,33 @@ class Net:
             )
             names.add(i.name)
 
+    def _check_graded(self):
+        """Messages, and the sums of weights times messages, must fit."""
+        for i in self.inputs:
+            bits = self.message_bits if i.of == TOKENS else 0
+            _require(
+                i.message_bits == bits <= PIXEL_BITS and bits >= 0,
+                i.name,
+                f"message_bits is {i.message_bits}, expected 0..{PIXEL_BITS}, the same for all views of the tokens, 0"
+                " for the phase",
+            )
+        sources = {i.name: i for i in self.inputs} if self.message_bits else {}
+        for node in self.nodes:
+            for s in node.synapses:
+                _check_shift(node, s, sources.get(s.source))
+            most = sum(largest_input(s, sources.get(s.source)) for s in node.synapses)
+            _require(
+                isinstance(node, Readout) or bool((most <= INPUT_LIMIT).all()),
+                node.name,
+                f"its dendritic input can exceed {INPUT_LIMIT}, the current could wrap twice in a step; take smaller"
+                " weights or a larger shift",
+            )
+
+    @property
+    def message_bits(self) -> int:
+        """Bits of the tokens' messages, 0 where they are spikes."""
+        return self.inputs[0].message_bits
+
     @property
     def steps(self) -> int:
         """Steps per sample, T*K."""
@@ -282,6 +327,31 @@ class Net:
     def node(self, name: str) -> Any:
         """The node or input of that name; KeyError if there is none."""
         return {n.name: n for n in (*self.inputs, *self.nodes)}[name]
+
+
+def largest_input(synapse, source) -> np.ndarray:
+    """int64 [n]: bound on the size of what a synapse brings to each neuron in a step."""
+    bits = getattr(source, "message_bits", 0)
+    most = fan_in(synapse.weight) * ((1 << bits) - 1 or 1)
+    return (most >> synapse.shift) + bool(bits)  # rounded down: a negative sum may be one further from 0
+
+
+def _check_shift(node, synapse, source):
+    where, bits = f"{node.name} <- {synapse.source}", getattr(source, "message_bits", 0)
+    _require(
+        0 <= synapse.shift <= (SHIFT_MAX if bits else 0),
+        where,
+        f"shift {synapse.shift}, expected 0..{SHIFT_MAX} from graded spikes, 0 from others",
+    )
+    if bits:
+        _require(isinstance(node, Cuba), where, "a read-out of graded spikes; put a layer between")
+        most = int(fan_in(synapse.weight).max(initial=0)) * ((1 << bits) - 1)
+        _require(
+            most < STATE_LIMIT,
+            where,
+            f"weights times messages can add up to {most}, 24 bits hold {STATE_LIMIT - 1}; take smaller weights or"
+            " fewer message bits",
+        )
 
 
 def _require_net(ok, text):

@@ -3,7 +3,7 @@
 A frame has N tokens, of which at most K are sent, so frame `t` takes the steps `t*K .. t*K + K-1` and a sample T*K.
 The tokens that are sent stand in the frame's scan order (`Net.orders`), empty places last. At every step
 
-    tokens[k, c]   1 where channel c of the token on turn spikes
+    tokens[k, c]   1 where channel c of the token on turn spikes; of graded tokens the message, 0 for none
     phase[k, n]    1 where token n is on turn                      (one-hot; nothing at an empty place)
 
 Who is on turn is the encoder's business (`events.encoder`); every executor takes what it is given here, and this is
@@ -28,7 +28,7 @@ class Stream:
     """Samples side by side.
 
     Attributes:
-        tokens: uint8 [B, S, C], 0 or 1.
+        tokens: uint8 [B, S, C], 0 or 1, or messages below 2**`message_bits` of the net's tokens.
         which: int16 [B, S], the token on turn, 0..N-1, or -1 (`EMPTY`).
     """
 
@@ -99,8 +99,8 @@ def checked(net: Net, stream: Stream | np.ndarray, first: int | None = None, bat
         batch: how many streams there must be, if that matters.
 
     Raises:
-        UserError: another geometry; something else than 0 and 1; tokens that are not there, repeat or run backward;
-            spikes at an empty place.
+        UserError: another geometry; something else than 0 and 1, or than messages of the net's bits; tokens that are
+            not there, repeat or run backward; spikes at an empty place.
     """
     shape = np.shape(stream.tokens if isinstance(stream, Stream) else stream)
     frames = _frames(net, shape, first, batch)
@@ -110,8 +110,10 @@ def checked(net: Net, stream: Stream | np.ndarray, first: int | None = None, bat
     if which.shape != shape[:2] or which.dtype.kind not in "iu":
         raise UserError(f"input: `which` is {which.dtype} {which.shape}, expected integers {shape[:2]}")
     tokens = np.ascontiguousarray(stream.tokens, np.uint8)
-    if tokens.size and tokens.max() > 1:
-        raise UserError(f"input: spikes are 0 or 1, found {int(tokens.max())}")
+    top = (1 << net.message_bits) - 1 if net.message_bits else 1
+    if tokens.size and tokens.max() > top:
+        kind = f"messages have {net.message_bits} bits" if net.message_bits else "spikes are 0 or 1"
+        raise UserError(f"input: {kind}, found {int(tokens.max())}")
     which = np.ascontiguousarray(which, np.int16)
     _check_order(net, which.reshape(len(which), frames, net.places), first or 0)
     if tokens[which < 0].any():
@@ -156,7 +158,7 @@ def _check_order(net, which, first):
 
 
 def inputs(net: Net, stream: Stream) -> dict:
-    """Name of each of `net.inputs` -> uint8 [B, S, size], its spikes."""
+    """Name of each of `net.inputs` -> uint8 [B, S, size], its spikes or messages."""
     whole = {TOKENS: stream.tokens, PHASE: stream.phase(net.tokens)}
     return {i.name: reversed_frames(whole[i.of], net.places) if i.backward else whole[i.of] for i in net.inputs}
 

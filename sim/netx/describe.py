@@ -98,7 +98,8 @@ def _(neuron: Sigma):
 
 @describe_node.register
 def _(node: Input, before):
-    return dict(type="input", name=node.name, sources=[], shape=[node.size], of=node.of, backward=bool(node.backward))
+    found = dict(type="input", name=node.name, sources=[], shape=[node.size], of=node.of, backward=bool(node.backward))
+    return found | (dict(message_bits=node.message_bits) if node.message_bits else {})
 
 
 @describe_node.register

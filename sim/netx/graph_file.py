@@ -5,13 +5,13 @@ from os import PathLike
 import numpy as np
 
 from ..base.errors import UserError
+from ..base.memory import NEURONS_LIMIT
 from ..integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, MAX_DELAY
 from ..sequential import THRESHOLD_NEVER, ConvLayer, DenseLayer, InputLayer, Neuron
 from ..sequential.graph import Edge, Graph, Node
 from . import hdf5
 
 ROOT, VERSION = "graph/", 1
-SIZE_LIMIT = 1 << 24  # neurons of a node
 TEXT_LIMIT = 4096
 
 
@@ -92,10 +92,10 @@ def _node(fields, here):
     for k in range(fields.count(f"{here}edge/")):
         at = f"{here}edge/{k}/"
         conv = fields.has(f"{at}groups")
-        weight = fields.integers(f"{at}weight", 4 if conv else 2, -256, 254).astype(np.int16)
+        weight = fields.integers(f"{at}weight", 4 if conv else 2, -256, 254, np.int16)
         if conv:
             stride, padding, dilation = (fields.sizes(f"{at}{key}", 2, 0) for key in ("stride", "padding", "dilation"))
-            groups = fields.number(f"{at}groups", 1, SIZE_LIMIT)
+            groups = fields.number(f"{at}groups", 1, NEURONS_LIMIT)
             layer = ConvLayer(name, weight, neuron, stride, padding, dilation, groups, fields.sizes(f"{at}in_shape", 3))
         else:
             layer = DenseLayer(name, weight, neuron)
@@ -135,18 +135,18 @@ class _Fields:
             raise UserError(f"{self._path}: {ROOT}{key}: expected a printable text of at most 200 bytes")
         return text
 
-    def integers(self, key, ndim, low, high):
+    def integers(self, key, ndim, low, high, dtype=np.int64):
         value = self._take(key, "iu", ndim)
         if value.size == 0 or int(value.min()) < low or int(value.max()) > high:
             raise UserError(f"{self._path}: {ROOT}{key}: expected integers from {low} to {high}")
-        return value.astype(np.int64)
+        return value.astype(dtype)
 
     def number(self, key, low, high):
         return int(self.integers(key, 0, low, high))
 
     def sizes(self, key, n=None, low=1):
-        value = self.integers(key, 1, low, SIZE_LIMIT)
-        if (n is not None and value.size != n) or value.size > 8 or int(np.prod(value.astype(object))) > SIZE_LIMIT:
+        value = self.integers(key, 1, low, NEURONS_LIMIT)
+        if (n is not None and value.size != n) or value.size > 8 or int(np.prod(value.astype(object))) > NEURONS_LIMIT:
             raise UserError(f"{self._path}: {ROOT}{key}: is {value.tolist()[:9]}, expected {n or 'a few'} sizes")
         return tuple(int(x) for x in value)
 

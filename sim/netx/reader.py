@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import UserError
-from ..integer import DECAY_ONE, THRESHOLD_MAX, WEIGHT_STEP
+from ..integer import DECAY_ONE, PIXEL_BITS, SHIFT_MAX, THRESHOLD_MAX, WEIGHT_STEP
 from ..net import PHASE, Cuba, Dense, Input, Net, Readout
 from ..net.tokens import Stream, checked, full
 from .golden import Golden
@@ -133,7 +133,13 @@ def _unpack(fields):
     return _net(
         fields,
         inputs=tuple(
-            Input(f.name("name"), f.number("size", 1, SIZE_LIMIT), f.name("of"), f.flag("backward"))
+            Input(
+                f.name("name"),
+                f.number("size", 1, SIZE_LIMIT),
+                f.name("of"),
+                f.flag("backward"),
+                f.number("message_bits", 1, PIXEL_BITS) if f.has("message_bits") else 0,
+            )
             for f in fields.groups("input")
         ),
         places=fields.number("places", 1, SIZE_LIMIT),
@@ -181,8 +187,10 @@ def _unpack_node(fields):
 def _unpack_synapses(fields):
     out = []
     for f in fields.groups("synapse"):
-        weight = f.take("weight", "i1", 2).astype(np.int16) * WEIGHT_STEP
-        out.append(Dense(f.name("source"), weight.astype(np.int16)))
+        weight = f.take("weight", "i1", 2).astype(np.int16)
+        weight *= WEIGHT_STEP  # in place: a file may claim as much of them as it may
+        shift = f.number("shift", 1, SHIFT_MAX) if f.has("shift") else 0
+        out.append(Dense(f.name("source"), weight, shift))
     return tuple(out)
 
 
@@ -214,7 +222,7 @@ def _unpack_golden(fields, net, schema):
     shape = tuple(int(x) for x in fields.take("shape", "i8", 1))
     if len(shape) != 3 or shape[1:] != (net.steps, net.inputs[0].size) or not 1 <= shape[0] <= SAMPLES_LIMIT:
         raise UserError(f"{where}shape: is {shape}, expected [samples, {net.steps}, {net.inputs[0].size}]")
-    tokens = _unpack_bits(fields, "tokens", shape)
+    tokens = _unpack_messages(fields, shape) if net.message_bits else _unpack_bits(fields, "tokens", shape)
     logits = fields.take("logits", "i8", 2)
     if logits.shape != (shape[0], net.nodes[-1].size):
         raise UserError(f"{where}logits: has shape {logits.shape}, expected ({shape[0]}, {net.nodes[-1].size})")
@@ -233,6 +241,14 @@ def _unpack_golden(fields, net, schema):
             spikes[name] = _unpack_bits(f, "spikes", (*shape[:2], node.size))
     stream = full(net, tokens) if schema == 1 else Stream(tokens, fields.take("which", "i2", 2))
     return Golden(checked(net, stream), logits, counts, hashes, spikes)
+
+
+def _unpack_messages(fields, shape) -> np.ndarray:
+    values, count = fields.take("tokens", "u1", 1), int(np.prod(shape, dtype=object))
+    if values.size != count:
+        where = f"{fields.file}: {ROOT}{fields.prefix}tokens"
+        raise UserError(f"{where}: has {values.size} messages, expected {count} for shape {shape}")
+    return values.reshape(shape)
 
 
 def _unpack_bits(fields, name, shape):

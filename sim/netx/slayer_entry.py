@@ -5,9 +5,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..base.errors import UserError
+from ..base.memory import NEURONS_LIMIT
 from ..integer import MAX_DELAY
-
-SIZE_LIMIT = 1 << 24  # neurons of a layer
 
 
 class Entry:
@@ -39,19 +38,21 @@ class Entry:
 
     def integers(self, key: str, default: Any = None) -> np.ndarray:
         """The entry as int64, whatever number type it was written in; NaN, infinity and fractions are refused."""
+        return self._whole(key, default).astype(np.int64)
+
+    def _whole(self, key, default=None):
+        """The entry as it was written, whole numbers of 32 bits."""
         value = self.arrays.get(key, default)
         if value is None:
             self.fail(f"{key} is missing")
         value = np.asarray(value)
         if value.dtype.kind not in "iuf" or value.size == 0:
             self.fail(f"{key} is {value.dtype} {value.shape}, expected integers")
-        if (
-            not np.isfinite(value).all()
-            or (np.abs(value.astype(np.float64)) > 1 << 31).any()
-            or (value != np.floor(value)).any()
-        ):
+        low, high = value.min(), value.max()
+        whole = low >= -(1 << 31) and high <= 1 << 31  # NaN and infinity are not
+        if not whole or (value.dtype.kind == "f" and (value != np.floor(value)).any()):
             self.fail(f"{key} has values that are no 32-bit integers")
-        return value.astype(np.int64)
+        return value
 
     def number(self, key: str, default: Any = None) -> int:
         value = self.integers(key, default)
@@ -67,8 +68,8 @@ class Entry:
 
     def shape(self) -> tuple[int, ...]:
         shape = tuple(int(x) for x in self.integers("shape").ravel())
-        if min(shape) < 1 or int(np.prod(shape, dtype=object)) > SIZE_LIMIT:
-            self.fail(f"shape {shape} is not positive or too large")
+        if min(shape) < 1 or int(np.prod(shape, dtype=object)) > NEURONS_LIMIT:
+            self.fail(f"shape {shape[:9]} is not positive or too large")
         return shape
 
     def bias(self) -> np.ndarray:
@@ -86,7 +87,7 @@ class Entry:
     def weight(self, key: str, ndim: int) -> np.ndarray:
         if any(k.startswith(f"{key}/") for k in self.arrays):
             self.fail(f"{key}: complex weights are not supported in this layer")
-        value = self.integers(key)
+        value = self._whole(key)
         if value.ndim == 5 and ndim == 4 and value.shape[4] == 1:  # SLAYER before 0.3 kept its time axis
             value = value[..., 0]
         if value.ndim != ndim:

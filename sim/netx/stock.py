@@ -15,6 +15,8 @@ def stock_refusal(net: Net) -> str | None:
     netx knows one chain of dense layers with one current decay each. Its weight packing goes wrong for two kinds of
     matrix: one of zeros only (it divides by zero) and one without positive weights whose lowest weight is minus a power
     of two (it is scaled to -256, which Lava then cuts)."""
+    if net.message_bits:
+        return "input 'tokens': graded spikes, which netx's input layers do not send"
     *chain, readout = net.nodes
     used = {source for node in net.nodes for source in node.sources}
     for i in net.inputs[1:]:

@@ -54,10 +54,12 @@ def pack(net: Net, golden: Golden | None = None) -> dict:
             f"input/{i}/of": _name(entry.of),
             f"input/{i}/backward": np.array(entry.backward, "u1"),
         }
+        if entry.message_bits:
+            out[f"input/{i}/message_bits"] = np.array(entry.message_bits, "<i8")
     for i, node in enumerate(net.nodes):
         out |= {f"node/{i}/{k}": v for k, v in {"name": _name(node.name), **pack_node(node)}.items()}
     if golden is not None:
-        out |= {f"golden/{k}": v for k, v in _pack_golden(golden).items()}
+        out |= {f"golden/{k}": v for k, v in _pack_golden(golden, net.message_bits).items()}
     for name, value in out.items():
         if value.size == 0:
             raise UserError(f"net: {name} is empty, nothing to write")
@@ -87,6 +89,8 @@ def _pack_synapses(synapses):
     out = {}
     for j, s in enumerate(synapses):
         out |= {f"synapse/{j}/source": _name(s.source), f"synapse/{j}/weight": (s.weight // WEIGHT_STEP).astype("i1")}
+        if s.shift:
+            out[f"synapse/{j}/shift"] = np.array(s.shift, "<i8")
     return out
 
 
@@ -108,10 +112,10 @@ def _(node: Readout):
     return {"type": np.array("readout", "S"), **_pack_synapses(node.synapses)}
 
 
-def _pack_golden(g):
+def _pack_golden(g, message_bits):
     out = {
         "shape": np.array(g.stream.tokens.shape, "<i8"),
-        "tokens": np.packbits(g.stream.tokens.ravel()),
+        "tokens": g.stream.tokens.ravel() if message_bits else np.packbits(g.stream.tokens.ravel()),
         "which": g.stream.which.astype("<i2"),
         "logits": g.logits.astype("<i8"),
     }

@@ -1,12 +1,15 @@
 """The layers of a chain: synapses and neurons, and what only reorders. Shapes and ranges are checked when one is
 made."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
+from ..base.memory import NEURONS_LIMIT
+from ..integer import fan_in
 from ..net import check_weight
 from .checks import require, require_delay, require_fan_in
 from .cuba import Neuron
@@ -79,8 +82,8 @@ class DenseLayer:
 
     def __post_init__(self):
         n_out, n_in = self.weight.shape
-        fan_in = np.abs(self.weight.astype(np.int64)).sum(1)
         check_weight(self.weight, self.name)
+        total = fan_in(self.weight)
         if self.recurrent is not None:
             plain = isinstance(self.neuron, Neuron)
             require(plain, self.name, "only CUBA neurons are supported with recurrent synapses")
@@ -90,9 +93,9 @@ class DenseLayer:
                 self.name,
                 f"recurrent weight has shape {self.recurrent.shape}, expected {(n_out, n_out)}",
             )
-            fan_in = fan_in + np.abs(self.recurrent.astype(np.int64)).sum(1)
+            total = total + fan_in(self.recurrent)
         if not self.neuron.takes_graded:
-            require_fan_in(fan_in, self.name)
+            require_fan_in(total, self.name)
         _check_imaginary(self)
         require_delay(self.axon_delay, (n_out,), self.name)
         require_delay(self.synapse_delay, (n_out, n_in), self.name)
@@ -130,7 +133,7 @@ class ConvLayer:
         c_out, c_in = self.weight.shape[:2]
         check_weight(self.weight.reshape(c_out, -1), self.name)
         if not self.neuron.takes_graded:
-            require_fan_in(np.abs(self.weight.astype(np.int64)).sum((1, 2, 3)), self.name)
+            require_fan_in(fan_in(self.weight), self.name)
         _check_imaginary(self)
         require(
             self.groups >= 1 and c_out % self.groups == 0 and c_in * self.groups == self.in_shape[0],
@@ -144,6 +147,11 @@ class ConvLayer:
         )
         require(
             min(self.shape) >= 1, self.name, f"kernel {self.weight.shape[2:]} does not fit into {self.in_shape[1:]}"
+        )
+        require(
+            math.prod(self.shape) <= NEURONS_LIMIT,
+            self.name,
+            f"kernel, stride and padding make {math.prod(self.shape):,} neurons, expected {NEURONS_LIMIT:,} at most",
         )
         require_delay(self.axon_delay, (c_out,), self.name)
         self.neuron.check(self.name, self.shape)
@@ -169,7 +177,7 @@ def _check_imaginary(layer):
     require(weight.shape == layer.weight.shape, layer.name, f"imaginary weight has shape {weight.shape}")
     rows = weight.reshape(len(weight), -1)
     check_weight(rows, layer.name)
-    require_fan_in(np.abs(rows.astype(np.int64)).sum(1), layer.name)
+    require_fan_in(fan_in(rows), layer.name)
 
 
 def imaginary_part(layer: Any) -> Any:

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import weights
 
+import events
+from events.frames import SpikeFrames
 from sim import netx
 from sim.base.errors import UserError
 from sim.integer import cuba_step
@@ -574,3 +576,22 @@ def test_the_cnn_knows_digits():
         spikes = net.run(np.stack([frames(p) for p in paths[at : at + 10]]))[net.layers[-1].name]
         right += sum(int(c.argmax()) == int(p.parent.name) for c, p in zip(spikes.sum(1, dtype=int), paths[at:]))
     assert right >= 37
+
+
+@real
+@pytest.mark.slow
+def test_the_cnn_runs_on_the_data_set_by_name(tmp_path):
+    """`deploy run NET --dataset`: recordings become frames of spikes as above; the plan counts on the same."""
+    command(tmp_path, "convert", "nir-import", str(SHARED / "nir/cnn_sinabs.nir"), "cnn.net")
+    where = "--dataset", "nmnist", "--data-root", str(SHARED), "--limit", "3", "--json"
+    found = json.loads(command(tmp_path, "deploy", "run", "cnn.net", *where)[0])
+    assert (found["dataset"], found["split"], found["step_us"], found["accuracy"]) == ("nmnist", "test", 1000, 1)
+    net = netx.load(tmp_path / "cnn.net")
+    recordings = events.load("nmnist", "test", str(SHARED))
+    spikes = net.run(SpikeFrames(recordings.events[:3], 34, 34, (2, 34, 34))[:])
+    assert found["outputs"] == spikes[net.layers[-1].name].sum(1, dtype=int).tolist()
+    plan = json.loads(command(tmp_path, "deploy", "plan", "cnn.net", *where, "--split", "test")[0])
+    counts = plan["activity"]
+    assert round(3 * (counts["synops"] - counts["zero_synops"])) == found["synops"]
+    said = command(tmp_path, "deploy", "run", "cnn.net", "--dataset", "digits", code=2)[1]
+    assert said == "error: the net takes (2, 34, 34), recordings of 16 x 16 pixels give (2, 16, 16) or (1, 16, 16)\n"

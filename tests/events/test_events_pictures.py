@@ -1,10 +1,10 @@
-"""Photographs before a simulated camera. Files are written here; none of the published ones is at hand."""
+"""Photographs, as pictures and before a simulated camera. Files are written here."""
 
 import numpy as np
 import pytest
 from streams import same
 
-from events import Encoder, cache, load, pictures, token_streams
+from events import EVENT, Encoder, cache, default_encoder, load, pictures, token_streams
 from sim.base.errors import UserError
 
 
@@ -88,7 +88,7 @@ def test_a_grey_wall_is_silent_and_an_edge_is_where_it_is():
 @pytest.mark.parametrize("inside", ["cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "cifar10", "."])
 def test_cifar10_binary(tmp_path, inside):
     cifar10_tree(tmp_path / "a" / inside)
-    parts = {split: load("cifar10", split, tmp_path / "a") for split in ("train", "val", "test")}
+    parts = {split: load("cifar10:saccade", split, tmp_path / "a") for split in ("train", "val", "test")}
     assert [len(r) for r in parts.values()] == [36, 4, 20] and parts["val"].names == [
         f"data_batch_{b}/{n}" for b in (1, 2) for n in (7, 17)
     ]
@@ -107,7 +107,7 @@ def test_cifar100_takes_the_fine_label(tmp_path):
     rgb = colours(20)
     for name in ("train", "test"):
         (folder / f"{name}.bin").write_bytes(b"".join(bytes([3, 99 - k]) + rgb[k].tobytes() for k in range(20)))
-    parts = [load("cifar100", split, tmp_path) for split in ("train", "val", "test")]
+    parts = [load("cifar100:saccade", split, tmp_path) for split in ("train", "val", "test")]
     assert (
         [len(r) for r in parts] == [18, 2, 20]
         and parts[2].labels.tolist() == list(range(99, 79, -1))
@@ -118,6 +118,7 @@ def test_cifar100_takes_the_fine_label(tmp_path):
     from events import saccade
 
     assert np.array_equal(parts[2].events[4], saccade.see(pictures.brightness(rgb[4]), zlib.crc32(b"test/4")))
+    assert np.array_equal(load("cifar100", "test", tmp_path).events[4], rgb[4])
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,8 @@ def test_cifar_in_folders_has_the_brightness_of_the_binary_version(tmp_path):
     from events import saccade
 
     picture_tree(tmp_path / "cifar10", ("train", "test"), ("cat", "dog"))
-    parts = {split: load("cifar10", split, tmp_path) for split in ("train", "val", "test")}
+    assert np.array_equal(load("cifar10", "test", tmp_path).events[20], colours(20, 1)[0])
+    parts = {split: load("cifar10:saccade", split, tmp_path) for split in ("train", "val", "test")}
     assert [len(r) for r in parts.values()] == [36, 4, 40] and set(parts["test"].labels.tolist()) == {3, 5}
     assert parts["val"].names == [f"train/{c}/00{n}.png" for c in ("cat", "dog") for n in ("07", "17")]
     assert np.array_equal(
@@ -183,7 +185,8 @@ def test_imagenet(tmp_path):
     wnids = ("n01440764", "n02102040")
     picture_tree(tmp_path / "imagenet", ("train", "val"), wnids, "JPEG", (150, 100))
     (tmp_path / "imagenet/train/notes").mkdir()
-    parts = {split: load("imagenet", split, tmp_path) for split in ("train", "val", "test")}
+    assert load("imagenet", "test", tmp_path).events[0].shape == (3, 64, 64)
+    parts = {split: load("imagenet:saccade", split, tmp_path) for split in ("train", "val", "test")}
     assert (
         [len(r) for r in parts.values()] == [38, 2, 40]
         and parts["test"].classes == wnids
@@ -218,7 +221,7 @@ def test_pictures_that_are_wrong_are_named_or_skipped(tmp_path, monkeypatch):
 def test_what_the_camera_saw_is_kept(tmp_path, monkeypatch):
     cifar10_tree(tmp_path / "a")
     recordings, encoder = (
-        load("cifar10", "val", tmp_path / "a"),
+        load("cifar10:saccade", "val", tmp_path / "a"),
         Encoder(height=32, width=32, window=8, stride=4, frames=6, frame_us=50_000),
     )
     wanted = encoder.encode_all(recordings.events)
@@ -226,3 +229,86 @@ def test_what_the_camera_saw_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "_see", None)
     assert same(token_streams(recordings, encoder)[:], wanted)
     assert len(list(cache._folder(recordings.root).iterdir())) == 1
+
+
+def by_hand(picture, encoder, t, n):
+    """The window of token `n` of frame `t`, pixel by pixel."""
+    rows, cols = encoder.grid
+    before, out = (encoder.window - encoder.stride) // 2, []
+    top, left = n // cols * encoder.stride - before, n % cols * encoder.stride - before
+    for plane in picture.tolist():
+        for y in range(top, top + encoder.window):
+            for x in range(left, left + encoder.window):
+                there = 0 <= y < len(plane) and 0 <= x < len(plane[0])
+                out.append(plane[y][x] >> (8 - encoder.message_bits) if there else 0)
+    return out
+
+
+@pytest.mark.parametrize("bits, scan", [(8, "alternate"), (3, "cross"), (1, "forward")])
+def test_pixels_as_messages(bits, scan):
+    encoder = Encoder(height=9, width=7, window=5, stride=3, frames=3, scan=scan, message_bits=bits)
+    picture = colours(1, 3, 9)[0, :, :, :7]
+    stream = encoder.encode(picture)
+    assert stream.tokens.shape == (1, 27, 75) and stream.tokens.max() > (1 << bits) // 3
+    for k, n in enumerate(stream.which[0].tolist()):
+        assert n == encoder.orders[k // 9 % len(encoder.orders)][k % 9]
+        assert stream.tokens[0, k].tolist() == by_hand(picture, encoder, k // 9, n)
+
+
+def test_tokens_of_a_picture_are_chosen_by_their_contrast():
+    encoder = Encoder(height=8, width=8, window=4, stride=4, frames=2, places=2, message_bits=8)
+    picture = np.full((3, 8, 8), 100, np.uint8)
+    picture[:, :4, 4:] = 140  # token 1; the mean is 110
+    picture[0, 4:, :4] = 190  # token 2: of red the mean is then 132
+    stream = encoder.encode(picture)
+    score = {1: 16 * (8 + 30 + 30), 2: 16 * (58 + 10 + 10), 0: 16 * (32 + 10 + 10)}
+    assert sorted(score, key=score.get)[-2:] == [1, 2] and stream.which[0].tolist() == [1, 2, 1, 2]
+    whole = Encoder(height=8, width=8, window=4, stride=4, frames=2, message_bits=8).encode(picture)
+    assert np.array_equal(stream.tokens[0, :2], whole.tokens[0, 1:3])
+    black = encoder.encode(np.zeros((3, 8, 8), np.uint8))
+    assert (black.which == -1).all() and not black.tokens.any()
+
+
+def test_pictures_are_kept_as_they_are_whatever_is_sent_of_them(tmp_path, monkeypatch):
+    cifar10_tree(tmp_path / "a")
+    recordings = load("cifar10", "val", tmp_path / "a")
+    encoder = Encoder(height=32, width=32, window=8, stride=4, frames=2, message_bits=8)
+    wanted = encoder.encode_all(recordings.events)
+    streams = token_streams(recordings, encoder)
+    assert same(streams[:], wanted) and np.array_equal(streams.pictures([2, 0]), [recordings.events[i] for i in (2, 0)])
+    monkeypatch.setattr(pictures.Record, "__call__", None)
+    coarse = token_streams(recordings, Encoder(**{**encoder.settings(), "frames": 1, "message_bits": 2}))
+    assert np.array_equal(coarse[1].tokens, wanted.tokens[1:2, :64] >> 6)
+    assert len(list(cache._folder(recordings.root).iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "encoder, recording, what",
+    [
+        (
+            dict(message_bits=8),
+            np.zeros((3, 32, 32), np.uint8),
+            r"reads pictures, uint8 \(3, 34, 34\), and was given uint8",
+        ),
+        (dict(message_bits=8), np.zeros(3, EVENT), "and was given events"),
+        (dict(), np.zeros((3, 34, 34), np.uint8), "reads events, and was given uint8"),
+    ],
+)
+def test_an_encoder_of_the_other_kind(encoder, recording, what):
+    with pytest.raises(UserError, match=what):
+        Encoder(**encoder).encode(recording)
+
+
+@pytest.mark.parametrize(
+    "changes", [dict(message_bits=9), dict(message_bits=8, pool=2), dict(message_bits=8, frame_events=1)]
+)
+def test_an_encoder_that_cannot_be(changes):
+    with pytest.raises(UserError, match="message_bits"):
+        Encoder(**changes)
+
+
+def test_names_of_sets_of_photographs():
+    assert default_encoder("cifar10:saccade").message_bits == 0 and default_encoder("cifar10").message_bits == 8
+    for name in ("digits:saccade", "cifar10:blink"):
+        with pytest.raises(UserError, match="cifar10:saccade"):
+            default_encoder(name)

@@ -273,7 +273,7 @@ def test_command_lists_data_sets():
     assert listed.returncode == 0 and all(name in listed.stdout for name in events.DATASETS)
 
 
-def test_a_turned_bit_of_a_clip_is_seen(tmp_path):
+def test_a_turned_bit_of_a_clip_is_seen(tmp_path, monkeypatch):
     """A generated clip, and an imported recording: each bit that turns is refused, by name and with what to do."""
     path = tmp_path / "gestures" / "a.npy"
     path.parent.mkdir()
@@ -290,6 +290,9 @@ def test_a_turned_bit_of_a_clip_is_seen(tmp_path):
             dvs128.read(path)
         with pytest.raises(UserError, match="a.npy: damaged: .*; import or copy it again"):
             formats.read(path, None, 1)
+    monkeypatch.setattr(gestures, "clip", lambda *numbers: made)
+    gestures._write_one(path, 1, 1, 0, 0, lambda: None)  # what the same command does with it
+    assert path.read_bytes() == whole
     path.write_bytes(whole[: -seals.LENGTH])  # of another program
     assert np.array_equal(dvs128.read(path)["x"], [1, 3, 5])
 
@@ -303,3 +306,15 @@ def test_two_generators_in_one_folder(tmp_path):
         np.save(tmp_path / "in/a.npy", np.zeros((3, 4)))
         with pytest.raises(UserError, match="process .* imports here since .*; wait for it, or name another folder"):
             convert_tree.convert(tmp_path / "in", tmp_path / "out")
+
+
+def test_what_was_imported_and_is_damaged_is_imported_again(tmp_path):
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in/a.npy", np.float32([[1, 2, 1, 0], [3, 4, 0, 1.5], [5, 6, 1, 2.25]]))
+    assert convert_tree.convert(tmp_path / "in", tmp_path / "out", 1000)["written"] == 1
+    [path] = (tmp_path / "out").glob("*.npy")
+    whole = path.read_bytes()
+    assert convert_tree.convert(tmp_path / "in", tmp_path / "out", 1000)["kept"] == 1
+    path.write_bytes(whole[:130] + b"x" + whole[131:])
+    assert convert_tree.convert(tmp_path / "in", tmp_path / "out", 1000)["written"] == 1
+    assert path.read_bytes() == whole

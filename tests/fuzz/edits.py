@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import cache
 
 import h5py
 import numpy as np
@@ -46,6 +47,7 @@ TEXTS = (
 TEXTS += ("../x", "a\nb", "9" * 5000, "[" * 3000, "1e999", "NaN", "layer", "ä", "{" + '"a":' * 900)
 
 
+@cache
 def unpacked(data: bytes) -> dict:
     """Path -> array of all datasets of an HDF5 file."""
     found = {}

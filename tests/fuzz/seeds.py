@@ -140,7 +140,7 @@ def _nets():
     from sim.compare.random_nets import random_net, random_stream
 
     for seed in (1, 2, 3, 4, 5, 6):
-        net = random_net(seed)
+        net = random_net(seed, 2)
         yield _written(lambda path: netx.write(net, path, random_stream(net, seed, 2)))  # noqa: B023
 
 

@@ -1,5 +1,6 @@
 """Many mutants in one forked process with limits, and what they did."""
 
+import faulthandler
 import mmap
 import os
 import resource
@@ -105,6 +106,7 @@ def _child(kind, seed, begin, end, writer, place):
         for fd in (0, 1) if os.environ.get("FUZZ_DEBUG") else (0, 1, 2):
             os.dup2(silent, fd)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        faulthandler.disable()  # what dies here is counted
         with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
             read = targets.of(kind)
             for data in seeds.files(kind)[:3]:  # what is compiled and imported once is no mutant's

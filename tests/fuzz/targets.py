@@ -52,12 +52,13 @@ def net(path):
 def chain(loaded):
     """A net of layers runs as its definition says."""
     from deploy.verify.chain import made_up
-    from sim.sequential import graph, sequential
+    from sim.sequential import by_definition, graph
 
-    if 64 * sum(int(np.prod(layer.shape)) for layer in loaded.layers) > MOST:
+    sizes = [int(np.prod(layer.shape)) for layer in loaded.layers]
+    if 64 * sum(sizes) > MOST or max(a * b for a, b in zip(sizes, [*sizes[1:], 0])) > MOST:
         return
     x, _ = made_up(loaded, 2, 0)
-    define = graph.by_definition if isinstance(loaded, graph.Graph) else sequential.by_definition
+    define = graph.by_definition if isinstance(loaded, graph.Graph) else by_definition
     found, expected = loaded.run(x), define(loaded, x)
     for name, values in expected.items():
         assert np.array_equal(np.asarray(found[name]).reshape(values.shape), values), f"layer {name} differs"

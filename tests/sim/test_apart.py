@@ -209,7 +209,7 @@ def test_arrays_that_claim_what_the_file_does_not_hold(tmp_path):
     with h5py.File(path, "w") as f:  # never written: a few hundred bytes
         f.create_dataset("layer/0/weight", (20_000, 20_000), "i1", chunks=(1000, 1000), compression="gzip")
     size = path.stat().st_size
-    with pytest.raises(UserError, match=f"unpack to 381 MiB, a file of {size} bytes holds at most 64"):
+    with pytest.raises(UserError, match=f"unpack to 381 MiB, a file of {size} bytes holds at most 32"):
         netx.load(path)
 
 
@@ -230,7 +230,7 @@ def test_reading_a_net_of_ours_costs_little_more(tmp_path):
 
 
 def test_limits_of_memory(tmp_path, monkeypatch):
-    assert memory.unpacked_limit(1000) == (64 << 20) + 32_000
+    assert memory.unpacked_limit(1000) == (32 << 20) + 32_000
     monkeypatch.setattr(memory, "available", lambda: 10**9)
     memory.require(10**9, "x")
     with pytest.raises(UserError, match="x: takes 2.0 GB of memory, 1.0 GB are free"):

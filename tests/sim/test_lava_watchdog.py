@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -87,11 +88,14 @@ def test_exception(alive, how, message, threads):
     assert gone(alive)
 
 
-def test_death(alive):
+def test_death(alive, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     net = broken_net("die")
     with pytest.raises(SimulationError, match="exit code 3"):
         simulate(net, broken_tokens(net))
     assert gone(alive)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.slow
@@ -159,4 +163,23 @@ def test_killed_worker(alive, processes):
     with pytest.raises(SimulationError, match="died .exit code -9.*"):
         simulate(net, broken_tokens(net))
     thread.join()
+    assert gone(alive)
+
+
+def test_a_worker_whose_parent_is_gone_ends_before_it_has_imported_lava(alive, tmp_path):
+    """It removes the folder that they shared: who was killed cannot. With and without a job on the way."""
+    for name, begun in (("a", b""), ("b", b"\x10\0\0\0\0\0\0\0half")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "in_0.npy").write_bytes(b"x")
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "sim.lava.worker", str(folder)],
+            stdin=subprocess.PIPE,
+            env=dict(os.environ, PYTHONPATH=str(HERE.parent)),
+            start_new_session=True,
+        )
+        worker.stdin.write(begun)
+        worker.stdin.close()
+        worker.wait(60)
+        assert not folder.exists()
     assert gone(alive)

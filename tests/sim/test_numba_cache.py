@@ -178,3 +178,27 @@ def test_a_broken_kernel_is_met_in_its_new_form(copy):
     kernels.write_text(text.replace("return x - WRAP", "return x"))
     status, text = wraps()
     assert status == 1 and "1 failed" in text
+
+
+def test_kernels_that_can_only_be_read_are_taken_along(monkeypatch, tmp_path):
+    """From sources that were compiled by who installed them, and that this user cannot write to."""
+    warm = tmp_path / "__pycache__" / f"{numba_cache._NAME}{digest()}" / "engine_1"
+    warm.mkdir(parents=True)
+    for name in ("a.nbi", "a.1.nbc"):
+        (warm / name).write_text(name)
+    real = numba_cache.tempfile.TemporaryFile
+
+    def temporary(dir):
+        if Path(dir).is_relative_to(tmp_path / "__pycache__"):
+            raise PermissionError
+        return real(dir=dir)
+
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(numba_cache, "__file__", str(tmp_path / "numba_cache.py"))
+    monkeypatch.setattr(numba_cache.tempfile, "TemporaryFile", temporary)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = folder.__wrapped__()
+    assert found.parent == tmp_path / "cache" / "smolmamba-loihi"
+    assert sorted(p.name for p in (found / "engine_1").iterdir()) == ["a.1.nbc", "a.nbi"]
+    (found / "engine_1/a.nbi").write_text("newer")
+    assert folder.__wrapped__() == found and (found / "engine_1/a.nbi").read_text() == "newer"

@@ -283,7 +283,7 @@ def cuba(layer):
     return {f"{layer}/neuron/{key}": value for key, value in values.items()}
 
 
-KINDS = "expected one of input, flatten, dense, dense_rec, conv, pool, average"
+KINDS = "expected one of input, flatten, dense, dense_comp, dense_rec, conv, pool, average"
 BASE = {
     "layer/0/type": np.array([b"input"], "S10"),
     "layer/0/shape": np.array([2, 5, 5]),
@@ -339,16 +339,17 @@ def test_the_base_of_the_refusals_is_read(tmp_path):
     [
         *(
             ("layer/1/type", np.array([t.encode()], "S10"), f"layer/1 ({t}): this layer type is not supported, {KINDS}")
-            for t in ("unpool", "convT", "concat", "dense_comp", "novel")
+            for t in ("unpool", "convT", "concat", "novel")
         ),
         *(
             (
                 "layer/1/neuron/type",
                 t,
-                f"layer/1 (conv): neuron type '{t}' is not supported, expected CUBA, LOIHI, SDNN",
+                f"layer/1 (conv): neuron type '{t}' is not supported, expected CUBA, LOIHI, SDNN, RF_PHASE, RF_I",
             )
-            for t in ("RF_PHASE", "RF_ZERO", "novel")
+            for t in ("RF_ZERO", "novel")
         ),
+        ("layer/1/neuron/type", "RF_PHASE", "layer/1 (conv): neuron/sinDecay is missing"),
         (
             "layer/1/neuron/messageBits",
             np.int64(16),
@@ -424,7 +425,7 @@ def test_the_base_of_the_refusals_is_read(tmp_path):
         ("layer/3/delay", np.zeros(3), "layer/3 (dense_rec): delay has 3 values, expected 1 or 4"),
         ("layer/4/delay", np.array([0, -1]), "layer/4 (dense): delay outside 0..62"),
         ("layer/4/delay", np.zeros(3), "layer/4 (dense): delay has 3 values, expected 1, 2 or 4"),
-        ("layer/4/weight/real", np.zeros((2, 4)), "layer/4 (dense): weight: complex weights are not supported"),
+        ("layer/4/weight/real", np.zeros((2, 4)), "layer/4 (dense): weight/imag is missing"),
         (
             "layer/6/type",
             np.array([b"dense"], "S10"),

@@ -25,6 +25,7 @@ from train.run.loop import train
 ROOT = Path(__file__).resolve().parents[2]
 ENCODER = dataclasses.replace(events.default_encoder("digits"), frames=2, frame_us=150_000).settings()
 CFG = Config(encoder=ENCODER, stem=(8,), width=8, bank=8, float_epochs=1, exact_epochs=1, batch=64)
+MUTANTS, FLIPS = int(os.environ.get("MUTANTS", 250)), int(os.environ.get("FLIPS", 150))
 JUNK = (
     *(None, True, -1, 10**30, float("nan"), "", "x", [], {}, [[]], {"a": 1}, b"x", 1.5),
     *(torch.zeros(3), torch.zeros(0), torch.tensor(1j), torch.tensor(7), torch.zeros(2, 2).to_sparse()),
@@ -73,7 +74,7 @@ def test_a_turned_bit_is_never_loaded(run, tmp_path, name, sealed):
         torch.save(content, buffer)
         data = buffer.getvalue()
     rng, refused, path = random.Random(1), 0, tmp_path / "m.pt"
-    for _ in range(150):
+    for _ in range(FLIPS):
         bit = rng.randrange(8 * len(data))
         broken = bytearray(data)
         broken[bit // 8] ^= 1 << bit % 8
@@ -83,11 +84,27 @@ def test_a_turned_bit_is_never_loaded(run, tmp_path, name, sealed):
         except UserError as e:
             assert "damaged" in str(e) and "\n" not in str(e) and str(e).startswith(f"{path}: ")
             refused += 1
-    assert refused > (145 if sealed else 90)
+    print(f"{refused} of {FLIPS} refused, the others hold what they held")
+    assert refused > FLIPS * (0.95 if sealed else 0.6)
+
+
+def test_torch_alone_does_not_see_most(run):
+    """Why we look."""
+    data, content = (run / "model.pt").read_bytes(), checkpoint.read(run / "model.pt")
+    rng, other = random.Random(1), 0
+    for _ in range(FLIPS):
+        broken = bytearray(data)
+        broken[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        try:
+            other += not same(content, torch.load(io.BytesIO(broken), weights_only=True))
+        except Exception:  # whatever torch makes of it
+            pass
+    print(f"torch alone loads {other} of {FLIPS} as something else")
+    assert other > FLIPS / 10
 
 
 def test_torch_alone_does_not_see_it(run, tmp_path):
-    """Why we look: a bit of a weight, and torch loads another net."""
+    """A bit of a weight, and torch loads another net."""
     data = bytearray((run / "model.pt").read_bytes())
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         largest = max(archive.infolist(), key=lambda i: i.file_size)
@@ -142,7 +159,7 @@ def test_whatever_stands_in_it_a_checkpoint_is_read_or_refused_in_a_line(run, tm
     content = checkpoint.read(run / "last.pt")
     optimizer = content["loop"].pop("optimizer")
     content["loop"]["optimizer"] = {"state": {0: optimizer["state"][0]}, "param_groups": optimizer["param_groups"]}
-    for i in range(250):
+    for i in range(MUTANTS):
         change = mutated(content, rng)
         checkpoint.write(tmp_path / "m.pt", change)
         try:
@@ -150,7 +167,8 @@ def test_whatever_stands_in_it_a_checkpoint_is_read_or_refused_in_a_line(run, tm
         except UserError as e:
             assert str(e).startswith(f"{tmp_path}/m.pt: ") and "\n" not in str(e), i
             refused += 1
-    assert 100 < refused < 250
+    print(f"{refused} of {MUTANTS} refused in a line, the others loaded")
+    assert MUTANTS / 2.5 < refused < MUTANTS
 
 
 def test_a_huge_net_is_refused_before_it_is_built(run, tmp_path):

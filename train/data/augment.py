@@ -1,8 +1,9 @@
 """Augmentation of recordings as events: one random shift, rotation and zoom about the sensor's centre, a random loss of
 events, and, where asked for, a
-shift and a stretch in time and an exchange of the polarities.
+shift and a stretch in time and an exchange of the polarities. Never a mirror image: digits and gestures have a left and
+a right.
 
-Never a mirror image: digits and gestures have a left and a right.
+Pictures are shifted by whole pixels, and turned left to right where asked for.
 """
 
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 from sim.base.numba_cache import cached_njit
 
 
-def is_off(cfg: Any) -> bool:
-    """Whether `augment` would change nothing under this configuration."""
+def is_off(cfg, pictures=False):
+    """Whether `augment`, or `augment_picture`, would change nothing under this configuration."""
+    if pictures:
+        return not (int(cfg.shift) or cfg.mirror)
     return not any((cfg.shift, cfg.rotate, cfg.zoom, cfg.drop, cfg.jitter_us, cfg.stretch, cfg.flip_polarity))
 
 
@@ -38,6 +41,20 @@ def augment(events: np.ndarray, height: int, width: int, cfg: Any, rng: np.rando
         out["t"] = out["t"] * slower + later
     if flip:
         out["p"] = 1 - out["p"]
+    return out
+
+
+def augment_pictures(pictures, cfg, rng):
+    """A changed copy of pictures, uint8 [n, 3, H, W]: each shifted by up to `cfg.shift` whole pixels either way, zeros
+    coming in, and a share `cfg.mirror` of them turned left to right. `cfg` is a `train.config.Config`.
+    """
+    n, far, (height, width) = len(pictures), int(cfg.shift), pictures.shape[2:]
+    moves, mirrored = rng.integers(-far, far, (n, 2), endpoint=True), rng.random(n) < cfg.mirror
+    out = np.zeros_like(pictures)
+    for i, (dy, dx) in enumerate(moves.tolist()):
+        source = pictures[i, :, :, ::-1] if mirrored[i] else pictures[i]
+        into = out[i, :, max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
+        into[:] = source[:, max(-dy, 0) : height - max(dy, 0), max(-dx, 0) : width - max(dx, 0)]
     return out
 
 

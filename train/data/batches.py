@@ -14,8 +14,8 @@ from events import Encoder
 from events.recordings import Recordings
 from sim.net.tokens import Stream
 
-from ..distributed import ALONE, Ranks
-from .augment import augment, is_off
+from .augment import augment, augment_pictures, is_off
+from ..distributed import ALONE
 
 
 def chunks(items: Any, size: int, least: int = 1) -> list:
@@ -40,15 +40,16 @@ def batches(
     """This process's share of the epoch's shuffled, augmented batches from number `first` on, prepared ahead by
     `loaders` threads.
 
-    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, so that no file
-    is read again. chain: augmented recordings that the encoder's choice of tokens runs on over, as their streams do
+    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, and of pictures,
+    so that no file is read again. chain: augmented recordings that the encoder's choice of tokens runs on over, as their streams do
     (`train.run.epoch.chained`).
 
     Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (`sim.net.tokens.Stream`,
     labels [b], samples of the whole batch, seconds waited for it)."""
     order = np.random.default_rng((cfg.seed, epoch)).permutation(len(recordings))
     parts = chunks(order, cfg.batch, ranks.size * cfg.accumulate)
-    unchanged = streams if is_off(cfg) else None
+    pictures = bool(encoder.message_bits)
+    unchanged = streams if is_off(cfg, pictures) else None
 
     def make(i):
         rng = np.random.default_rng((cfg.seed, epoch, i, ranks.rank))
@@ -56,6 +57,8 @@ def batches(
         labels = torch.from_numpy(recordings.labels[mine])
         if unchanged is not None:
             return unchanged[mine], labels, len(parts[i])
+        if pictures:
+            return encode(encoder, augment_pictures(streams.pictures(mine), cfg, rng), chain), labels, len(parts[i])
         changed = [augment(recordings.events[j], recordings.height, recordings.width, cfg, rng) for j in mine]
         return encode(encoder, changed, chain), labels, len(parts[i])
 
@@ -75,14 +78,16 @@ def encode(encoder: Encoder, recordings: Sequence, chain: int = 1) -> Stream:
     `chain` divides their number.
     """
     if chain == 1 or len(recordings) % chain:
-        return encoder.encode_all(recordings)
+        return encoder.streams(encoder.frames_of_all(recordings))
     frames = encoder.frames_of_all(recordings)
     whole = encoder.streams(frames.reshape(-1, chain * encoder.frames, *frames.shape[2:]))
     return Stream(whole.tokens.reshape(len(recordings), -1, encoder.channels), whole.which.reshape(len(recordings), -1))
 
 
-def to_device(stream: Stream, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a model is called with: (tokens float [B, C, K], channels-last, which int64 [B, K]) of a `Stream`."""
+def to_device(stream, device):
+    """What a model is called with: (tokens float [B, C, K], channels-last, spikes or messages, which int64 [B, K]) of a
+    `Stream`.
+    """
     return torch.from_numpy(stream.tokens).to(device).float().transpose(1, 2), torch.from_numpy(stream.which).to(
         device
     ).long()

@@ -7,11 +7,22 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sim.integer import BIAS_MAX, BIAS_MIN, DECAY_ONE, WEIGHT_MAX, WEIGHT_MIN
-from sim.net import PHASE
+from sim.integer import (
+    BIAS_MAX,
+    BIAS_MIN,
+    DECAY_ONE,
+    INPUT_LIMIT,
+    SHIFT_MAX,
+    STATE_LIMIT,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    WEIGHT_STEP,
+)
+from sim.net import PHASE, TOKENS
 
 from .. import dynamics, stage
 from ..config import Config
+from .pixels import rounded
 from .slayer import slayer
 
 MEMORYLESS = 4095  # the chip's membrane decay has 12 bits; the 1/4096 that stays is part of the semantics
@@ -26,6 +37,13 @@ def quantized_weight(weight: torch.Tensor, gain: torch.Tensor | None) -> torch.T
     return whole.clamp(WEIGHT_MIN / UNIT, WEIGHT_MAX / UNIT) / gain
 
 
+def _room(weights) -> float:
+    """The largest gain at which all but a thousandth of some weights are in range."""
+    size = weights.abs().flatten()
+    top = torch.quantile(size[:: max(1, size.numel() // 100_000)], 0.999)
+    return WEIGHT_MAX / UNIT / float(top.clamp(min=1e-6))
+
+
 class CubaLayer(nn.Module):
     """CUBA neurons with synapses from one or more sources.
 
@@ -38,6 +56,8 @@ class CubaLayer(nn.Module):
         taus: time constant of the current per group of neurons, in steps (1: none); the n neurons are split evenly.
         v_decay: membrane decay, 0..4095. frame_steps: reset the states every so many steps, 0 for once a sample.
         silence: whether the stream has empty places.
+        message_bits: of graded tokens, 0 for spikes. Until they are folded, the weights of graded ones are `whitening`
+            times what is trained.
 
     Attributes:
         masks: source -> bool [n, m], synapses that there are; those from `phase` and the diagonal ones all stay.
@@ -55,6 +75,7 @@ class CubaLayer(nn.Module):
         diagonal=(),
         frame_steps=0,
         silence=False,
+        message_bits=0,
     ):
         super().__init__()
         self.name, self.n, self.v_decay, self.frame_steps = name, n, v_decay, frame_steps
@@ -66,6 +87,10 @@ class CubaLayer(nn.Module):
             nn.init.normal_(synapse.weight, std=1 / math.sqrt(synapse.weight.shape[1]))
             if s != PHASE:
                 self.register_buffer(f"mask_{s}", torch.ones(n, sources[s], dtype=torch.bool))
+        self.message_bits = message_bits
+        if message_bits:
+            self.register_buffer("whitening", torch.eye(sources[TOKENS]))
+            self.register_buffer("token_gain", torch.ones(()))
         self.group = n // len(taus)
         i_decay = [max(1, round(DECAY_ONE / t)) for t in taus]
         self.memoryless = min(i_decay) == DECAY_ONE
@@ -114,6 +139,11 @@ class CubaLayer(nn.Module):
             w, gain = self.skips[source], self.gain
         else:
             w, gain = self.synapses[source].weight.flatten(1), self.gain[:, None]
+            if source == TOKENS and self.message_bits:
+                gain = self.token_gain
+                if not self.folded:
+                    with torch.autocast(w.device.type, enabled=False):
+                        w = w @ self.whitening
             if source != PHASE:
                 w = w * getattr(self, f"mask_{source}")
         return quantized_weight(w, gain) if exact else w
@@ -139,20 +169,26 @@ class CubaLayer(nn.Module):
             if s == PHASE:  # one line at a time: its column, and nothing at an empty place
                 columns = torch.cat([w.T, w.new_zeros(1, self.n)])
                 total = total + F.embedding(inputs[s], columns).transpose(1, 2)
+            elif s == TOKENS and self.message_bits:
+                total = total + self._graded(inputs[s].transpose(1, 2), w, exact).transpose(1, 2)
             else:
                 total = total + F.linear(inputs[s].transpose(1, 2), w).transpose(1, 2)
         for s in self.diagonal:
             total = total + inputs[s] * self.weight(s, exact)[:, None]
         return total
 
-    def forward(
-        self,
-        inputs: dict[str, torch.Tensor],
-        exact: bool = False,
-        filled: torch.Tensor | None = None,
-        state: Any = None,
-        held: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    def _graded(self, messages, w, exact):
+        """What graded tokens bring, [B, K, n]: messages in shares of 2**bits; exact: the sum of mantissas times
+        messages, less its lowest bits (straight-through).
+        """
+        if not exact:
+            return F.linear(messages / (1 << self.message_bits), w)
+        share = UNIT * self.gain / (1 << self.message_bits)
+        total = F.linear(messages, w)
+        whole = torch.floor(total.detach() * share) / (UNIT * self.gain)
+        return total / (1 << self.message_bits) + (whole - total.detach() / (1 << self.message_bits))
+
+    def forward(self, inputs, exact=False, filled=None, state=None, held=None):
         """Spikes [B, n, K].
 
         Args:
@@ -217,6 +253,11 @@ class CubaLayer(nn.Module):
         with torch.no_grad():
             factor = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
             self.bias.copy_(self.norm.bias - factor * self.norm.running_mean)
+            if self.message_bits:
+                weight = self.synapses[TOKENS].weight
+                weight.copy_((weight.flatten(1) @ self.whitening).view_as(weight))
+                white = self.whitening.clone()
+                self.whitening.copy_(torch.eye(len(white)))
             for s in self.synapses.values():
                 s.weight.mul_(factor.view(-1, 1, 1, 1, 1))
             for w in self.skips.values():
@@ -229,21 +270,49 @@ class CubaLayer(nn.Module):
             for g in range(0, self.n, self.group):
                 rows = slice(g, g + self.group)
                 self.gain[rows] = self._gain(rows)
+            if self.message_bits:
+                self._round_tokens(white)
             self.folded.fill_(True)
             self.train_what_counts()
 
     def _gain(self, rows):
         """The largest power of two at which all but a thousandth of the weights, and all biases, are in range."""
-        weights = torch.cat([self.weight(s).reshape(self.n, -1)[rows].flatten() for s in self.sources]).abs()
-        top = torch.quantile(weights[:: max(1, weights.numel() // 100_000)], 0.999)
+        sources = [s for s in self.sources if not (s == TOKENS and self.message_bits)]
+        weights = torch.cat([self.weight(s).reshape(self.n, -1)[rows].flatten() for s in sources])
         room = min(
-            WEIGHT_MAX / UNIT / float(top),
+            _room(weights),
             BIAS_MAX / UNIT / float(self.bias[rows].abs().max().clamp(min=1e-6)),
             GAIN_MAX,
         )
+        if self.message_bits:
+            room = min(room, self._token_gain(room))
         return 2.0 ** math.floor(math.log2(room))
 
-    def train_what_counts(self) -> None:
+    def _token_gain(self, room):
+        """Chooses the gain of the weights of graded tokens, which is apart from that of all else: their sum loses
+        `shift` bits on the way. Returns the layer's largest gain by them; room: by all else.
+        """
+        weight, most = self.weight(TOKENS), float(self.weight(TOKENS).abs().sum(1).max().clamp(min=1e-6)) * UNIT
+        own = min(
+            _room(weight),
+            STATE_LIMIT / 2 / most / (1 << self.message_bits),  # sums of mantissas times messages have 24 bits
+            2.0 ** math.floor(math.log2(room)) * 2.0 ** (SHIFT_MAX - self.message_bits),
+        )
+        self.token_gain.fill_(2.0 ** math.floor(math.log2(own)))
+        return min(float(self.token_gain) * (1 << self.message_bits), INPUT_LIMIT / 2 / most)
+
+    def _round_tokens(self, white):
+        """Weights of graded tokens to what the chip can have, which rounding then leaves as they are."""
+        weight, unit = self.synapses[TOKENS].weight, UNIT * float(self.token_gain)
+        ends = WEIGHT_MIN // WEIGHT_STEP, WEIGHT_MAX // WEIGHT_STEP
+        weight.copy_(rounded(weight.flatten(1), white, WEIGHT_STEP / unit, *ends).view_as(weight))
+
+    @property
+    def shift(self) -> int:
+        """Lowest bits that the sum of graded tokens loses, once the layer is folded."""
+        return self.message_bits + round(math.log2(float(self.token_gain) / float(self.gain[0])))
+
+    def train_what_counts(self):
         """A folded layer trains its bias (the phase weights hold it, if there are any), one that is not its norm. To be
         called after a state has been loaded.
         """

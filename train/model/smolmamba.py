@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -100,7 +101,8 @@ class SmolMamba(nn.Module):
         self.stem = nn.ModuleList()
         sources = {TOKENS: encoder.channels, PHASE: self.n_tokens}
         for i, n in enumerate(widths):
-            self.stem.append(CubaLayer(f"stem{i}", sources, n, cfg, silence=empty))
+            bits = 0 if i else encoder.message_bits
+            self.stem.append(CubaLayer(f"stem{i}", sources, n, cfg, silence=empty, message_bits=bits))
             sources = {f"stem{i}": n}
         self.blocks = nn.ModuleDict()
         for t in self.towers:
@@ -183,6 +185,9 @@ class SmolMamba(nn.Module):
         self, tower: str, tokens: torch.Tensor, line: torch.Tensor, filled: torch.Tensor | None, now: _Pass
     ) -> list[torch.Tensor]:
         """The spikes of every stem layer, first to last."""
+        again = self._again(tokens, now)
+        if again is not None:
+            return self._stem_once(tower, tokens, line, again, now)
         inputs, out, last = {TOKENS: tokens, PHASE: line}, [], len(self.stem) - 1
         for i, layer in enumerate(self.stem):
             held = self.hold(tower, 0, next(iter(inputs.values())), filled, now) if i == last else None
@@ -190,19 +195,36 @@ class SmolMamba(nn.Module):
             inputs = {layer.name: out[-1]}
         return out
 
-    def forward(
-        self,
-        tokens: torch.Tensor,
-        which: torch.Tensor,
-        exact: bool = False,
-        trace: dict | None = None,
-        state: Any = None,
-        chain: int = 1,
-    ) -> torch.Tensor:
+    def _again(self, tokens, now):
+        """int64 [T*K]: where in the first frame each place's token stands, if every frame is the same picture and all
+        its tokens are sent; memoryless layers then need see it only once. None where that is not known, and in
+        integers.
+        """
+        e = self.encoder
+        if not e.message_bits or e.places or now.exact or now.state is not None or any(self.cfg.inner):
+            return None
+        if tokens.shape[-1] != self.steps:
+            return None
+        first = np.argsort(e.orders[0])
+        order = np.concatenate([first[e.orders[t % len(e.orders)]] for t in range(self.n_frames)])
+        return torch.from_numpy(order.astype(np.int64)).to(tokens.device)
+
+    def _stem_once(self, tower, tokens, line, again, now):
+        n = self.n_tokens
+        inputs, out = {TOKENS: tokens[..., :n], PHASE: line[:, :n]}, []
+        for i, layer in enumerate(self.stem):
+            spikes = layer(inputs)
+            inputs = {layer.name: spikes}
+            out.append(spikes.index_select(2, again))
+            now.note(names.stem(tower, i), out[-1])
+        return out
+
+    def forward(self, tokens, which, exact=False, trace=None, state=None, chain=1):
         """Class scores [B, classes].
 
         Args:
-            tokens: float [B, C, T*K], 0 or 1. which: int64 [B, T*K], the token on turn, -1 at an empty place.
+            tokens: float [B, C, T*K], 0 or 1, of pictures messages. which: int64 [B, T*K], the token on turn, -1 at
+                an empty place.
             exact: in the chip's integers.
             trace: a dict to be filled with every layer's spikes, [B, n, T*K] by name.
             state: a dict, name of a layer -> (u, v) [B, n] that it begins with (zeros for one that is not in it), which
@@ -217,7 +239,7 @@ class SmolMamba(nn.Module):
         counts = torch.zeros(self.n_tokens + 1, device=line.device).index_add_(
             0, line.flatten(), torch.ones(line.numel(), device=line.device)
         )
-        spikes = tokens.detach().sum((0, 2))
+        spikes = (tokens.detach() != 0).sum((0, 2)).float()
         for t in self.towers:
             now.activity |= dict(zip(names.inputs(t).values(), (spikes, counts[:-1])))
             if t == "b":

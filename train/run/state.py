@@ -16,7 +16,9 @@ from sim.base.errors import UserError
 
 from .. import checkpoint, distributed, schema
 from ..config import Config
+from ..data.batches import to_device
 from ..distributed import Ranks
+from ..model.pixels import whitening
 from ..model.smolmamba import SmolMamba
 from ..sparse import cost
 from ..sparse import removal as sparsity
@@ -27,6 +29,7 @@ from .graphs import Recorded
 from .logs import Log
 from .optimizer import adamw
 
+WHITENING = 1024  # pictures
 REMEDY = "copy it back from where it is whole, or start anew with --fresh"
 
 
@@ -172,6 +175,8 @@ def open_run(cfg: Config, folder: Path, data: Any, ranks: Ranks, options: Any, c
     content = ranks.from_first(lambda: _read(folder, cfg, options.resume, console))
     if content:
         _take_up(run, content)
+    elif data.encoder.message_bits:
+        _whiten(run, data)
     if ranks.size > 1:
         distributed.share_norms(model)
     if content:
@@ -188,6 +193,16 @@ def open_run(cfg: Config, folder: Path, data: Any, ranks: Ranks, options: Any, c
         run.recorded = Recorded(model, partial(passes, cfg=cfg, energy=run.energy))
     run.saved = time.monotonic()
     return run
+
+
+def _whiten(run, data):
+    """Has the first layer's weights trained before what whitens some of the training pictures."""
+
+    def look():
+        x, _ = to_device(data.x_train[: min(WHITENING, len(data.x_train))], "cpu")
+        return whitening(x.transpose(1, 2).flatten(0, 1), data.encoder.message_bits)
+
+    run.model.stem[0].whitening.copy_(run.ranks.from_first(look))
 
 
 def _load_optimizer(run, path, steps):

@@ -5,6 +5,7 @@ model's last call (`SmolMamba.activity`):
 
     synops            spikes times the synapses that they meet: in the chip's integers those with a weight that is not
                       0, in the float phase those that are there, less the share that is still to be removed
+    graded_synops     the same of graded tokens, messages that are not 0
     active_updates    of neurons with a bias or a lasting state, at every step; of the others at the places with a
                       token, at most as often as spikes reach them: a little more than the plan's, which looks at each
                       step
@@ -29,11 +30,10 @@ from typing import Any
 import torch
 
 from sim.base.errors import UserError
-from sim.net import PHASE
+from sim.net import PHASE, TOKENS
 from sim.prices import Table, picojoules
 
-from ..config import Config
-from ..model.layer import CubaLayer
+from ..model import names
 from ..model.names import READOUT
 from ..model.smolmamba import SmolMamba
 from .removal import groups
@@ -42,18 +42,21 @@ AIM, RESPONSE, CHANGE, RANGE, FIRST = 0.96, 0.7, 1.25, 100.0, 0.2
 UJ = 1e-6  # picojoules
 
 
-def caused(model: SmolMamba, samples: int, exact: bool = False) -> dict:
-    """Count -> mean of a sample, of what the spikes of the model's last call (of `samples`) cause: synops, messages,
-    spikes. Tensors with the activity's history.
+def caused(model, samples: int, exact: bool = False) -> dict:
+    """Count -> mean of a sample, of what the spikes of the model's last call (of `samples`) cause: synops,
+    graded_synops, messages, spikes. Tensors with the activity's history.
     """
     layers, left = model.named(), {} if model.folded or not model.cfg.removed() else _left(model)
-    synops = messages = 0.0
+    synops, messages = {"synops": 0.0, "graded_synops": 0.0}, 0.0
+    graded = {names.inputs(t)[TOKENS] for t in model.towers if model.encoder.message_bits}
     for edge in model.edges():
         sent, there = model.activity[edge.source], edge.nonzero(exact)
-        synops = synops + (sent * fan_out(there)).sum() * left.get((edge.source, edge.target), 1.0)
+        kind = "graded_synops" if edge.source in graded else "synops"
+        synops[kind] += (sent * fan_out(there)).sum() * left.get((edge.source, edge.target), 1.0)
         messages = messages + (sent * lists(there, layers.get(edge.target))).sum()
     spikes = sum(model.activity[name].sum() for name in model.sizes() if name != READOUT)
-    return {"synops": synops / samples, "messages": messages / samples, "spikes": spikes / samples}
+    counted = {kind: value / samples for kind, value in synops.items()}
+    return counted | {"messages": messages / samples, "spikes": spikes / samples}
 
 
 def _left(model):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...base.errors import UserError
-from ...integer import INPUT_LIMIT, MAX_DELAY
+from ...integer import INPUT_LIMIT, MAX_DELAY, fan_in
 from .. import ConvLayer, DenseLayer, InputLayer, Neuron
 from ..checks import require
 
@@ -32,9 +32,8 @@ class Edge:
 
     @property
     def fan_in(self) -> np.ndarray:
-        """int64 [neurons]: sums of |weights|."""
-        weight, shape = np.abs(self.layer.weight.astype(np.int64)), self.layer.shape
-        return weight.reshape(shape[0], -1).sum(1).repeat(int(np.prod(shape[1:])))
+        """int64 [shape[0]]: sums of |weights|, the same for all neurons of a channel."""
+        return fan_in(self.layer.weight)
 
 
 @dataclass(frozen=True, eq=False)
