@@ -7,7 +7,7 @@ import torch
 
 from sim import engine
 from sim.integer import DECAY_ONE, STATE_LIMIT, STATE_SHIFT, weight_histogram
-from sim.net import TOKENS, Cuba
+from sim.net import TOKENS, Cuba, Net
 from sim.net.nodes import largest_input
 from train import stage
 from train.evaluate import predict

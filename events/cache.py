@@ -61,7 +61,7 @@ class TokenStreams(Sequence):
         frames = self.frames(index)
         return self.encoder.streams(frames if frames.ndim == 5 else frames[None])
 
-    def frames(self, index):
+    def frames(self, index: Any) -> np.ndarray:
         """As indexing, before it is cut into tokens: uint8 [T, planes, H, W] or [n, T, planes, H, W]."""
         if self.encoder.message_bits:
             pictures = self.pictures(index)
@@ -70,7 +70,7 @@ class TokenStreams(Sequence):
         packed = self._rows(index)
         return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
 
-    def pictures(self, index):
+    def pictures(self, index: Any) -> Any:
         """The pictures that an encoder of pictures reads: uint8 [3, H, W] or [n, 3, H, W]."""
         kept = self._rows(index)
         return kept.reshape(*kept.shape[:-1], *self._shape[1:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -181,7 +182,7 @@ class Encoder:
         return {name: getattr(self, name) for name in (_SHOWING if self.message_bits else _DRAWING)}
 
     @property
-    def planes(self):
+    def planes(self) -> Any:
         """Planes of a frame: two polarities or three colours."""
         return pixels.COLOURS if self.message_bits else 2
 
@@ -229,7 +230,7 @@ class Encoder:
         }
         return np.stack(every[self.scan][: self.frames])
 
-    def frames_of(self, recording):
+    def frames_of(self, recording: Any) -> np.ndarray:
         """Frames of one recording: binary of events, messages of a picture.
 
         Args:
@@ -245,7 +246,7 @@ class Encoder:
         """
         return self.frames_of_all([recording])[0]
 
-    def frames_of_all(self, recordings):
+    def frames_of_all(self, recordings: Sequence) -> np.ndarray:
         """`frames_of` for a sequence of recordings: uint8 [n, T, planes, H, W]."""
         out = np.zeros((len(recordings), self.frames, self.planes, *self.frame_shape), np.uint8)
         for i, recording in enumerate(recordings):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sim.base.errors import UserError
 
@@ -214,7 +215,7 @@ def _cut(name):
     return values
 
 
-def default_encoder(name: str, root: str | Path | None = None) -> Encoder:
+def default_encoder(name: str, root: str | Path | None = None) -> Any:
     """The encoder to begin with for a data set. For most, it needs no files; for `folder` it is made to measure
     (`folder.encoder`) from those of the training part below `root` (as for `load`). UserError as in `load`."""
     entry = dataset(name)

@@ -87,7 +87,7 @@ def cuba_step(
     return u, np.where(s, 0, v), s
 
 
-def graded_input(weight, messages, shift):
+def graded_input(weight: np.ndarray, messages: Any, shift: Any) -> Any:
     """What graded spikes add to the dendritic input: `(sum_i w[j, i] * m[i]) >> shift`, rounded down, as Lava's `Dense`
     does with `weight_exp = -shift`. The sum before the shift is held to 24 bits where a net is made.
 
@@ -109,7 +109,7 @@ def fan_in(weight: np.ndarray) -> np.ndarray:
     return np.abs(weight.astype(np.int16, copy=False)).sum(tuple(range(1, weight.ndim)), dtype=np.int64)
 
 
-def weight_bits(weights) -> int:
+def weight_bits(weights: Sequence[np.ndarray]) -> int:
     """Bits of two's complement that hold all weights after division by the largest power of two that divides them all.
 
     weights: list of integer arrays.

@@ -278,7 +278,7 @@ _LARGER: dict[str, Any] = dict(shift=2.0, rotate=10.0, zoom=0.1, **_SPARSE)  # s
 
 # Photographs, chosen on validation pictures of CIFAR-10 in runs of two epochs: one frame and more channels were no
 # worse than two frames, in both directions, at the same time of training.
-_PHOTOS = dict(
+_PHOTOS: dict[str, Any] = dict(
     share=1.0,
     early=0,
     gate="none",

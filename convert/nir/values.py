@@ -1,6 +1,7 @@
 """Numbers of NIR nodes, checked: attributes are data from a file and may be anything."""
 
 import math
+from typing import Any
 
 import numpy as np
 

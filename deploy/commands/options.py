@@ -27,7 +27,7 @@ def loihi2_options(command: Callable[..., Any]) -> Any:
     return command
 
 
-def step_options(command):
+def step_options(command: Callable[..., Any]) -> Any:
     """How recordings become steps of a net that has no encoder of its own."""
     for option in (
         click.option(
@@ -47,7 +47,7 @@ def step_options(command):
     return command
 
 
-def net_path(path, option):
+def net_path(path: str | None, option: str | None) -> str:
     from ..find import find
 
     if path and option:

@@ -108,7 +108,16 @@ def _input(net, path, asked: Asked, recorded: Recorded):
     return x, labels, dict(dataset=recorded.dataset, split=recorded.split, step_us=x.step_us)
 
 
-def run_chain(path, net, asked: Asked, recorded: Recorded, backend, threads, timeout, as_json):
+def run_chain(
+    path: str,
+    net: Any,
+    asked: Asked,
+    recorded: Recorded,
+    backend: str,
+    threads: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
     """Runs, writes and prints."""
     from ..run import chain
 
@@ -136,7 +145,7 @@ def run_chain(path, net, asked: Asked, recorded: Recorded, backend, threads, tim
         note("what was probed is written with --output only")
 
 
-def array_samples(net, path: str, asked: Asked):
+def array_samples(net: Net, path: str, asked: Asked) -> Samples:
     """The array as samples for a net of ours, whose read-out is its own."""
     from .. import arrays
     from ..samples import Samples

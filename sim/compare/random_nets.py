@@ -1,5 +1,6 @@
 """Random nets and inputs for comparing executors: small, and odd in every way that `sim.net` allows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np

@@ -214,7 +214,9 @@ class Builder:
         hops, rest = divmod(delay, HOP) if not np.ndim(delay) else (0, delay)
         return Projection(self._behind(source, hops).name, target, kernel, rest, graded=source.graded)
 
-    def connect(self, sources, target: str, weight: np.ndarray, delay=0, exponent=0) -> tuple:
+    def connect(
+        self, sources: Any, target: str, weight: np.ndarray, delay: int | np.ndarray = 0, exponent: Any = 0
+    ) -> tuple:
         """Projections from the outputs of a layer. Those whose weights are all zero are left out.
 
         Args:

@@ -306,7 +306,7 @@ class Net:
         for node in self.nodes:
             for s in node.synapses:
                 _check_shift(node, s, sources.get(s.source))
-            most = sum(largest_input(s, sources.get(s.source)) for s in node.synapses)
+            most = np.sum([largest_input(s, sources.get(s.source)) for s in node.synapses], 0)
             _require(
                 isinstance(node, Readout) or bool((most <= INPUT_LIMIT).all()),
                 node.name,
@@ -329,7 +329,7 @@ class Net:
         return {n.name: n for n in (*self.inputs, *self.nodes)}[name]
 
 
-def largest_input(synapse, source) -> np.ndarray:
+def largest_input(synapse: Any, source: Any) -> np.ndarray:
     """int64 [n]: bound on the size of what a synapse brings to each neuron in a step."""
     bits = getattr(source, "message_bits", 0)
     most = fan_in(synapse.weight) * ((1 << bits) - 1 or 1)

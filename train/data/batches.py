@@ -14,8 +14,8 @@ from events import Encoder
 from events.recordings import Recordings
 from sim.net.tokens import Stream
 
+from ..distributed import ALONE, Ranks
 from .augment import augment, augment_pictures, is_off
-from ..distributed import ALONE
 
 
 def chunks(items: Any, size: int, least: int = 1) -> list:
@@ -84,7 +84,7 @@ def encode(encoder: Encoder, recordings: Sequence, chain: int = 1) -> Stream:
     return Stream(whole.tokens.reshape(len(recordings), -1, encoder.channels), whole.which.reshape(len(recordings), -1))
 
 
-def to_device(stream, device):
+def to_device(stream: Stream, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """What a model is called with: (tokens float [B, C, K], channels-last, spikes or messages, which int64 [B, K]) of a
     `Stream`.
     """

@@ -188,7 +188,14 @@ class CubaLayer(nn.Module):
         whole = torch.floor(total.detach() * share) / (UNIT * self.gain)
         return total / (1 << self.message_bits) + (whole - total.detach() / (1 << self.message_bits))
 
-    def forward(self, inputs, exact=False, filled=None, state=None, held=None):
+    def forward(
+        self,
+        inputs: dict[str, torch.Tensor],
+        exact: bool = False,
+        filled: torch.Tensor | None = None,
+        state: Any = None,
+        held: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Spikes [B, n, K].
 
         Args:
@@ -312,7 +319,7 @@ class CubaLayer(nn.Module):
         """Lowest bits that the sum of graded tokens loses, once the layer is folded."""
         return self.message_bits + round(math.log2(float(self.token_gain) / float(self.gain[0])))
 
-    def train_what_counts(self):
+    def train_what_counts(self) -> None:
         """A folded layer trains its bias (the phase weights hold it, if there are any), one that is not its norm. To be
         called after a state has been loaded.
         """

@@ -219,7 +219,15 @@ class SmolMamba(nn.Module):
             now.note(names.stem(tower, i), out[-1])
         return out
 
-    def forward(self, tokens, which, exact=False, trace=None, state=None, chain=1):
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        which: torch.Tensor,
+        exact: bool = False,
+        trace: dict | None = None,
+        state: Any = None,
+        chain: int = 1,
+    ) -> torch.Tensor:
         """Class scores [B, classes].
 
         Args:

@@ -33,7 +33,9 @@ from sim.base.errors import UserError
 from sim.net import PHASE, TOKENS
 from sim.prices import Table, picojoules
 
+from ..config import Config
 from ..model import names
+from ..model.layer import CubaLayer
 from ..model.names import READOUT
 from ..model.smolmamba import SmolMamba
 from .removal import groups
@@ -42,7 +44,7 @@ AIM, RESPONSE, CHANGE, RANGE, FIRST = 0.96, 0.7, 1.25, 100.0, 0.2
 UJ = 1e-6  # picojoules
 
 
-def caused(model, samples: int, exact: bool = False) -> dict:
+def caused(model: SmolMamba, samples: int, exact: bool = False) -> dict:
     """Count -> mean of a sample, of what the spikes of the model's last call (of `samples`) cause: synops,
     graded_synops, messages, spikes. Tensors with the activity's history.
     """
