@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.base.console import say
 from sim.base.errors import UserError
 from sim.base.memory import require, require_solid
 
@@ -275,7 +276,7 @@ def say_notes(stream: Stream) -> None:
     """One line on standard error for what was passed over in a file, once for each file."""
     if stream.notes and str(stream.path) not in _warned:
         _warned.add(str(stream.path))
-        print(f"note: {stream.path}: {'; '.join(stream.notes)}", file=sys.stderr)
+        say(f"note: {stream.path}: {'; '.join(stream.notes)}", file=sys.stderr)
 
 
 def info(path: str | Path, unit_us: float | None = None) -> dict:
