@@ -16,7 +16,7 @@ BAR = 30
 COLOURS = ("black", "green", "red", "yellow")
 
 
-def view(classifier: Classifier, decision: Decision, classes: Sequence[str], speed: float) -> Any:
+def view(classifier: Any, decision: Any, classes: Sequence[str], speed: float) -> Any:
     """A rich renderable of the state after one decision."""
     encoder = classifier.encoder
     facts = (

@@ -40,9 +40,9 @@ def batches(
     """This process's share of the epoch's shuffled, augmented batches from number `first` on, prepared ahead by
     `loaders` threads.
 
-    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, and of pictures,
-    so that no file is read again. chain: augmented recordings that the encoder's choice of tokens runs on over, as their streams do
-    (`train.run.epoch.chained`).
+    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, and of
+    pictures, so that no file is read again. chain: augmented recordings that the encoder's choice of tokens runs on
+    over, as their streams do (`train.run.epoch.chained`).
 
     Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (`sim.net.tokens.Stream`,
     labels [b], samples of the whole batch, seconds waited for it)."""
