@@ -8,7 +8,7 @@ from pathlib import Path
 MARK = "SMOLMAMBA_CENSUS"  # an environment variable, by which descendants are known
 
 
-def running(mark: str, session: int = 0) -> list[int]:
+def running(mark: str, session: int = -1) -> list[int]:
     """Processes, but for dead ones and this one, that are of a session, or whose environment holds the mark: all that
     descend from one with it."""
     wanted, found = f"{MARK}={mark}".encode(), []
@@ -24,7 +24,7 @@ def running(mark: str, session: int = 0) -> list[int]:
     return found
 
 
-def gone(mark: str, seconds: float, session: int = 0) -> list[int]:
+def gone(mark: str, seconds: float, session: int = -1) -> list[int]:
     """Those of `running` that are still there after so long."""
     end = time.monotonic() + seconds
     while (left := running(mark, session)) and time.monotonic() < end:

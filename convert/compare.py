@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sim.base.console import bar, data_root_option, print_json
+from sim.base.console import bar, data_root_option, print_json, say
 from sim.base.errors import UserError
 
 BATCH = 32
@@ -112,16 +112,17 @@ def compare(model, dataset, data_root, split, limit, as_json):
     if as_json:
         print_json(result)
     else:
-        print(
+        say(
             f"SLAYER against engine, {result['samples']} samples of {result['dataset']} {result['split']},"
             f" {len(result['layers'])} layers: {result['compared']:,} values compared, {result['differences']:,}"
             f" differ; {result['seconds']:.1f} s, {result['compared'] / result['seconds']:,.0f} per second"
         )
         first = result["first_difference"]
         if first:
-            print(
+            say(
                 f"first difference: layer {first['layer']}, sample {first['sample']}, step {first['step']}, neuron"
                 f" {first['neuron']}: slayer {first['slayer']}, engine {first['engine']}"
             )
-            print("\n".join(lines(first["history"])))
+            for line in lines(first["history"]):
+                say(line)
     sys.exit(1 if result["differences"] else 0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.base import files
 from sim.base.command import run_command
-from sim.base.console import add_row, bar, data_root_option, new_table, print_json, show
+from sim.base.console import add_row, bar, data_root_option, new_table, print_json, say, show
 
 from . import cache, commands
 from .cache import token_streams
@@ -73,7 +73,8 @@ def check(dataset, data_root, clip_ms, stride_ms, samples, as_json):
         print_json(facts)
     else:
         _show_check(facts, recordings)
-        print("\n".join(f"broken: {line}" for line in broken) or "no file is broken")
+        for line in broken or ["no file is broken"]:
+            say(f"broken: {line}" if broken else line)
     sys.exit(1 if broken else 0)
 
 
@@ -134,7 +135,7 @@ def _show_check(facts, recordings):
         )
     show(table)
     unit = next(iter(facts["parts"].values()))["time_unit_us"]
-    print(f"a unit of time: {unit if isinstance(unit, str) else f'{unit:g} us'}")
+    say(f"a unit of time: {unit if isinstance(unit, str) else f'{unit:g} us'}")
 
 
 def _rate(chosen, make, batch=32):
@@ -174,10 +175,10 @@ def gestures(out, clips, seed, workers, preview):
     done = itertools.count(1)
     with bar(f"clips to {out}", clips) as progress:
         twin.write(out, clips, seed, workers, lambda: progress(next(done)))
-    print(f"{out}: {clips} clips of seed {seed}")
+    say(f"{out}: {clips} clips of seed {seed}")
     if preview:
         _picture(preview, twin.preview(seed))
-        print(f"{preview}: one row a class, one column each 120 ms; ON red, OFF blue")
+        say(f"{preview}: one row a class, one column each 120 ms; ON red, OFF blue")
 
 
 def _picture(path, pixels):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sim.base import files, locks, npy, seals
+from sim.base.console import say
 from sim.base.errors import UserError
 
 from .encoder import Encoder
@@ -145,7 +146,7 @@ def _say_damaged(path):
     path.unlink(missing_ok=True)
     if path not in _warned:
         _warned.add(path)
-        print(
+        say(
             f"warning: {path}: damaged on the disk; what is damaged is made anew from the recordings, and the file is"
             " removed",
             file=sys.stderr,
@@ -238,7 +239,7 @@ def _place(recordings, what, encoder, ending):
 
 
 def _say(text):
-    print(text, file=sys.stderr)
+    say(text, file=sys.stderr)
 
 
 def _reader(read):
@@ -280,7 +281,7 @@ def _write(path, fill, there=lambda: False, seal=False):
         if path.parent not in _warned:
             _warned.add(path.parent)
             reason = e.reason if isinstance(e, files.CannotWrite) else e.strerror or e
-            print(
+            say(
                 f"warning: {path.parent}: cannot keep what was read there ({reason}), so it is read again next"
                 " time; set XDG_CACHE_HOME to a folder that can be written",
                 file=sys.stderr,

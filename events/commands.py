@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from sim.base.console import add_row, bar, new_table, print_json, show
+from sim.base.console import add_row, bar, new_table, print_json, say, show
 
 from . import formats
 
@@ -76,12 +76,12 @@ def import_(src, out, unit_us, as_json):
     if as_json:
         print_json(facts)
     else:
-        print(
+        say(
             f"{out}: {facts['written']} recordings written, {facts['kept']} were there, {facts['events']:,} events;"
             f" {len(facts['broken'])} broken"
         )
         for line in facts["broken"]:
-            print(f"broken: {line}")
+            say(f"broken: {line}")
     sys.exit(1 if facts["broken"] else 0)
 
 
@@ -98,6 +98,6 @@ def show_(file, unit_us, out, net, frames):
     pictures = draw.frames(file, unit_us, net, frames)
     if out:
         draw.save(out, pictures)
-        print(f"{out}: {len(pictures)} frames in a row; ON red, OFF blue" + ("; dark: tokens not sent" if net else ""))
+        say(f"{out}: {len(pictures)} frames in a row; ON red, OFF blue" + ("; dark: tokens not sent" if net else ""))
     else:
         draw.in_terminal(pictures)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.base.console import say
 from sim.base.errors import UserError
 
 from . import cache, clips, folder_parts, folder_settings, formats
@@ -150,7 +151,7 @@ def encoder(recordings):
         length = np.mean([int(recordings.events[i]["t"][-1]) + 1 for i in chosen])
     if length > _LONG_US and recordings.root not in _note:
         _note.add(recordings.root)
-        print(
+        say(
             f"note: recordings in {recordings.root} last {length / 1e6:.0f} s on average, each is one sample of 12"
             " frames; --clip-ms 500 (or clip_ms in folder.json) cuts them into clips",
             file=sys.stderr,

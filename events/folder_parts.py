@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.base.console import say
 from sim.base.errors import UserError
 
 from . import formats, labels
@@ -211,7 +212,7 @@ def _warn_of_shared(parts, root):
             if (root, part) in _warned:
                 break
             _warned.add((root, part))
-            print(
+            say(
                 f"warning: {root}: part {part} shares recordings with training: {what}; its accuracy says little",
                 file=sys.stderr,
             )

@@ -167,7 +167,7 @@ def encode(net: Net | Core | str | os.PathLike, what: Any) -> Stream:
     net = as_net(net)
     if isinstance(what, Stream):
         return what
-    if net.core.message_bits and not isinstance(what, Stream):
+    if net.core.message_bits and net.core.encoder:
         pictures = _pictures(net.encoder, what)
         if pictures is not None:
             return net.encoder.encode_all(pictures)

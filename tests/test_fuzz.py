@@ -12,10 +12,13 @@ from fuzz import seeds, server, targets
 from sim.base.errors import UserError
 
 FEW = 25
+SLOW = ("checkpoint", "graph", "net", "nir", "slayer")  # they compile kernels, or import torch
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="limits of memory as Linux has them")
 
 
-@pytest.mark.parametrize("kind", sorted(seeds.KINDS))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in sorted(seeds.KINDS)]
+)
 def test_mutants_are_read_or_refused(kind):
     if not seeds.files(kind):
         pytest.skip(f"needs {seeds.KINDS[kind].needs}")

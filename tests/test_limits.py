@@ -385,3 +385,31 @@ def test_a_limit_on_memory_from_outside_is_kept(tmp_path):
     )
     assert done.stdout.strip() == "True", done.stderr[-400:]
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+
+
+def test_lines_about_recordings_and_streams_are_printable(capsys, tmp_path):
+    """A file whose name has control characters, broken and sound: notes, warnings and bars of decisions."""
+    from deploy.live.display import bars
+
+    path = tmp_path / "a\x1b[2J\nb.raw"
+    path.write_bytes(event_files.evt3(event_files.rows(20)) + b"\1")
+    formats.read(path)
+    err = capsys.readouterr().err
+    assert "the last record is cut" in err and err.count("\n") == 1 and "\x1b" not in err
+    assert "\x1b" not in bars([1, 2], 0, ("\x1b[2J", "b")).plain
+
+
+def test_commands_print_through_one_place():
+    """What may have names of others in it is printed by `sim.base.console`; `print` stays where nothing foreign is."""
+    import ast
+
+    plain = {"train/studies/ablate.py", "train/studies/curve.py", "train/studies/spikformer_train.py"}
+    plain |= {"deploy/report/dossier/recheck.py", "sim/base/console.py", "sim/base/command.py"}
+    found = {
+        path.relative_to(HERE).as_posix()
+        for package in ("sim", "events", "train", "convert", "deploy", "smolmamba")
+        for path in (HERE / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    }
+    assert found <= plain, f"use sim.base.console.say: {sorted(found - plain)}"

@@ -11,7 +11,7 @@ import click
 import events
 from events.commands import clip_options
 from sim.base.command import run_command
-from sim.base.console import data_root_option, print_json
+from sim.base.console import data_root_option, print_json, say
 from sim.base.errors import UserError
 from sim.base.lazy import LazyGroup
 
@@ -180,7 +180,8 @@ def main(
     if as_json:
         print_json(facts | {"run": run_dir})
     else:
-        print("\n".join(_report(run_dir, facts, cfg)))
+        for line in _report(run_dir, facts, cfg):
+            say(line)
 
 
 def _report(run_dir, facts, cfg) -> list[str]:
@@ -250,14 +251,14 @@ def _evaluate(run_dir, dataset, split, data_root, skip_bad, as_json):
     for name in ("integer", "float"):
         if out[name]:
             low, high = out[name]["interval"]
-            print(
+            say(
                 f"{out['model']} on {dataset}, {split}: {name} {out[name]['value']:.1%}, {out[name]['hits']} of"
                 f" {out['n']}, interval {low:.1%} to {high:.1%}"
             )
         else:
-            print(f"{out['model']}: a model of the float phase, without integers yet")
+            say(f"{out['model']}: a model of the float phase, without integers yet")
     if skip_bad:
-        print(f"{len(out['skipped'])} broken recordings left out")
+        say(f"{len(out['skipped'])} broken recordings left out")
 
 
 def _changes(items):

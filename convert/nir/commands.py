@@ -2,7 +2,7 @@
 
 import click
 
-from sim.base.console import add_row, new_table, print_json, show
+from sim.base.console import add_row, new_table, print_json, say, show
 
 
 @click.command("nir-export", epilog="Example: python -m convert nir-export models/digits-tiny.net digits.nir")
@@ -21,7 +21,7 @@ def nir_export(net, out, dt):
 
     graph = to_graph(netx.load(net), dt)
     save(graph, out)
-    print(f"wrote {out}: {len(graph.nodes)} nodes, dt {dt:g} s")
+    say(f"wrote {out}: {len(graph.nodes)} nodes, dt {dt:g} s")
 
 
 @click.command("nir-import", epilog="Example: python -m convert nir-import graph.nir graph.net --dt 0.001")
@@ -70,6 +70,6 @@ def nir_import(graph, out, dt, as_json):
         )
     show(table)
     if rows:
-        print(f"steps of {rows[0]['dt']:g} s")
+        say(f"steps of {rows[0]['dt']:g} s")
     for note in (note for r in rows for note in r["notes"]):
-        print(f"note: {note}")
+        say(f"note: {note}")

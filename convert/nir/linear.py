@@ -1,5 +1,6 @@
 """NIR nodes without states, each as a step from one `Map` to the next."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from sim.integer import MAX_DELAY
 
 from .maps import Kernel, Map, convolved, mix, scaled
 from .unfold import kind
-from .values import numbers, per_neuron, shape_of, whole
+from .values import SHAPE_LIMIT, numbers, per_neuron, shape_of, whole
 
 
 def follow(m: Map, node, name: str, dt: float) -> Map:
@@ -107,7 +108,7 @@ def _conv(m, node, name, weight, ndim):
             f" {m.shape[3 - ndim :]}"
         )
     bias = _bias(numbers(node, name, "bias").ravel(), len(weight), name)
-    return _applied(m, Kernel(_dilated(weight, dilation), stride, padding, groups), bias, name)
+    return _applied(m, Kernel(_dilated(weight, dilation, name), stride, padding, groups), bias, name)
 
 
 def _applied(m, kernel, bias, name):
@@ -133,10 +134,15 @@ def _padding(node, name, size, stride, dilation, ndim):
     return tuple(s // 2 for s in spans) if padding == "same" else (0, 0)
 
 
-def _dilated(weight, dilation):
+def _dilated(weight, dilation, name):
     if dilation == (1, 1):
         return weight
-    out = np.zeros((*weight.shape[:2], *(d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:]))))
+    wide = tuple(d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:]))
+    if math.prod(weight.shape[:2]) * math.prod(wide) > SHAPE_LIMIT:
+        raise UserError(
+            f"node {name!r}: dilation {dilation} makes a kernel of {wide[0]} x {wide[1]}, too large for a layer"
+        )
+    out = np.zeros((*weight.shape[:2], *wide))
     out[:, :, :: dilation[0], :: dilation[1]] = weight
     return out
 

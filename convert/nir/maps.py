@@ -2,11 +2,14 @@
 convolution, a matrix otherwise. In real numbers, step by step; the populations' neurons are not its business.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sim.base.errors import UserError
+
+from .values import SHAPE_LIMIT
 
 MATRIX_LIMIT = 1 << 26  # numbers of a matrix
 
@@ -152,6 +155,8 @@ def convolved(m: Map, kernel: Kernel, bias: np.ndarray, name: str) -> Map:
     """`kernel` behind `m`, plus `bias` [channels]; as a matrix where edges or parameters do not let it be a kernel."""
     m = settled(m, name)
     shape = kernel.shape(m.shape)
+    if math.prod(shape) > SHAPE_LIMIT:
+        raise UserError(f"node {name!r}: makes {shape}, more than {SHAPE_LIMIT} neurons")
     made = _joined(m, kernel)
     spread = np.repeat(bias, int(np.prod(shape[1:])))
     if m.bias.any():

@@ -1,10 +1,15 @@
 """Numbers of NIR nodes, checked: attributes are data from a file and may be anything."""
 
+import math
+
 import numpy as np
 
 from sim.base.errors import UserError
 from sim.base.memory import NEURONS_LIMIT
 
+# Of a node: both polarities of 1280 x 720 pixels. A file says a shape in a few bytes, and several numbers are made for
+# each of its neurons.
+SHAPE_LIMIT = NEURONS_LIMIT >> 3
 CLOSE = 1e-6  # relative difference that counts as rounding of the file's own floats
 
 
@@ -40,9 +45,9 @@ def shape_of(value, name: str) -> tuple:
         shape = tuple(int(x) for x in np.asarray(value).ravel())
     except (TypeError, ValueError):
         shape = ()
-    if not shape or min(shape) < 1 or int(np.prod(shape, dtype=object)) > NEURONS_LIMIT:
+    if not shape or min(shape) < 1 or math.prod(shape) > SHAPE_LIMIT:
         raise UserError(
-            f"node {name!r}: its shape is {value!r}, expected positive sizes, at most {NEURONS_LIMIT} neurons"
+            f"node {name!r}: its shape is {value!r}, expected positive sizes, at most {SHAPE_LIMIT} neurons"
         )
     while len(shape) > 3 and shape[0] == 1:
         shape = shape[1:]

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from sim.base.console import add_row, data_root_option, new_table, print_json, show
+from sim.base.console import add_row, data_root_option, new_table, print_json, say, show
 from sim.base.errors import UserError
 
 from .html import html_option, write_plan
@@ -100,7 +100,7 @@ def plan(
     else:
         _show_plan(net, result)
     if result.reason:
-        print(f"{net} does not fit {target.name}: {result.reason.text}", file=sys.stderr)
+        say(f"{net} does not fit {target.name}: {result.reason.text}", file=sys.stderr)
         context.exit(1)
 
 

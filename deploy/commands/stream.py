@@ -9,7 +9,7 @@ from rich.console import Console
 
 from events.commands import unit_option
 from sim.base.console import note as errors_note
-from sim.base.console import print_json
+from sim.base.console import print_json, say
 from sim.base.errors import Ended, UserError
 
 from .options import only
@@ -56,9 +56,21 @@ from .options import only
     metavar="[PORT]",
     help="Show the stream on a page for browsers of this machine, at the printed address; default: any free port.",
 )
+@click.option(
+    "--step-us",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="For nets of others: microseconds of a step; default: 1000.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=None,
+    help="For nets of others: a frame is so many steps, with a decision at its end; default: 50.",
+)
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
-def stream(file, net, camera, speed, window, reset, fitted, frames, record, serve, unit_us, as_json):
+def stream(file, net, camera, speed, window, reset, fitted, frames, record, serve, step_us, steps, unit_us, as_json):
     """Play FILE (of any format in docs/data.md) as if it happened now, and decide after every frame. Ctrl-C or SIGTERM
     ends it in good order.
     """
@@ -74,12 +86,11 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, serv
     from ..find import find
     from ..live import sources
     from ..live.display import class_name, view
-    from ..live.player import Classifier, Player, one_thread, recorder
+    from ..live.player import Player, one_thread, recorder
     from ..live.summary import Tally
 
     path = find(net)
-    loaded = netx.read(path)
-    classifier = Classifier(loaded, window, reset)
+    classifier = _classifier(netx.load(path), window, reset, step_us, steps)
     source = sources.open_file(file, unit_us) if camera is None else sources.open_camera(camera)
     player = Player(classifier, source, speed, frames, fitted)
     console = Console()
@@ -93,7 +104,7 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, serv
                 tally.add(decision)
                 note(decision)
                 if live is not None:
-                    live.update(view(classifier, decision, loaded.classes, speed), refresh=True)
+                    live.update(view(classifier, decision, classifier.classes, speed), refresh=True)
                 if show is not None:
                     show.put(classifier, decision)
         except (KeyboardInterrupt, Ended):
@@ -103,10 +114,24 @@ def stream(file, net, camera, speed, window, reset, fitted, frames, record, serv
             show.finish(asdict(summary))
     if as_json:
         named = dict(net=path, source=source.name, speed=speed, reset=reset, window=window)
-        named["class_name"] = class_name(loaded.classes, summary.label)
+        named["class_name"] = class_name(classifier.classes, summary.label)
         print_json(named | asdict(summary))
         return
-    _print_summary(summary, source, class_name(loaded.classes, summary.label))
+    _print_summary(summary, source, class_name(classifier.classes, summary.label))
+
+
+def _classifier(net, window, reset, step_us, steps):
+    """A net at work: ours with its encoder, or one of others, which sees the sensor's pixels."""
+    from sim.net import Net
+
+    if not isinstance(net, Net):
+        from ..live.others import StepClassifier
+
+        return StepClassifier(net, step_us, steps, window, reset)
+    only(False, "nets without an encoder of their own", step_us=step_us, steps=steps)
+    from ..live.player import Classifier
+
+    return Classifier(net, window, reset)
 
 
 @contextmanager
@@ -135,4 +160,4 @@ def _print_summary(s, source, name):
         f"tokens sent: {s.kept:.0%}",
         f"at the end: {name}",
     ):
-        print(line, file=sys.stdout)
+        say(line, file=sys.stdout)

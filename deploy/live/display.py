@@ -5,6 +5,8 @@ from rich.columns import Columns
 from rich.console import Group
 from rich.text import Text
 
+from sim.base.console import harmless
+
 COLUMNS = 64  # characters that the event view may be wide
 BAR = 30
 # By ON + 2 * OFF: nothing, brighter, darker, both.
@@ -67,7 +69,8 @@ def bars(scores, label, classes):
     for i, score in enumerate(scores):
         length = round(BAR * (score - low) / max(high - low, 1))
         text.append(
-            f"{class_name(classes, i)[:28]:28s} {'█' * length:{BAR}s} {score:,}\n", "bold green" if i == label else ""
+            f"{harmless(class_name(classes, i))[:28]:28s} {'█' * length:{BAR}s} {score:,}\n",
+            "bold green" if i == label else "",
         )
     return text
 

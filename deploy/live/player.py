@@ -56,6 +56,7 @@ class Classifier:
     Attributes:
         encoder: the net's.
         pixels: uint8 [2, H, W], the last frame as the net saw it.
+        classes: their names, as far as there are any. outputs: how many there are.
         which: int16 [K], the tokens of the last frame that were sent, -1 for empty places.
         session: the net's states.
         kept: share of the last frame's tokens that were sent.
@@ -88,6 +89,7 @@ class Classifier:
                 f" {made[2]} of {made[0]} of {made[1]}; export it again"
             )
         self.net, self.reset = net, reset
+        self.classes, self.outputs = tuple(net.classes), net.nodes[-1].size
         self._one_frame = replace(self.encoder, frames=1)
         self.session, self._selector = Session(net), self.encoder.selector()
         window = net.frames if window is None else window
@@ -156,7 +158,7 @@ class Player:
     def __init__(self, classifier, source, speed=1.0, limit=None, fitted=False, clock=Clock):
         """
         Args:
-            classifier: `Classifier`.
+            classifier: `Classifier`, or `deploy.live.others.StepClassifier`.
             source: see `deploy.live.sources`.
             speed: 1 is real time; 0 does not wait, and never drops.
             limit: end after so many frames of the stream.

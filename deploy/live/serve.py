@@ -16,6 +16,7 @@ import numpy as np
 from sim.base.errors import UserError
 
 from .display import class_name, shrunk
+from .others import StepClassifier
 from .player import Classifier, Decision
 
 HOST = "127.0.0.1"
@@ -53,7 +54,7 @@ class Show:
         address: of the page; the token in it is new for each stream. shown: pictures that were sent.
     """
 
-    def __init__(self, classifier: Classifier, about: dict[str, Any], port: int = 0):
+    def __init__(self, classifier: Classifier | StepClassifier, about: dict[str, Any], port: int = 0):
         """
         Args:
             about: what the page says of the stream, JSON values. port: 0 for any that is free.
@@ -76,7 +77,7 @@ class Show:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs=dict(poll_interval=0.1), daemon=True)
         self._thread.start()
 
-    def put(self, classifier: Classifier, decision: Decision) -> None:
+    def put(self, classifier: Classifier | StepClassifier, decision: Decision) -> None:
         """Hands a frame over; nearly nothing if nobody watches."""
         picture = None
         if self._watching:
@@ -158,11 +159,11 @@ class Show:
 
 def _facts(classifier, about):
     """(what `start` says, by how many pixels pictures are joined)."""
-    encoder, net = classifier.encoder, classifier.net
+    encoder = classifier.encoder
     by = -(-max(encoder.frame_shape) // WIDEST)
     height, width = (-(-n // by) for n in encoder.frame_shape)
     return about | dict(
-        classes=[class_name(net.classes, i) for i in range(net.nodes[-1].size)],
+        classes=[class_name(classifier.classes, i) for i in range(classifier.outputs)],
         height=height,
         width=width,
         grid=list(encoder.grid),

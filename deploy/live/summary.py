@@ -52,7 +52,7 @@ class Tally:
         for name, times in self._times.items():
             times.add(getattr(decision, name))
 
-    def summary(self, frame_us: int, dropped: int) -> Summary:
+    def summary(self, frame_us: float, dropped: int) -> Summary:
         """Of frames of `frame_us`, so many of which were dropped.
 
         Raises:

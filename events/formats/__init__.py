@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.base.console import say
 from sim.base.errors import UserError
 from sim.base.memory import require, require_solid
 
@@ -272,7 +273,7 @@ def say_notes(stream) -> None:
     """One line on standard error for what was passed over in a file, once for each file."""
     if stream.notes and str(stream.path) not in _warned:
         _warned.add(str(stream.path))
-        print(f"note: {stream.path}: {'; '.join(stream.notes)}", file=sys.stderr)
+        say(f"note: {stream.path}: {'; '.join(stream.notes)}", file=sys.stderr)
 
 
 def info(path, unit_us=None) -> dict:

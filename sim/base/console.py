@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -33,6 +33,11 @@ def harmless(text: str) -> str:
     would obey, as escape sequences of Python.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """A line for people, on standard output or another file, whatever names are in it."""
+    print(harmless(text), file=file)
 
 
 def line(text: str) -> str:

@@ -305,7 +305,7 @@ class Net:
         for node in self.nodes:
             for s in node.synapses:
                 _check_shift(node, s, sources.get(s.source))
-            most = sum(largest_input(s, sources.get(s.source)) for s in node.synapses)
+            most = np.sum([largest_input(s, sources.get(s.source)) for s in node.synapses], 0)
             _require(
                 isinstance(node, Readout) or bool((most <= INPUT_LIMIT).all()),
                 node.name,

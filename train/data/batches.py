@@ -45,6 +45,7 @@ def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, st
         if unchanged is not None:
             return unchanged[mine], labels, len(parts[i])
         if pictures:
+            assert streams is not None  # whoever has pictures has them kept
             return encode(encoder, augment_pictures(streams.pictures(mine), cfg, rng), chain), labels, len(parts[i])
         changed = [augment(recordings.events[j], recordings.height, recordings.width, cfg, rng) for j in mine]
         return encode(encoder, changed, chain), labels, len(parts[i])
