@@ -95,7 +95,7 @@ class Steps:
     step_us: float | None = None
     steps: int = 0
 
-    def of(self, net: Net, recordings: Sequence, height: int, width: int) -> SpikeFrames:
+    def of(self, net: Any, recordings: Sequence, height: int, width: int) -> SpikeFrames:
         """The recordings as spikes for `net`, a chain or a graph of layers.
 
         Raises:

@@ -314,7 +314,7 @@ PRESETS = {
         float_epochs=150,
         exact_epochs=15,
         lr=4e-3,
-        **(_PHOTOS | dict(blocks=2, batch=256, shift=4.0)),
+        **{**_PHOTOS, "blocks": 2, "batch": 256, "shift": 4.0},
     ),
 }
 

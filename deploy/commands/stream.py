@@ -72,7 +72,7 @@ from .options import only
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
 def stream(
-    file: str | None,
+    file: Any,
     net: str | None,
     camera: str | None,
     speed: float,

@@ -74,7 +74,7 @@ def batches(
             yield *ready, waited
 
 
-def encode(encoder: Encoder, recordings: Sequence, chain: int = 1) -> Stream:
+def encode(encoder: Encoder, recordings: Any, chain: int = 1) -> Stream:
     """A stream for each recording. The choice of tokens goes on from the one before, but for every `chain`-th, if
     `chain` divides their number.
     """
