@@ -192,7 +192,7 @@ def _events(recording: Any) -> np.ndarray:
     if isinstance(recording, (str, os.PathLike)):
         from events.formats import read
 
-        return read(recording)[0]
+        return read(os.fspath(recording))[0]
     events = np.asarray(recording)
     missing = [name for name in EVENT.names or () if name not in (events.dtype.names or ())]
     if missing:
