@@ -17,7 +17,7 @@ from .nir.commands import nir_export, nir_import
 
 
 @click.group()
-def main():
+def main() -> None:
     """Turn a trained model into a quantized netx HDF5 file, and look into such files."""
 
 
@@ -34,7 +34,7 @@ def main():
 )
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many samples of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def export(model, out, data_root, split, limit, as_json):
+def export(model: str, out: str, data_root: str | None, split: str, limit: int | None, as_json: bool) -> None:
     """Quantize MODEL to the chip's integers, check it against SLAYER, and write the artifact."""
     from .export import export as run
 
@@ -101,7 +101,7 @@ def export(model, out, data_root, split, limit, as_json):
 @main.command(epilog="Example: python -m convert inspect models/digits-tiny.net")
 @click.argument("net")
 @click.option("--json", "as_json", is_flag=True, help="Print the layers as JSON.")
-def inspect(net, as_json):
+def inspect(net: str, as_json: bool) -> None:
     """Show every layer of NET: type, shape, bits, thresholds, decays, gate."""
     layers = netx.describe(netx.load(net))
     if as_json:

@@ -100,7 +100,7 @@ def compare_all(
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def compare(model, dataset, data_root, split, limit, as_json):
+def compare(model: str, dataset: str, data_root: str | None, split: str, limit: int | None, as_json: bool) -> None:
     """Compare SLAYER's integer mode of MODEL with the engine on a whole data set, at every layer, step and neuron.
 
     The first difference is shown with what led to it. Exit code 0 if they agree, 1 if they do not.

@@ -1,6 +1,7 @@
 """Export: fold, integers, parity, report, file."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +23,14 @@ PARITY_SAMPLES = 16
 GOLDEN_SAMPLES = 1
 
 
-def export(model_path, out_path, data_root=None, split="val", dataset=None, limit=None):
+def export(
+    model_path: str | Path,
+    out_path: str | Path,
+    data_root: str | Path | None = None,
+    split: str = "val",
+    dataset: str | None = None,
+    limit: int | None = None,
+) -> dict:
     """Writes the artifact of a checkpoint, and beside it the report, which is returned (plain JSON values).
 
     The report's accuracies are over `split` (or its first `limit` samples) of the data set that the model was trained

@@ -1,18 +1,23 @@
 """What quantization did to a model, and what is sent to it, in numbers."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
+from sim import engine
 from sim.integer import DECAY_ONE, STATE_LIMIT, STATE_SHIFT, weight_histogram
-from sim.net import TOKENS, Cuba
+from sim.net import TOKENS, Cuba, Net
 from sim.net.nodes import largest_input
 from train import stage
 from train.evaluate import predict
+from train.model.layer import CubaLayer
+from train.model.smolmamba import SmolMamba
 
 from .to_net import UNIT, nodes_of
 
 
-def layer_rows(model, net, result, n):
+def layer_rows(model: SmolMamba, net: Net, result: engine.Result, n: int) -> list[dict]:
     """One dict per layer of the net: sizes, quantization, synapses, state range seen (over the `n` samples of `result`)
     and provable.
 
@@ -46,14 +51,14 @@ def layer_rows(model, net, result, n):
     return rows
 
 
-def mantissas_before(layer, rows) -> list:
+def mantissas_before(layer: CubaLayer, rows: Any) -> list:
     """The weights of these neurons before rounding, in the unit of the chip's weights, an array for each synapse."""
     dense = [layer.weight(s) * layer.gain[:, None] for s in layer.synapses]
     every = [*dense, *(layer.weight(s) * layer.gain for s in layer.diagonal)]
     return [(w.detach() * UNIT)[rows].cpu().numpy() for w in every]
 
 
-def weight_errors(model):
+def weight_errors(model: SmolMamba) -> dict:
     """Name of each layer -> dict(weight_error, saturated), over its dense synapses."""
     out = {}
     for name, layer in model.named().items():
@@ -70,7 +75,7 @@ def weight_errors(model):
     return out
 
 
-def right_predictions(model, x, labels):
+def right_predictions(model: SmolMamba, x: Any, labels: np.ndarray) -> dict:
     """Which samples are right: name -> bool [n], for the model with rounding switched off (`float`) and in the chip's
     integers (`integer`).
     """
@@ -79,7 +84,7 @@ def right_predictions(model, x, labels):
     return {name: (predict(model, x, exact).argmax(1) == labels).numpy() for name, exact in modes.items()}
 
 
-def stage_rows(model, x, result, batch=64):
+def stage_rows(model: SmolMamba, x: Any, result: engine.Result, batch: int = 64) -> list[dict]:
     """What each stage of the token pruning lets pass: a list of dicts; `result` is the engine's for `x`.
 
     Stage 0 is the encoder's, in training and on the chip's host the same function of the same events, so that there is

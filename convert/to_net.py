@@ -9,6 +9,9 @@ An empty place of the stream costs no spike before the first bank, with nothing 
 the first layer is in its phase weights, and those of the layers behind it stay below the threshold.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -17,12 +20,13 @@ from sim.integer import DECAY_ONE, WEIGHT_MIN
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
 from train import stage
 from train.model import names
-from train.model.layer import MEMORYLESS, UNIT
+from train.model.layer import MEMORYLESS, UNIT, CubaLayer
+from train.model.smolmamba import SmolMamba
 
 AND_WEIGHT, AND_THRESHOLD = 64, 96  # one spike stays below, two cross
 
 
-def integers(values, gain, unit=UNIT) -> np.ndarray:
+def integers(values: torch.Tensor, gain: Any, unit: int = UNIT) -> np.ndarray:
     """Mantissas of parameters that the forward pass has quantized, exactly."""
     whole = values.detach().cpu().double() * torch.as_tensor(gain).cpu().double() * unit
     if not torch.equal(whole, whole.round()):
@@ -30,7 +34,7 @@ def integers(values, gain, unit=UNIT) -> np.ndarray:
     return whole.round().to(torch.int32).numpy()
 
 
-def weight_integers(layer, source) -> np.ndarray:
+def weight_integers(layer: CubaLayer, source: str) -> np.ndarray:
     """int16 [n, m] of a layer's synapse, a diagonal one as a matrix."""
     w = layer.weight(source, exact=True)
     if source in layer.diagonal:
@@ -39,14 +43,14 @@ def weight_integers(layer, source) -> np.ndarray:
     return integers(w, gain).astype(np.int16)
 
 
-def parts(layer) -> list:
+def parts(layer: CubaLayer) -> list:
     """Neuron numbers of each gain of a layer, in the order of the first neuron: its nodes in the net."""
     gains = layer.gain.cpu().numpy()
     _, first = np.unique(gains, return_index=True)
     return [np.nonzero(gains == gains[i])[0] for i in sorted(first)]
 
 
-def nodes_of(model) -> dict:
+def nodes_of(model: SmolMamba) -> dict:
     """Name of each node that stands for (a part of) a layer -> (the layer's name, the `CubaLayer`, neuron numbers)."""
     out = {}
     for name, layer in model.named().items():
@@ -55,7 +59,7 @@ def nodes_of(model) -> dict:
     return out
 
 
-def to_net(model, classes, facts) -> Net:
+def to_net(model: SmolMamba, classes: Sequence[str], facts: dict) -> Net:
     """The `sim.net.Net` of a folded model.
 
     Raises:

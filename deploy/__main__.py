@@ -15,7 +15,7 @@ from .commands.verify import verify
 
 
 @click.group()
-def main():
+def main() -> None:
     """Run nets in the Lava simulator or the integer engine, and check that all executors agree."""
 
 

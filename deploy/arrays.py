@@ -6,7 +6,8 @@ import numpy as np
 
 from sim.base import npy
 from sim.base.errors import UserError
-from sim.net.tokens import checked
+from sim.net import Net
+from sim.net.tokens import Stream, checked
 from sim.sequential import Sequential
 from sim.sequential.graph import Graph
 
@@ -45,7 +46,7 @@ def load_input(path: str, net: Sequential | Graph) -> np.ndarray:
     return x
 
 
-def load_any(path: str, net):
+def load_any(path: str, net: Net | Sequential | Graph) -> np.ndarray | Stream:
     """The input of any net, checked: an array for a chain or a graph of layers, a `sim.net.tokens.Stream` for a net of
     ours that sends all its tokens, from their spikes [n, steps, channels] or [steps, channels].
 

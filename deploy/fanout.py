@@ -8,16 +8,20 @@ package, in the same version, and nothing else of ours: no data, no file of the 
 
 import gc
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from sim import engine
 from sim.base.errors import UserError
+from sim.net import Net
+from sim.net.tokens import Stream
 
 CONNECT_S = 10
 RETRIES = 3  # of a batch that raises; one whose worker is lost goes to another worker without being asked for
 _one_at_a_time = threading.Lock()  # numba's threads serve one caller at a time, and a worker may have several threads
 
 
-def missing():
+def missing() -> bool:
     """Whether the extra is not installed."""
     try:
         import distributed  # noqa: F401
@@ -26,14 +30,20 @@ def missing():
     return False
 
 
-def run_part(net, encode, items):
+def run_part(net: Net, encode: Callable[[Any], Stream], items: Any) -> engine.Result:
     """On a worker: `sim.engine.Result` without traces."""
     stream = encode(items)
     with _one_at_a_time:
         return engine.run(net, stream)
 
 
-def run_parts(net, samples, parts, address, progress=None):
+def run_parts(
+    net: Net,
+    samples: Any,
+    parts: list[tuple[int, int]],
+    address: str,
+    progress: Callable[..., object] | None = None,
+) -> list[engine.Result]:
     """Runs parts of some samples on a cluster.
 
     Args:

@@ -5,7 +5,7 @@ from pathlib import Path
 from sim.base.errors import UserError
 
 
-def find(path=None):
+def find(path: str | None = None) -> str:
     """`path` if given; else the newest `runs/*/model.net`, else the newest `models/*.net`.
 
     Raises:

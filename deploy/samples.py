@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from events.frames import STEP_US, SpikeFrames
 from events.pictures import Photograph
 from sim import netx
 from sim.base.errors import UserError
+from sim.net import Net
 from sim.net.tokens import Stream
 
 
@@ -45,12 +47,12 @@ class Samples:
     def __len__(self):
         return len(self.source)
 
-    def streams(self, begin, end):
+    def streams(self, begin: int, end: int) -> Stream:
         """`sim.net.tokens.Stream` of end - begin samples."""
         return self.encode(self.source[begin:end])
 
 
-def from_dataset(net, name, split, root, limit):
+def from_dataset(net: Net, name: str | None, split: str, root: str | Path | None, limit: int | None) -> Samples:
     """The first `limit` recordings (None for all) of a part of a data set, by default of the one that the net was
     trained on.
 
@@ -70,7 +72,7 @@ def from_dataset(net, name, split, root, limit):
     return Samples(recordings.events[:limit], encoder.encode_all, recordings.labels[:limit], name, split, encoder)
 
 
-def from_file(net, path, unit_us=None):
+def from_file(net: Net, path: str | Path, unit_us: float | None = None) -> Samples:
     """One recording, in any format of `events.formats`; of a net that reads pictures, a picture file, its middle square
     shrunk to the net's size.
 
@@ -93,7 +95,7 @@ class Steps:
     step_us: float | None = None
     steps: int = 0
 
-    def of(self, net, recordings: Sequence, height: int, width: int) -> SpikeFrames:
+    def of(self, net: Any, recordings: Sequence, height: int, width: int) -> SpikeFrames:
         """The recordings as spikes for `net`, a chain or a graph of layers.
 
         Raises:
@@ -104,7 +106,7 @@ class Steps:
         return SpikeFrames(recordings, height, width, net.layers[0].shape, self.step_us or STEP_US, self.steps)
 
 
-def frames_from_dataset(net, name: str, split: str, root: str, limit: int | None, steps: Steps) -> tuple:
+def frames_from_dataset(net: Any, name: str, split: str, root: str, limit: int | None, steps: Steps) -> tuple:
     """(`SpikeFrames`, labels) of the first `limit` recordings of a part of a data set.
 
     Raises:
@@ -118,7 +120,7 @@ def frames_from_dataset(net, name: str, split: str, root: str, limit: int | None
     return frames, recordings.labels[:limit]
 
 
-def frames_from_file(net, path: str, unit_us: float | None, steps: Steps) -> SpikeFrames:
+def frames_from_file(net: Any, path: str, unit_us: float | None, steps: Steps) -> SpikeFrames:
     """One recording, in any format of `events.formats`, on the sensor that the net's first layer has.
 
     Raises:
@@ -131,7 +133,7 @@ def frames_from_file(net, path: str, unit_us: float | None, steps: Steps) -> Spi
     return steps.of(net, [formats.read(path, (width, height), unit_us)[0]], height, width)
 
 
-def from_golden(path, limit):
+def from_golden(path: str | Path, limit: int | None) -> Samples:
     """The golden input that the artifact carries.
 
     Raises:

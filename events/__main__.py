@@ -20,7 +20,7 @@ from .registry import DATASETS, SPLITS, default_encoder, load, with_clips
 
 
 @click.group()
-def main():
+def main() -> None:
     """Event recordings."""
 
 
@@ -30,7 +30,7 @@ main.add_command(commands.show_)
 
 
 @main.command("list")
-def list_():
+def list_() -> None:
     """The data sets by name, and where their files are expected below DATA_ROOT."""
     table = new_table(None, "name", "what", "files", left=3)
     for entry in DATASETS.values():
@@ -46,7 +46,9 @@ def list_():
     "--samples", type=click.IntRange(1), default=512, show_default=True, help="Recordings of each part that are timed."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
-def check(dataset, data_root, clip_ms, stride_ms, samples, as_json):
+def check(
+    dataset: str, data_root: str, clip_ms: float | None, stride_ms: float | None, samples: int, as_json: bool
+) -> None:
     """Read every file of a data set, keep its frames (see docs/data.md), and say what is there, what is broken, and how
     fast it is read.
 
@@ -167,7 +169,7 @@ def _rate(chosen, make, batch=32):
 )
 @click.option("--workers", type=click.IntRange(1), default=None, help="Threads; default: the number of cores.")
 @click.option("--preview", default=None, help="Also write a PNG picture of one clip a class to this file.")
-def gestures(out, clips, seed, workers, preview):
+def gestures(out: str, clips: int, seed: int, workers: int | None, preview: str | None) -> None:
     """Generate synthetic gestures in the layout of DVS128 Gesture.
 
     Interrupted and started again, it makes what is missing.

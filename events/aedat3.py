@@ -17,6 +17,7 @@ import re
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Index:
     ordered: bool
 
 
-def index(path):
+def index(path: str | Path) -> Index:
     """`Index` of a file; remembered as long as the file does not change.
 
     Raises:
@@ -141,7 +142,9 @@ def _packets(path, data, at):
     return found
 
 
-def read(path, begin=None, end=None):
+def read(
+    path: str | Path, begin: int | None = None, end: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Valid polarity events of a file, or of the time from `begin` to before `end` (microseconds of the file's own
     clock).
 

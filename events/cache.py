@@ -10,10 +10,11 @@ import os
 import sys
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class TokenStreams(Sequence):
     def __len__(self):
         return len(self._numbers)
 
-    def only(self, numbers):
+    def only(self, numbers: Sequence[int]) -> "TokenStreams":
         """Those with the given numbers, in this order; nothing is copied."""
         return TokenStreams(self._packed, self.encoder, self._numbers[np.asarray(numbers, np.int64)], self._mend)
 
@@ -61,7 +62,7 @@ class TokenStreams(Sequence):
         frames = self.frames(index)
         return self.encoder.streams(frames if frames.ndim == 5 else frames[None])
 
-    def frames(self, index):
+    def frames(self, index: Any) -> np.ndarray:
         """As indexing, before it is cut into tokens: uint8 [T, planes, H, W] or [n, T, planes, H, W]."""
         if self.encoder.message_bits:
             pictures = self.pictures(index)
@@ -70,7 +71,7 @@ class TokenStreams(Sequence):
         packed = self._rows(index)
         return np.unpackbits(packed, axis=-1, count=int(np.prod(self._shape))).reshape(*packed.shape[:-1], *self._shape)
 
-    def pictures(self, index):
+    def pictures(self, index: Any) -> Any:
         """The pictures that an encoder of pictures reads: uint8 [3, H, W] or [n, 3, H, W]."""
         kept = self._rows(index)
         return kept.reshape(*kept.shape[:-1], *self._shape[1:])
@@ -97,7 +98,7 @@ def _checksum(row) -> bytes:
     return zlib.crc32(np.ascontiguousarray(row).data).to_bytes(CHECK, "little")
 
 
-def token_streams(recordings: Recordings, encoder: Encoder, progress=True):
+def token_streams(recordings: Recordings, encoder: Encoder, progress: bool = True) -> TokenStreams:
     """`TokenStreams` of one part of a data set.
 
     The frames of files are written to the cache as they are made, once, and mapped from then on. Where there is nowhere
@@ -153,7 +154,7 @@ def _say_damaged(path):
         )
 
 
-def remembered(recordings, what, make, sound):
+def remembered(recordings: Recordings, what: Any, make: Callable[[], Any], sound: Callable[[Any], bool]) -> Any:
     """The JSON value `make()`, kept for as long as the files of some recordings stay the same; a kept one that is
     damaged or not `sound(value)` is made anew.
     """
@@ -171,7 +172,7 @@ def remembered(recordings, what, make, sound):
     return value
 
 
-def each(recordings, text, work, progress=True):
+def each(recordings: Recordings, text: str, work: Callable[[int], Any], progress: bool = True) -> Iterator:
     """`work(i)` for the number i of every recording, in order.
 
     Files are read by as many threads as there are cores, which helps where a library or a simulated camera lets the

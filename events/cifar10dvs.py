@@ -26,7 +26,7 @@ _ENDINGS = (".aedat4", ".aedat", ".npz")
 _MEMBER_LIMIT = 1 << 30
 
 
-def read(path, member=None):
+def read(path: str | Path, member: str | None = None) -> np.ndarray:
     """Events of one file, or of a member of a zip file: EVENT [n], time 0 at the first. Raises UserError as
     `formats.read` does."""
     if member is None:
@@ -46,7 +46,7 @@ def read(path, member=None):
         raise UserError(f"{path}: {member!r} cannot be unpacked ({formats.reason(e)}); fetch the file again") from None
 
 
-def load(split, root):
+def load(split: str, root: str | Path) -> Recordings | None:
     """Recordings of one part; None if the files are not there."""
     for folder in _FOLDERS:
         base = Path(root, folder)

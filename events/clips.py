@@ -5,6 +5,8 @@ import hashlib
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ _VERSION = 2  # one more when readers make something else of a file
 _HELD = 4  # recordings that are kept in memory where nothing can be written
 
 
-def decoded(path, root, unit_us=None) -> np.ndarray:
+def decoded(path: str | Path, root: str | Path | None, unit_us: float | None = None) -> np.ndarray:
     """A recording as `formats.read` gives it: EVENT [n] by time, mapped from the cache below `root` if it can be kept.
 
     Raises:
@@ -60,7 +62,9 @@ def _mapped(place):
     return events if events.ndim == 1 and events.dtype == EVENT else None
 
 
-def write(f, path, unit_us=None, size=None):
+def write(
+    f: Any, path: str | Path, unit_us: float | None = None, size: tuple[int, int] | None = None
+) -> tuple[formats.Stream, int]:
     """Writes a recording to an open file as .npy, part by part where its times are in order. Returns the `Stream` and
     how many events there are.
 

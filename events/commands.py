@@ -1,6 +1,8 @@
 """The subcommands of `python -m events` that look at one recording."""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -19,7 +21,7 @@ unit_option = click.option(
 _ms = click.FloatRange(0, min_open=True)
 
 
-def clip_options(command):
+def clip_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How long recordings are cut."""
     for option in (
         click.option("--stride-ms", type=_ms, default=None, help="With --clip-ms: clips begin so far apart."),
@@ -35,7 +37,7 @@ def clip_options(command):
 @click.argument("file")
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON object.")
-def info(file, unit_us, as_json):
+def info(file: str, unit_us: float | None, as_json: bool) -> None:
     """Say what is in one recording of any format (see docs/data.md): events, time, sensor, polarities, and what was
     passed over."""
     facts = formats.info(file, unit_us)
@@ -62,7 +64,7 @@ def info(file, unit_us, as_json):
 @click.argument("out")
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-def import_(src, out, unit_us, as_json):
+def import_(src: str, out: str, unit_us: float | None, as_json: bool) -> None:
     """Convert every recording below SRC into the layout that is read fastest, with the same folders and names, to OUT.
 
     That is .npy, sorted by time, mapped into memory. What is there already and not older is left; labels.csv and
@@ -91,7 +93,7 @@ def import_(src, out, unit_us, as_json):
 @click.option("--out", default=None, help="A PNG file to write; without it the terminal shows the frames.")
 @click.option("--net", default=None, help="Cut into the net's frames, and mark the tokens that it sends.")
 @click.option("--frames", type=click.IntRange(1, 100), default=None, help="So many frames; default: the net's, else 8.")
-def show_(file, unit_us, out, net, frames):
+def show_(file: str, unit_us: float | None, out: str | None, net: str | None, frames: int | None) -> None:
     """Draw the frames of one recording, ON red and OFF blue, as a picture or in the terminal."""
     from . import draw
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from sim.base import files, locks, seals
@@ -13,7 +14,12 @@ from . import clips, formats, labels
 from .folder_settings import NAME as SETTINGS
 
 
-def convert(src, out, unit_us=None, progress=lambda done, total: None) -> dict:
+def convert(
+    src: str | Path,
+    out: str | Path,
+    unit_us: float | None = None,
+    progress: Callable[..., object] = lambda done, total: None,
+) -> dict:
     """Writes every recording below `src` as .npy of EVENT, under its own name and `.npy`, to `out`.
 
     Returns:

@@ -7,6 +7,9 @@ its last event (linear intensity: the pictures have no shading to compress), plu
 the triangle vary from digit to digit, seeded by the digit's index, so that the set is the same everywhere and any part
 of it can be made alone."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from .recordings import EVENT, Recordings
@@ -27,7 +30,7 @@ _THRESHOLD = int(0.15 * _WHITE)
 _NOISE = 0.25  # events per pixel and second
 
 
-def split_of():
+def split_of() -> np.ndarray:
     """Which part each digit belongs to: str [1797] of train (1,197), val (200), test (400).
 
     The digits, sorted by class and index, are walked through; every 1797/400-th is for test, and of the others every
@@ -49,7 +52,7 @@ def _spread(n, k):
     return (i + 1) * k // n > i * k // n
 
 
-def load(split, root=None):
+def load(split: str, root: str | Path | None = None) -> Recordings:
     """Recordings of one part; made in memory, in about a second. `root` is not used."""
     from sklearn.datasets import load_digits
 
@@ -59,7 +62,7 @@ def load(split, root=None):
     return Recordings(events, data.target[index].astype(np.int64), [f"digits/{i}" for i in index], CLASSES, SIZE, SIZE)
 
 
-def simulate(pictures, seeds):
+def simulate(pictures: np.ndarray, seeds: Sequence[int] | np.ndarray) -> list[np.ndarray]:
     """What the camera sees of some pictures.
 
     Args:

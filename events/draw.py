@@ -1,6 +1,7 @@
 """Pictures of a recording's frames, for people."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,9 @@ _FRAMES = 8
 _WIDE = 36  # pixels of a frame in the terminal
 
 
-def frames(path, unit_us=None, net=None, number=None) -> list[np.ndarray]:
+def frames(
+    path: str | Path, unit_us: float | None = None, net: str | Path | None = None, number: int | None = None
+) -> list[np.ndarray]:
     """uint8 [H, W, 3] of each frame.
 
     Args:
@@ -67,7 +70,7 @@ def _mark(picture, which, encoder):
     return picture
 
 
-def save(path, pictures):
+def save(path: str | Path, pictures: list[np.ndarray]) -> None:
     """One row of frames, a gap between them, as PNG; small ones are enlarged."""
     from matplotlib.image import imsave
 
@@ -80,7 +83,7 @@ def save(path, pictures):
         imsave(temporary, np.concatenate(row[:-1], 1), format="png")
 
 
-def in_terminal(pictures):
+def in_terminal(pictures: list[np.ndarray]) -> None:
     """Frame below frame, two pixels to a character in colours; where there are none, a letter a pixel."""
     from rich.text import Text
 

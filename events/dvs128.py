@@ -38,7 +38,7 @@ CLASSES = (
 SIZE = 128
 
 
-def read(path):
+def read(path: str | Path) -> np.ndarray:
     """Events of one `.npy` clip: numbers [n, 4], columns x, y, polarity, time in milliseconds (with fractions). Time 0
     is the first event.
 
@@ -62,7 +62,7 @@ def read(path):
     return as_events(x, y, p, t - t.min(initial=np.inf), SIZE, SIZE, path)
 
 
-def read_array(path):
+def read_array(path: str | Path) -> np.ndarray:
     """Events of one `.npz` clip with arrays x, y, p and t in microseconds: EVENT [n]. Raises UserError as
     `formats.read` does."""
     from . import formats
@@ -70,7 +70,7 @@ def read_array(path):
     return formats.read(path, (SIZE, SIZE), 1)[0]
 
 
-def read_window(path, begin, end):
+def read_window(path: str | Path, begin: int, end: int) -> np.ndarray:
     """Events of a trial, an AEDAT 3.1 file, from `begin` to before `end` (microseconds of its clock). Time 0 is the
     first event.
 
@@ -84,7 +84,7 @@ def read_window(path, begin, end):
     return as_events(x, y, p, t - t.min(initial=end), SIZE, SIZE, f"{path} ({begin} to {end} us)")
 
 
-def load(split, root):
+def load(split: str, root: str | Path) -> Recordings | None:
     """Recordings of one part, below `root/DVSGesture`, `root/DvsGesture` or `root`, in tonic's layout,
     SpikingJelly's (`events_np/train/<label>/userNN_<light>_<number>.npz`) or IBM's; None if the files are not there.
 
@@ -197,7 +197,7 @@ def _windows(base, list_):
     return sorted(found, key=lambda clip: (clip[0], clip[3].name, clip[4]))
 
 
-def read_windows(path):
+def read_windows(path: str | Path) -> list[tuple[int, int, int]]:
     """(label from 0, begin, end in microseconds) of every line of a table of labels, by time; none overlap.
 
     Raises:

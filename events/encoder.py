@@ -7,7 +7,9 @@ training and running alike (`events.kernels.cut` is the one definition of the ru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -180,29 +182,29 @@ class Encoder:
         return {name: getattr(self, name) for name in (_SHOWING if self.message_bits else _DRAWING)}
 
     @property
-    def planes(self):
+    def planes(self) -> Any:
         """Planes of a frame: two polarities or three colours."""
         return pixels.COLOURS if self.message_bits else 2
 
     @property
-    def frame_shape(self):
+    def frame_shape(self) -> tuple[int, int]:
         """(H, W): pixels of a frame."""
         return -(-self.height // self.pool), -(-self.width // self.pool)
 
     @property
-    def grid(self):
+    def grid(self) -> tuple[int, int]:
         """(rows, cols) of tokens."""
         h, w = self.frame_shape
         return -(-h // self.stride), -(-w // self.stride)
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """N: tokens of a frame."""
         rows, cols = self.grid
         return rows * cols
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """C: spikes a step can carry."""
         return self.planes * self.window**2
 
@@ -228,7 +230,7 @@ class Encoder:
         }
         return np.stack(every[self.scan][: self.frames])
 
-    def frames_of(self, recording):
+    def frames_of(self, recording: Any) -> np.ndarray:
         """Frames of one recording: binary of events, messages of a picture.
 
         Args:
@@ -244,7 +246,7 @@ class Encoder:
         """
         return self.frames_of_all([recording])[0]
 
-    def frames_of_all(self, recordings):
+    def frames_of_all(self, recordings: Sequence) -> np.ndarray:
         """`frames_of` for a sequence of recordings: uint8 [n, T, planes, H, W]."""
         out = np.zeros((len(recordings), self.frames, self.planes, *self.frame_shape), np.uint8)
         for i, recording in enumerate(recordings):
@@ -309,11 +311,11 @@ class Encoder:
             self.selector().fill(frames[i], tokens[i], which[i])
         return Stream(tokens, which)
 
-    def encode(self, events) -> Stream:
+    def encode(self, events: np.ndarray) -> Stream:
         """The token stream of one recording, a `Stream` of one sample."""
         return self.streams(self.frames_of(events)[None])
 
-    def encode_all(self, recordings) -> Stream:
+    def encode_all(self, recordings: Sequence) -> Stream:
         """The token streams of a sequence of recordings (n * T*K * C bytes: for large sets keep frames and encode by
         batch).
         """
@@ -352,7 +354,7 @@ class Selector:
         self.fill(frames, tokens[0], which[0])
         return Stream(tokens, which)
 
-    def fill(self, frames, tokens, which):
+    def fill(self, frames: np.ndarray, tokens: np.ndarray, which: np.ndarray) -> None:
         """`stream` into arrays: tokens uint8 [F*K, C], zeros; which int16 [F*K]."""
         from .kernels import cut  # numba is slow to import: not before it is needed
 

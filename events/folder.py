@@ -61,7 +61,9 @@ class Survey:
         return size, (int(events["x"].max()) + 1, int(events["y"].max()) + 1)
 
 
-def load(split, root, clip_ms=None, stride_ms=None):
+def load(
+    split: str, root: str | Path, clip_ms: float | None = None, stride_ms: float | None = None
+) -> Recordings | None:
     """Recordings of one part; None if there is no folder.
 
     Args:
@@ -138,13 +140,14 @@ def _windows(entry, clip_us, stride_us, reader, root):
     return [window for window, (first, last) in zip(found, edges.tolist()) if last > first]
 
 
-def encoder(recordings):
+def encoder(recordings: Recordings) -> Encoder:
     """An encoder to begin with: pixels joined to a frame of at most 36 along its longer side, twelve frames over the
     mean length of fifty recordings.
     """
     pool = -(-max(recordings.height, recordings.width) // 36)
     chosen = np.unique(np.linspace(0, len(recordings) - 1, min(_SAMPLE, len(recordings))).astype(int)).tolist()
-    clips_of = set(recordings.events.parts) and {end - begin for begin, end in recordings.events.parts}
+    parts = getattr(recordings.events, "parts", ())
+    clips_of = set(parts) and {end - begin for begin, end in parts}
     if len(clips_of) == 1:
         length = clips_of.pop()
     else:

@@ -8,7 +8,7 @@ _MOST = 5000  # names that are looked at
 _NAMED = 5
 
 
-def instead(root, marks: tuple[str, ...]) -> str:
+def instead(root: str | Path, marks: tuple[str, ...]) -> str:
     """A clause for a message, such as "it holds train.zip, which is packed; unpack it there".
 
     Args:

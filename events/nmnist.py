@@ -21,14 +21,14 @@ MARKS = ("NMNIST", "Train", "Test", "events_np")
 _FOLDERS = ("NMNIST", "", "extract", "events_np")
 
 
-def read(path):
+def read(path: str | Path) -> np.ndarray:
     """Events of one `.bin` file: EVENT [n]. Raises UserError as `columns` does, and for no event or one outside the
     sensor.
     """
     return as_events(*columns(path), SIZE, SIZE, path)
 
 
-def read_any(path):
+def read_any(path: str | Path) -> np.ndarray:
     """As `read`; of `.npz` files, too, with arrays x, y, p and t in microseconds."""
     if str(path).endswith(".npz"):
         (found,) = formats.Stream(path, (SIZE, SIZE), 1).columns()
@@ -36,7 +36,7 @@ def read_any(path):
     return read(path)
 
 
-def load(split, root):
+def load(split: str, root: str | Path) -> Recordings | None:
     """Recordings of one part, below `root` or `root/NMNIST`, or as SpikingJelly leaves them, below `root/extract` or,
     as arrays, `root/events_np`; None if the files are not there.
 

@@ -13,6 +13,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class Photograph:
         return _see(picture, f"{Path(path).parent.name}/{Path(path).name}")
 
 
-def brightness(rgb):
+def brightness(rgb: np.ndarray) -> np.ndarray:
     """uint8 [3, h, w] -> uint8 [h, w]."""
     red, green, blue = rgb.astype(np.uint32)
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
@@ -106,7 +107,7 @@ def _see(picture, name):
     return saccade.see(picture, zlib.crc32(name.encode()))
 
 
-def load_cifar10(split, root, saccade=False):
+def load_cifar10(split: str, root: str | Path, saccade: Any = False) -> Recordings | None:
     """Recordings of one part, pictures or what the camera sees of them; None if the files are not there.
 
     Test is as published; of the training part, ranks 7 of every ten are validation.
@@ -115,13 +116,13 @@ def load_cifar10(split, root, saccade=False):
     return _cifar(split, root, files, Record(1, saccade), CIFAR10, "cifar10")
 
 
-def load_cifar100(split, root, saccade=False):
+def load_cifar100(split: str, root: str | Path, saccade: Any = False) -> Recordings | None:
     """As `load_cifar10`; the 100 fine classes."""
     files = "cifar-100-binary", r"train\.bin", "test.bin"
     return _cifar(split, root, files, Record(2, saccade), CIFAR100, "cifar100")
 
 
-def load_imagenet(split, root, saccade=False):
+def load_imagenet(split: str, root: str | Path, saccade: Any = False) -> Recordings | None:
     """As `load_cifar10`. Test is the published validation part, whose labels are known; of each class of the training
     part, rank 7 of every twenty is validation. Classes are the folders of the training part, by name.
     """

@@ -1,6 +1,6 @@
 """What every data set becomes: labelled recordings of events, in one dtype."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,16 @@ EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("p", np.int8), ("t", np.int
 _QUICK = tuple(map(np.dtype, (np.uint8, np.int16, np.int64, np.float32, np.float64)))
 
 
-def as_events(x, y, p, t, height, width, where, sort=True):
+def as_events(
+    x: np.ndarray,
+    y: np.ndarray,
+    p: np.ndarray,
+    t: np.ndarray,
+    height: int,
+    width: int,
+    where: object,
+    sort: bool = True,
+) -> np.ndarray:
     """Checks columns of numbers and packs them into one array, sorted by time (stable: equal times keep their order).
 
     Args:
@@ -96,7 +105,7 @@ class Files(Sequence):
             return Files(self.paths[index], self.read, self.parts[index])
         return self.read(self.paths[index], *(self.parts[index] if self.parts else ()))
 
-    def only(self, chosen):
+    def only(self, chosen: Iterable[int]) -> "Files":
         """Those with the given numbers."""
         return Files(
             tuple(self.paths[i] for i in chosen), self.read, tuple(self.parts[i] for i in chosen) if self.parts else ()

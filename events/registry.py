@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from sim.base.errors import UserError
 
@@ -13,7 +15,7 @@ from . import cache, cifar10dvs, digits, dvs128, folder, nmnist, pictures
 from .encoder import Encoder
 from .gestures import generate as gestures
 from .missing import instead
-from .recordings import Files
+from .recordings import Files, Recordings
 
 SPLITS = ("train", "val", "test")
 
@@ -168,7 +170,7 @@ DATASETS = {
 }
 
 
-def dataset(name):
+def dataset(name: str) -> Dataset:
     """Entry of `DATASETS`; UserError otherwise. A name may say how recordings are cut, as in `with_clips`."""
     key = name.partition(":")[0] if isinstance(name, str) else name  # a file may name anything
     if not isinstance(key, str) or key not in DATASETS:
@@ -176,7 +178,7 @@ def dataset(name):
     return DATASETS[key]
 
 
-def with_clips(name, clip_ms=None, stride_ms=None):
+def with_clips(name: str, clip_ms: float | None = None, stride_ms: float | None = None) -> str:
     """The name of a data set whose recordings are cut into clips: `folder:clip_ms=500,stride_ms=250`. A net that was
     trained on it carries that name, and is run on the same clips.
 
@@ -213,7 +215,7 @@ def _cut(name):
     return values
 
 
-def default_encoder(name, root=None):
+def default_encoder(name: str, root: str | Path | None = None) -> Any:
     """The encoder to begin with for a data set. For most, it needs no files; for `folder` it is made to measure
     (`folder.encoder`) from those of the training part below `root` (as for `load`). UserError as in `load`."""
     entry = dataset(name)
@@ -222,7 +224,7 @@ def default_encoder(name, root=None):
     return entry.encoder or folder.encoder(load(name, "train", root, skip_bad=True))
 
 
-def load(name, split, root=None, skip_bad=False):
+def load(name: str, split: str, root: str | Path | None = None, skip_bad: bool = False) -> Recordings:
     """Recordings of one part of a data set; the same ones in the same order, on every machine that has the same files.
 
     Args:

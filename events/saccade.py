@@ -22,7 +22,7 @@ _SHARE = 3 / 32  # amplitude: share of the picture's side
 _LOG = np.array([round(65536 * math.log(1 + level / 16)) for level in range(256)], np.int64)
 
 
-def see(picture, seed):
+def see(picture: np.ndarray, seed: int) -> np.ndarray:
     """Events of one picture.
 
     Args:

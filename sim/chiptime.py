@@ -3,6 +3,7 @@
 This is what the fused Lava process computes. It follows the same equations as `sim.engine` by another road: step by
 step instead of node by node, states in int64, one stream of any length instead of a batch."""
 
+from collections.abc import Sequence
 from functools import singledispatch
 
 import numpy as np
@@ -11,7 +12,7 @@ from .base.numba_cache import cached_njit
 from .integer import DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .net import Cuba, Net, Readout
 from .net.schedule import edge_delays, latencies
-from .net.tokens import checked, rows
+from .net.tokens import Stream, checked, rows
 
 
 class ChipTime:
@@ -42,12 +43,12 @@ class ChipTime:
         }
         self.now = {}
 
-    def spikes(self, name, back):
+    def spikes(self, name: str, back: int) -> np.ndarray:
         """What `name` emitted `back` chip steps ago."""
         history = self._history[name]
         return history[(self.step_number - back) % len(history)]
 
-    def step(self, inputs):
+    def step(self, inputs: Sequence[np.ndarray]) -> None:
         """Advances by one chip step.
 
         Args:
@@ -67,7 +68,7 @@ class ChipTime:
         return slot
 
 
-def run(net: Net, stream) -> dict:
+def run(net: Net, stream: Stream | np.ndarray) -> dict:
     """Samples one after the other without a gap, as the fused Lava process runs them.
 
     Args:

@@ -31,6 +31,9 @@ The wrap corrects once, as Lava does. With |a| <= 2**18 (checked where a net is 
 Source of the equations: Davies et al., IEEE Micro 38(1), 2018, and `lava/proc/lif/models.py` of lava-nc 0.10.0.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 STATE_SHIFT = 6  # weights, thresholds and biases are aligned to the state by this shift
@@ -48,24 +51,26 @@ SHIFT_MAX = 8  # bits that a synapse's exponent can take off what it adds up
 WEIGHT_BINS = 32  # of `weight_histogram`
 
 
-def decay(x, d):
+def decay(x: np.ndarray, d: Any) -> np.ndarray:
     """`sign(x) * ((|x| * (4096 - d)) >> 12)`, elementwise on int64 arrays."""
     x = np.asarray(x, np.int64)
     return np.sign(x) * ((np.abs(x) * (DECAY_ONE - np.asarray(d, np.int64))) >> DECAY_BITS)
 
 
-def wrap24(x):
+def wrap24(x: np.ndarray) -> np.ndarray:
     """Current overflow: one correction by 2**24, as in Lava. Maps to (-2**23, 2**23] for |x| < 3 * 2**23."""
     x = np.asarray(x, np.int64)
     return np.where(x > STATE_LIMIT, x - 2 * STATE_LIMIT, np.where(x <= -STATE_LIMIT, x + 2 * STATE_LIMIT, x))
 
 
-def clip24(x):
+def clip24(x: np.ndarray) -> np.ndarray:
     """Voltage overflow: saturation at +-(2**23 - 1)."""
     return np.clip(np.asarray(x, np.int64), -STATE_LIMIT + 1, STATE_LIMIT - 1)
 
 
-def cuba_step(u, v, a, i_decay, v_decay, v_th, bias):
+def cuba_step(
+    u: np.ndarray, v: np.ndarray, a: Any, i_decay: Any, v_decay: Any, v_th: Any, bias: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One time step of CUBA neurons.
 
     Args:
@@ -82,7 +87,7 @@ def cuba_step(u, v, a, i_decay, v_decay, v_th, bias):
     return u, np.where(s, 0, v), s
 
 
-def graded_input(weight, messages, shift):
+def graded_input(weight: np.ndarray, messages: Any, shift: Any) -> Any:
     """What graded spikes add to the dendritic input: `(sum_i w[j, i] * m[i]) >> shift`, rounded down, as Lava's `Dense`
     does with `weight_exp = -shift`. The sum before the shift is held to 24 bits where a net is made.
 
@@ -104,7 +109,7 @@ def fan_in(weight: np.ndarray) -> np.ndarray:
     return np.abs(weight.astype(np.int16, copy=False)).sum(tuple(range(1, weight.ndim)), dtype=np.int64)
 
 
-def weight_bits(weights) -> int:
+def weight_bits(weights: Sequence[np.ndarray]) -> int:
     """Bits of two's complement that hold all weights after division by the largest power of two that divides them all.
 
     weights: list of integer arrays.

@@ -167,7 +167,7 @@ def encode(net: Net | Core | str | os.PathLike, what: Any) -> Stream:
     net = as_net(net)
     if isinstance(what, Stream):
         return what
-    if net.core.message_bits and not isinstance(what, Stream):
+    if net.core.message_bits and net.core.encoder:
         pictures = _pictures(net.encoder, what)
         if pictures is not None:
             return net.encoder.encode_all(pictures)
@@ -192,7 +192,7 @@ def _events(recording: Any) -> np.ndarray:
     if isinstance(recording, (str, os.PathLike)):
         from events.formats import read
 
-        return read(recording)[0]
+        return read(os.fspath(recording))[0]
     events = np.asarray(recording)
     missing = [name for name in EVENT.names or () if name not in (events.dtype.names or ())]
     if missing:

@@ -14,10 +14,12 @@ from train import checkpoint
 MODELS = Path(__file__).resolve().parent.parent / "models"
 REAL = MODELS.parent.parent / "shared" / "data"
 NETS = sorted(MODELS.glob("*.net"))
+PAIRS = [path for path in NETS if path.with_suffix(".pt").exists()]
 
 
 def test_there_are_nets():
-    assert {p.stem for p in NETS} >= {"digits-tiny", "gestures-medium", "nmnist-small"}
+    assert {p.stem for p in PAIRS} >= {"digits-tiny", "gestures-medium", "nmnist-small"}
+    assert {p.stem for p in NETS} >= {"cifar10-photos"}
 
 
 @pytest.mark.parametrize("path", NETS, ids=lambda p: p.stem)
@@ -26,11 +28,12 @@ def test_golden_sample(path):
     assert golden is not None
     assert netx.golden_differences(golden, netx.make_golden(net, golden.stream)) == []
     assert (engine.run(net, golden.stream).logits == golden.logits).all()
-    assert path.stat().st_size < 2_000_000 and path.with_suffix(".pt").stat().st_size < 2_000_000
+    assert path.stat().st_size < 2_000_000
 
 
-@pytest.mark.parametrize("path", NETS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PAIRS, ids=lambda p: p.stem)
 def test_the_checkpoint_beside_it_is_the_same_net(path):
+    assert path.with_suffix(".pt").stat().st_size < 2_000_000
     model, content = checkpoint.load(path.with_suffix(".pt"))
     net, again = netx.read(path), to_net(model, content["classes"], content["facts"])
     assert [n.name for n in net.nodes] == [n.name for n in again.nodes]

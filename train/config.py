@@ -278,7 +278,7 @@ _LARGER: dict[str, Any] = dict(shift=2.0, rotate=10.0, zoom=0.1, **_SPARSE)  # s
 
 # Photographs, chosen on validation pictures of CIFAR-10 in runs of two epochs: one frame and more channels were no
 # worse than two frames, in both directions, at the same time of training.
-_PHOTOS = dict(
+_PHOTOS: dict[str, Any] = dict(
     share=1.0,
     early=0,
     gate="none",
@@ -314,7 +314,7 @@ PRESETS = {
         float_epochs=150,
         exact_epochs=15,
         lr=4e-3,
-        **(_PHOTOS | dict(blocks=2, batch=256, shift=4.0)),
+        **{**_PHOTOS, "blocks": 2, "batch": 256, "shift": 4.0},
     ),
 }
 
@@ -338,7 +338,7 @@ FOR_DATASET: dict[str, dict[str, Any]] = {
 }
 
 
-def preset(name, **changes):
+def preset(name: str, **changes: Any) -> Config:
     """The preset of that name, with what `FOR_DATASET` says of `changes["dataset"]`, and then some entries changed;
     `UserError` for a name there is not.
     """

@@ -11,8 +11,10 @@ there is nothing to gain from sending parts early."""
 
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed.nn
@@ -37,16 +39,16 @@ class Ranks:
     device: str = "cpu"
 
     @property
-    def first(self):
+    def first(self) -> bool:
         return self.rank == 0
 
-    def share(self, items):
+    def share(self, items: Any) -> Any:
         """This process's part of a sequence; the first processes have one more where it does not divide."""
         n, more = divmod(len(items), self.size)
         start = self.rank * n + min(self.rank, more)
         return items[start : start + n + (self.rank < more)]
 
-    def add(self, tensor):
+    def add(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum over all processes, in place and returned; bit for bit the same on all of them."""
         if self.size > 1:
             there = tensor.to(self.device)
@@ -54,7 +56,7 @@ class Ranks:
             tensor.copy_(there)
         return tensor
 
-    def from_first(self, make):
+    def from_first(self, make: Callable[[], Any]) -> Any:
         """What the first process's `make()` returns, on all."""
         if self.size == 1:
             return make()
@@ -64,7 +66,7 @@ class Ranks:
         return box[0]
 
     @contextmanager
-    def together(self):
+    def together(self) -> Iterator[None]:
         """Around work that all processes do: a `UserError` of any of them ends all, and the first alone reports it."""
         error = None
         try:
@@ -92,7 +94,7 @@ class Ranks:
             pass
         sys.exit(2)
 
-    def add_gradients(self, parameters):
+    def add_gradients(self, parameters: Iterable[torch.Tensor]) -> None:
         """Sums the gradients over the processes; a parameter that had none here counts as zero."""
         if self.size == 1:
             return
@@ -102,7 +104,7 @@ class Ranks:
         for p, g in zip(parameters, flat.split([p.numel() for p in parameters])):
             p.grad = g.view_as(p)
 
-    def check_same(self, model):
+    def check_same(self, model: nn.Module) -> None:
         """RuntimeError if the model's state is not bit for bit that of the other processes."""
         if self.size == 1:
             return
@@ -121,7 +123,7 @@ ALONE = Ranks()
 
 
 @contextmanager
-def ranks():
+def ranks() -> Iterator[Ranks]:
     """The processes that torchrun started, connected (gloo on CPUs, nccl on GPUs), or this one alone."""
     cuda = torch.cuda.is_available()
     size = int(os.environ.get("WORLD_SIZE", 1))
@@ -149,7 +151,7 @@ class SharedNorm(nn.BatchNorm1d):
     """`BatchNorm1d` whose statistics are those of all processes' rows together. torch's `SyncBatchNorm` does the same,
     but on GPUs only; here both run the same code. Parameters and buffers are a `BatchNorm1d`'s."""
 
-    def forward(self, rows):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(rows)
         rows, c = rows.float(), self.num_features
@@ -170,7 +172,7 @@ class SharedNorm(nn.BatchNorm1d):
         return (rows - mean.float()) * factor + self.bias
 
 
-def share_norms(model):
+def share_norms(model: nn.Module) -> None:
     """Every norm of a model becomes a `SharedNorm` with the same parameters and buffers."""
     for layer in model.layers():
         new = SharedNorm(layer.norm.num_features, eps=layer.norm.eps, momentum=layer.norm.momentum)

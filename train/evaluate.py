@@ -1,30 +1,35 @@
 """Accuracy: of a model on token spikes, and of a run folder's model on a data set."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 import events
 from events import token_streams
 from sim.base.errors import UserError
 from sim.base.statistics import wilson
-from sim.prices import COUNTS
+from sim.prices import COUNTS, Table
 
 from . import checkpoint
 from .data.batches import to_device
-from .distributed import ALONE
+from .distributed import ALONE, Ranks
 from .sparse import cost
 
 
 @torch.no_grad()
-def predict(model, x, exact, batch=64, device="cpu"):
+def predict(model: nn.Module, x: Any, exact: bool, batch: int = 64, device: Any = "cpu") -> torch.Tensor:
     """Class scores for streams: a `sim.net.tokens.Stream`, or `events.TokenStreams`."""
     model.eval()
     parts = (to_device(x[i : i + batch], device) for i in range(0, len(x), batch))
     return torch.cat([model(*part, exact=exact).cpu() for part in parts])
 
 
-def accuracy(model, x, y, exact, batch=64, device="cpu", ranks=ALONE):
+def accuracy(
+    model: nn.Module, x: Any, y: np.ndarray, exact: bool, batch: int = 64, device: Any = "cpu", ranks: Ranks = ALONE
+) -> float:
     """Share of right predictions; with several processes of all of them, each with its own samples (one may have none)."""  # noqa: E501
     hits = int((predict(model, x, exact, batch, device).argmax(1) == y).sum()) if len(y) else 0
     hits, n = ranks.add(torch.tensor([hits, len(y)])).tolist()
@@ -32,7 +37,16 @@ def accuracy(model, x, y, exact, batch=64, device="cpu", ranks=ALONE):
 
 
 @torch.no_grad()
-def accuracy_and_energy(model, x, y, exact, table, batch=64, device="cpu", ranks=ALONE):
+def accuracy_and_energy(
+    model: nn.Module,
+    x: Any,
+    y: np.ndarray,
+    exact: bool,
+    table: Table,
+    batch: int = 64,
+    device: Any = "cpu",
+    ranks: Ranks = ALONE,
+) -> tuple[float, float]:
     """(share of right predictions, microjoules of a sample by `table`, as `train.sparse.cost` counts them), of the
     samples of all processes; one may have none.
     """
@@ -49,7 +63,9 @@ def accuracy_and_energy(model, x, y, exact, table, batch=64, device="cpu", ranks
     return hits / n, cost.microjoules(table, {name: value / n for name, value in zip(COUNTS, counted)})
 
 
-def evaluate(run_dir, dataset, split, data_root=None, skip_bad=False):
+def evaluate(
+    run_dir: str | Path, dataset: str, split: str, data_root: str | Path | None = None, skip_bad: bool = False
+) -> dict:
     """Accuracy of a run folder's `model.pt` on one part of a data set: in the chip's integers, and with rounding
     switched off.
 

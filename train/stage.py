@@ -20,7 +20,7 @@ WITNESS_MAX = 4095
 SPIKE = -2  # weight of a witness's spike
 
 
-def weak(witness, filled, least) -> torch.Tensor:
+def weak(witness: torch.Tensor, filled: torch.Tensor | None, least: int) -> torch.Tensor:
     """[B, 1, K]: 1 where a token is on turn that has fewer than `least` spikes. No gradient.
 
     witness: spikes [B, n, K]. filled: [B, 1, K], or None where every place has a token.
@@ -29,6 +29,6 @@ def weak(witness, filled, least) -> torch.Tensor:
     return few if filled is None else few * filled
 
 
-def inhibition(few, gain, unit) -> torch.Tensor:
+def inhibition(few: torch.Tensor, gain: torch.Tensor, unit: int) -> torch.Tensor:
     """What all neurons of a stage together do to the input of a layer of `gain` [n], in thresholds: [B, n, K]."""
     return few * (NEURONS * WEIGHT_MIN / unit / gain)[:, None]

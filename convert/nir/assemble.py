@@ -1,7 +1,8 @@
 """Integer populations as nets: a chain of layers where they are one, a graph otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def _move_to_axons(way, layers):
     return True
 
 
-def named(m: Made, make):
+def named(m: Made, make: Callable[[], Any]) -> Any:
     """A layer, with messages about it under the node's name instead of the layer's."""
     try:
         return make()
@@ -116,7 +117,7 @@ def named(m: Made, make):
         raise UserError(f"node {m.real.where!r}: {str(e).split(': ', 1)[-1]}") from None
 
 
-def conv_layer(name: str, way, weight: np.ndarray, neuron: Neuron) -> ConvLayer:
+def conv_layer(name: str, way: Any, weight: np.ndarray, neuron: Neuron) -> ConvLayer:
     """The kernel of a `Map` with its integer weights."""
     k = way.kernel
     return ConvLayer(name, weight, neuron, tuple(k.stride), tuple(k.padding), (1, 1), k.groups, tuple(way.before))

@@ -9,7 +9,7 @@ from sim.base.console import add_row, new_table, print_json, say, show
 @click.argument("net")
 @click.argument("out")
 @click.option("--dt", type=float, default=1e-4, show_default=True, help="Seconds that a time step stands for.")
-def nir_export(net, out, dt):
+def nir_export(net: str, out: str, dt: float) -> None:
     """Write NET (ours, SLAYER's, or what nir-import made) as the NIR graph OUT.
 
     What NIR cannot say is refused by name.
@@ -34,7 +34,7 @@ def nir_export(net, out, dt):
     help="Seconds of a time step; default: what the graph or its gains say, else 0.0001.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report of the rounding as JSON.")
-def nir_import(graph, out, dt, as_json):
+def nir_import(graph: str, out: str, dt: float | None, as_json: bool) -> None:
     """Write the NIR graph GRAPH as the integer net OUT, and say what was rounded."""
     from sim import netx
     from sim.base.errors import UserError

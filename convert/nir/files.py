@@ -4,6 +4,7 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def library() -> Any:
     return nir
 
 
-def save(graph, path):
+def save(graph: Any, path: str | Path) -> None:
     """Writes an `nir.NIRGraph`, atomically.
 
     Raises:
@@ -53,7 +54,7 @@ def save(graph, path):
     write(path, seals.sealed(buffer.getbuffer()))
 
 
-def load(path):
+def load(path: str | Path) -> Any:
     """The `nir.NIRGraph` of a file. Sizes, links and storage are checked before the library reads anything; shapes are
     checked by who uses them.
 

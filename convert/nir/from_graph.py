@@ -1,6 +1,7 @@
 """NIR graphs as integer nets: quantized where they are not integers already. The equations are in docs/nir.md."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from .unfold import Flat, unfold
 STEPS = tuple(m * 10.0**e for e in range(-7, 3) for m in (1, 2, 5))  # that are proposed
 
 
-def from_graph(graph, dt: float | None = None) -> tuple[Net | Sequential | Graph, list]:
+def from_graph(graph: Any, dt: float | None = None) -> tuple[Net | Sequential | Graph, list]:
     """(net, report) of an `nir.NIRGraph`.
 
     Args:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from .unfold import kind
 from .values import SHAPE_LIMIT, numbers, per_neuron, shape_of, whole
 
 
-def follow(m: Map, node, name: str, dt: float) -> Map:
+def follow(m: Map, node: Any, name: str, dt: float) -> Map:
     """`m` with `node` behind it.
 
     Args:

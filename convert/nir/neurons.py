@@ -3,6 +3,7 @@ writer had in mind.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def decay(tau: np.ndarray, dt: float, name: str, key: str) -> np.ndarray:
     return np.minimum(dt / tau, 1.0)
 
 
-def dynamics(node, name: str, shape: tuple, dt: float) -> Dynamics:
+def dynamics(node: Any, name: str, shape: tuple, dt: float) -> Dynamics:
     """`node`, neurons of `shape`, in steps of `dt` seconds.
 
     Raises:

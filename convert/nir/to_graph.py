@@ -2,6 +2,7 @@
 
 import json
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ KEY, VERSION = "smolmamba", 2
 TRANSFORM = "input_transform"
 
 
-def to_graph(net: Net | Sequential | Graph, dt: float = DT):
+def to_graph(net: Net | Sequential | Graph, dt: float = DT) -> Any:
     """The `nir.NIRGraph` of a net.
 
     Args:
@@ -49,7 +50,7 @@ class Draft:
     def __init__(self, dt):
         self.dt, self.nodes, self.edges, self.metadata = dt, {}, [], {}
 
-    def add(self, name, node, *sources) -> str:
+    def add(self, name: str, node: Any, *sources: str) -> str:
         """Adds `node`, which reads `sources`; returns its name."""
         if name in self.nodes:
             raise UserError(f"layer {name!r}: its name is needed for another node of the graph; rename it")
@@ -126,7 +127,7 @@ def _(net: Sequential, draft):
 
 
 @singledispatch
-def pack(layer, i, before, shape, draft, last) -> str:
+def pack(layer: Any, i: int, before: str | None, shape: tuple | None, draft: Draft, last: bool) -> str:
     """Adds layer number `i`, which reads node `before` of `shape`; returns the node that the next one reads."""
     raise UserError(f"{layer.name}: NIR has no {type(layer).__name__}")
 

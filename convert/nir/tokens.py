@@ -11,6 +11,7 @@ from sim.net import Cuba, Dense, Input, Net, Readout
 
 from .maps import as_matrix
 from .to_graph import KEY, VERSION
+from .unfold import Flat
 
 KINDS = dict(
     inputs=list,
@@ -26,7 +27,7 @@ KINDS = dict(
 SIZE_LIMIT = 1 << 20
 
 
-def as_net(text: str, flat, inputs: dict, made: list, output: str) -> Net:
+def as_net(text: str, flat: Flat, inputs: dict, made: list, output: str) -> Net:
     """The `Net`.
 
     Args:

@@ -1,6 +1,7 @@
 """A NIR graph as one flat graph: graphs inside it put in their place, names and edges checked."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sim.base.errors import UserError
 
@@ -29,12 +30,12 @@ class Flat:
     notes: tuple
 
 
-def kind(node) -> str:
+def kind(node: Any) -> str:
     """The word that NIR has for it."""
     return type(node).__name__
 
 
-def unfold(graph) -> Flat:
+def unfold(graph: Any) -> Flat:
     """Flattens an `nir.NIRGraph`.
 
     Raises:

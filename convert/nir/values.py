@@ -1,6 +1,7 @@
 """Numbers of NIR nodes, checked: attributes are data from a file and may be anything."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ SHAPE_LIMIT = NEURONS_LIMIT >> 3
 CLOSE = 1e-6  # relative difference that counts as rounding of the file's own floats
 
 
-def numbers(node, name: str, key: str, ndim: int | None = None) -> np.ndarray:
+def numbers(node: Any, name: str, key: str, ndim: int | None = None) -> np.ndarray:
     """An attribute as finite float64.
 
     Raises:
@@ -27,7 +28,7 @@ def numbers(node, name: str, key: str, ndim: int | None = None) -> np.ndarray:
     return value.astype(np.float64)
 
 
-def whole(node, name: str, key: str, sizes: tuple) -> tuple:
+def whole(node: Any, name: str, key: str, sizes: tuple) -> tuple:
     """An attribute as a tuple of whole numbers, as many as one of `sizes`."""
     value = numbers(node, name, key).ravel()
     if value.size not in sizes or (value != np.floor(value)).any() or (np.abs(value) > NEURONS_LIMIT).any():
@@ -35,7 +36,7 @@ def whole(node, name: str, key: str, sizes: tuple) -> tuple:
     return tuple(int(x) for x in value)
 
 
-def shape_of(value, name: str) -> tuple:
+def shape_of(value: Any, name: str) -> tuple:
     """A shape, without leading ones beyond three dimensions, which stand for a batch.
 
     Raises:

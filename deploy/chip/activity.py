@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from sim import engine
-from sim.expansion import Kernel
+from sim.expansion import Expansion, Kernel, Population
 from sim.integer import DECAY_ONE
 from sim.net import Net
 from sim.prices import COUNTS, WORK
 from sim.sequential import Sequential, dendrite
 from sim.sequential.graph import Graph
+
+from .allocate import Placement
+from .board import Board
 
 BATCH = 4
 KINDS = INPUT, SYNAPSES, UPDATES, MESSAGES = "input", "synapses", "updates", "messages"
@@ -82,7 +85,7 @@ class Activity:
     answers: float
 
 
-def measure(net, expansion, placement, board, x) -> Activity:
+def measure(net: Any, expansion: Expansion, placement: Placement, board: Board, x: Any) -> Activity:
     """Runs samples through the engine and counts.
 
     Args:
@@ -99,7 +102,7 @@ def measure(net, expansion, placement, board, x) -> Activity:
     return counter.result(len(x))
 
 
-def rasters(expansion, spikes) -> dict:
+def rasters(expansion: Expansion, spikes: dict) -> dict:
     """Population or line -> spikes [B, K, n] (uint8; graded output as 0 and 1) from those of layers and inputs."""
     out = {line.name: (spikes[line.name] != 0).astype(np.uint8) for line in expansion.lines}
     for p in expansion.populations:
@@ -109,7 +112,7 @@ def rasters(expansion, spikes) -> dict:
 
 
 @singledispatch
-def run(net, x) -> tuple:
+def run(net: Any, x: Any) -> tuple:
     """Runs a net: (layer or input -> its output [B, K, n]; layer -> bool [B, K, n], which neurons of a convolution a
     spike reaches, those of others are found from their matrices).
     """
@@ -156,7 +159,7 @@ def _flat(x):
     return x.reshape(*x.shape[:2], -1)
 
 
-def busy(population) -> np.ndarray:
+def busy(population: Population) -> np.ndarray:
     """bool [n]: neurons that do something in every step, spikes or none, as they have a bias or a state that lasts."""
     # What decays by 4095 of 4096 is gone at the next step, but for membranes beyond 4096.
     lasting = any(u < DECAY_ONE or v < DECAY_ONE - 1 for u, v in population.decays)

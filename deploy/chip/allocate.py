@@ -13,12 +13,15 @@ reach them. Two ways to place them:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from sim.expansion import RESONATOR, Expansion
+from sim.expansion import RESONATOR, Expansion, Population
 
+from .board import Board
 from .synapses import lists, neediest, order, stored_bits
 
 PACKINGS = ("separate", "shared")
@@ -86,7 +89,7 @@ class Core:
 
     parts: list = field(default_factory=list)
 
-    def use(self):
+    def use(self) -> dict[str, int]:
         """resource -> used."""
         neurons = sum(p.sums["neurons"] for p in self.parts)
         return {
@@ -106,17 +109,17 @@ class Placement:
     cores: list
     lower_bound: int
 
-    def parts(self):
+    def parts(self) -> list[tuple]:
         """(core number, part) pairs."""
         return [(k, part) for k, core in enumerate(self.cores) for part in core.parts]
 
 
-def limits(board) -> dict:
+def limits(board: Board) -> dict:
     """resource -> limit of one core."""
     return {**{r: board[key] for r, key in (SUMS | SETS).items()}, DELAY_SLOTS: board["delay_slots_per_core"]}
 
 
-def allocate(expansion: Expansion, board, packing="separate") -> Placement:
+def allocate(expansion: Expansion, board: Board, packing: str = "separate") -> Placement:
     """Places an expansion; cores beyond those of the board are made up, so that the caller can say how many are
     missing.
 
@@ -161,7 +164,7 @@ def allocate(expansion: Expansion, board, packing="separate") -> Placement:
     return Placement(cores, max(1, *(math.ceil(sum(p.sums[r] for p in every) / limit[r]) for r in SUMS)))
 
 
-def check_formats(expansion, board):
+def check_formats(expansion: Expansion, board: Board) -> None:
     """Raises `DoesNotFit` where a number format of the net is none of the chip's."""
     for p in expansion.populations:
         if p.graded and board["message_bits"] == 0:
@@ -185,7 +188,13 @@ def check_formats(expansion, board):
                 )
 
 
-def cut(population, limit, packing, at_least=1, check=lambda k: None):
+def cut(
+    population: Population,
+    limit: dict,
+    packing: str,
+    at_least: int = 1,
+    check: Callable[[int], object] = lambda k: None,
+) -> list[Part]:
     """The population as the fewest equal parts (a power of two of them if separate) that each fit a core, but not fewer
     than `at_least`. check: called with each number of parts before it is tried.
     """
@@ -206,7 +215,7 @@ def cut(population, limit, packing, at_least=1, check=lambda k: None):
         k = 2 * k if packing == "separate" else k + max(1, k // 8)
 
 
-def fewest(population, limit):
+def fewest(population: Population, limit: dict) -> int:
     """No fewer parts can do: what is shared out exactly among them; the axons that come in may be as many for half the
     neurons.
     """
@@ -224,7 +233,7 @@ def _alone(population, resource, used, limit):
     return DoesNotFit(resource, population.layer, used, limit[resource], remedy)
 
 
-def check_neurons(expansion, limit):
+def check_neurons(expansion: Expansion, limit: dict) -> None:
     """Raises `DoesNotFit` where one neuron alone exceeds a core: then no cut helps."""
     for p in expansion.populations:
         for i in {0, *(neediest(j.weight) for j in p.inputs)}:
@@ -243,7 +252,7 @@ def _too_large(population, at_least, board):
     )
 
 
-def part(population, start, stop) -> Part:
+def part(population: Population, start: Any, stop: int) -> Part:
     """The neurons start..stop (in cutting order) with all that reaches them."""
     inputs = [(j, stored_bits(j.weight_bits), j.longest_delay > 0) for j in population.inputs]
     found = tuple(lists(j.weight, start, stop, bits, delayed) for j, bits, delayed in inputs)
@@ -273,7 +282,7 @@ def part(population, start, stop) -> Part:
     )
 
 
-def lists_reached(parts) -> dict:
+def lists_reached(parts: Any) -> dict:
     """Source -> int64 [its neurons]: lists that each must reach in these parts, one for each projection and part."""
     reach = {}
     for p in parts:
@@ -282,7 +291,7 @@ def lists_reached(parts) -> dict:
     return reach
 
 
-def count_axons_out(parts, reached) -> dict:
+def count_axons_out(parts: Any, reached: dict) -> dict:
     """The same parts with the axons that leave them, one for every list that a neuron must reach.
 
     reached: population -> what `lists_reached` says of its parts.
@@ -295,7 +304,7 @@ def count_axons_out(parts, reached) -> dict:
     return out
 
 
-def pack(parts, limit):
+def pack(parts: Any, limit: dict) -> list:
     """First fit decreasing: the parts by their longest delay and then their largest share of a core, each on the
     first core that can still take it.
     """

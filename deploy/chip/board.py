@@ -61,7 +61,7 @@ class Board:
         return self.limits[name].value
 
     @property
-    def cores(self):
+    def cores(self) -> int:
         return self["chips"] * self["cores_per_chip"]
 
 
@@ -73,7 +73,7 @@ def names() -> list:
     ]
 
 
-def load(name) -> Board:
+def load(name: str) -> Board:
     """A board by name, or from a user's own .toml file in the same form (`extends` names one of ours).
 
     Raises:

@@ -11,7 +11,7 @@ CHIPS_SHOWN = 8
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
-def draw(plan: ChipPlan, path) -> None:
+def draw(plan: ChipPlan, path: str | Path) -> None:
     """Writes the picture of a plan that has been placed; the format follows the suffix: .png, .svg or .pdf.
 
     Raises:

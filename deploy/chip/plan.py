@@ -2,8 +2,10 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
+from typing import Any
 
 from sim.expansion import RELAY, Expansion, Kernel, expand
 from sim.net import Net
@@ -13,8 +15,9 @@ from sim.sequential.graph import Graph
 
 from . import board as boards
 from . import energy
-from .activity import measure
-from .allocate import CORES, PACKINGS, Core, DoesNotFit, allocate, limits
+from .activity import Activity, measure
+from .allocate import CORES, PACKINGS, Core, DoesNotFit, Placement, allocate, limits
+from .board import Board
 from .results import (
     Bottleneck,
     ChipPlan,
@@ -30,7 +33,14 @@ from .results import (
 )
 
 
-def plan(net, board, packing="separate", x=None, data=None, tables=("loihi1-davies2018", "cmos-45nm")) -> ChipPlan:
+def plan(
+    net: Any,
+    board: Board,
+    packing: str = "separate",
+    x: Any = None,
+    data: str | None = None,
+    tables: Sequence = ("loihi1-davies2018", "cmos-45nm"),
+) -> ChipPlan:
     """Plans a net on a board.
 
     Args:
@@ -66,7 +76,7 @@ def plan(net, board, packing="separate", x=None, data=None, tables=("loihi1-davi
 
 
 @singledispatch
-def samples(net, x) -> tuple:
+def samples(net: Any, x: Any) -> tuple:
     """(input as the engine takes it, share of the tokens that are sent or None)."""
     raise TypeError(type(net).__name__)
 
@@ -83,7 +93,7 @@ def _(net, x):
     return x, None
 
 
-def sizes(net, expansion: Expansion) -> Sizes:
+def sizes(net: Any, expansion: Expansion) -> Sizes:
     """Of the whole expansion."""
     relays = sum(p.n for p in expansion.populations if p.kind == RELAY)
     steps = expansion.steps
@@ -98,7 +108,7 @@ def sizes(net, expansion: Expansion) -> Sizes:
     )
 
 
-def layer_rows(expansion: Expansion, placement=None) -> tuple:
+def layer_rows(expansion: Expansion, placement: Placement | None = None) -> tuple:
     """One row for each layer of the net that has neurons or relays on the chip."""
     cores, bits = {}, {}
     for core, part in placement.parts() if placement else ():
@@ -128,7 +138,7 @@ def _population_row(p):
     return PopulationRow(p.name, role, p.n, p.graded, tuple(sorted(p.decays)), p.v_th)
 
 
-def host_rows(expansion: Expansion, activity=None) -> tuple:
+def host_rows(expansion: Expansion, activity: Activity | None = None) -> tuple:
     """What stays with the host; traffic from an `Activity`, where samples were run."""
     rows = []
     for line in expansion.lines:
@@ -142,7 +152,7 @@ def host_rows(expansion: Expansion, activity=None) -> tuple:
     return tuple(rows)
 
 
-def place(expansion, placement, board, packing) -> Placed:
+def place(expansion: Expansion, placement: Placement, board: Board, packing: str) -> Placed:
     """What a placement uses, core by core."""
     limit, cores = limits(board), []
     for k, core in enumerate(placement.cores):
@@ -160,7 +170,7 @@ def place(expansion, placement, board, packing) -> Placed:
     )
 
 
-def bottleneck(placement, board) -> Bottleneck:
+def bottleneck(placement: Placement, board: Board) -> Bottleneck:
     """The resource that is used most in relation to its limit: that of a core, or the cores."""
     limit = limits(board)
     full = [(used / limit[r], r, int(used), core) for core in placement.cores for r, used in core.use().items()]

@@ -8,12 +8,12 @@ block.py, `bits_per_axon`); Loihi 2's is not public."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, singledispatch
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from sim.expansion import Kernel
+from sim.expansion import Kernel, Population
 
 WORD, HEADER, BLOCK, DELAY_BITS = 64, 10, 64, 6
 WEIGHT_SIZES = (1, 2, 3, 4, 5, 6, 8, 9)
@@ -50,7 +50,7 @@ class Lists:
 
 
 @lru_cache(maxsize=8)
-def order(population) -> np.ndarray:
+def order(population: Population) -> np.ndarray:
     """The neurons of a population in the order in which it is cut into parts: for a convolution pixel after pixel,
     all channels of one together.
     """
@@ -61,12 +61,12 @@ def order(population) -> np.ndarray:
     return np.arange(population.n).reshape(channels, height * width).T.ravel()
 
 
-def stored_bits(bits) -> int:
+def stored_bits(bits: int) -> int:
     """Bits in which a weight of so many bits is stored."""
     return next(size for size in WEIGHT_SIZES if size >= bits)
 
 
-def list_bits(entries, per_entry):
+def list_bits(entries: np.ndarray, per_entry: int) -> np.ndarray:
     """Memory of lists with so many entries each, elementwise: whole words, a header for every 64 synapses."""
     entries = np.asarray(entries, np.int64)
     blocks, rest = np.divmod(entries, BLOCK)
@@ -74,14 +74,14 @@ def list_bits(entries, per_entry):
     return WORD * (blocks * words(BLOCK) + np.where(rest > 0, words(rest), 0))
 
 
-def index_bits(n):
+def index_bits(n: int) -> int:
     """Bits that name one of `n` neurons of a core; the largest there is if `n` is too many for a core anyway."""
     need = max(1, int(n - 1).bit_length())
     return next((size for size in INDEX_SIZES if size >= need), INDEX_SIZES[-1])
 
 
 @singledispatch
-def lists(weight, start: int, stop: int, bits: int, delayed: bool) -> Lists:
+def lists(weight: Any, start: int, stop: int, bits: int, delayed: bool) -> Lists:
     """The `Lists` of target neurons start..stop, counted as `order` has them; bits: of a stored weight; delayed:
     whether the projection has delays.
     """
@@ -232,7 +232,7 @@ def _of_sources(kernel, start, stop):
     return out[0].ravel(), out[1].ravel()
 
 
-def neediest(weight) -> int:
+def neediest(weight: Any) -> int:
     """A target neuron that reads as many sources as any, in the order in which its population is cut."""
     return int(_needs(weight))
 

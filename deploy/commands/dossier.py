@@ -1,6 +1,7 @@
 """`python -m deploy dossier`: one archive of all that speaks for a net, with a check that a reviewer runs."""
 
 import sys
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ from .report import measuring_options
 @click.argument("net", required=False)
 @click.option("-o", "--out", required=True, metavar="FILE", help="The archive to write: .zip, .tar.gz or .tgz.")
 @measuring_options
-def dossier(net, out, **asked):
+def dossier(net: str | None, out: str, **asked: Any) -> None:
     """Measure NET as `deploy report` does, and pack net, report, figures, samples, program and a Makefile whose
     `make check` computes it all again without the training part.
 

@@ -1,13 +1,18 @@
 """What the commands share: which net, how to reach a board."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from sim.base.errors import UserError
 
+from ..loihi2.access import Access
+
 NET_HELP = "The net, a model.net; default: the newest in runs/, else in models/."
 
 
-def loihi2_options(command):
+def loihi2_options(command: Callable[..., Any]) -> Any:
     """How to reach a board."""
     for option in (
         click.option(
@@ -22,7 +27,7 @@ def loihi2_options(command):
     return command
 
 
-def step_options(command):
+def step_options(command: Callable[..., Any]) -> Any:
     """How recordings become steps of a net that has no encoder of its own."""
     for option in (
         click.option(
@@ -42,7 +47,7 @@ def step_options(command):
     return command
 
 
-def net_path(path, option):
+def net_path(path: str | None, option: str | None) -> str:
     from ..find import find
 
     if path and option:
@@ -50,14 +55,14 @@ def net_path(path, option):
     return find(path or option)
 
 
-def only(holds, what, **options):
+def only(holds: object, what: str, **options: object) -> None:
     """Refuses options that mean nothing without `what`."""
     named = [name for name, value in options.items() if value is not None]
     if named and not holds:
         raise UserError(f"--{named[0].replace('_', '-')} goes with {what} only")
 
 
-def access(partition, board, host):
+def access(partition: str | None, board: str | None, host: str | None) -> Access:
     from ..loihi2.access import find
 
     return find(partition, board, host)

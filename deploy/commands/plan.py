@@ -1,6 +1,7 @@
 """`python -m deploy plan`: does a net fit the chip, what is short first, what does a sample cost."""
 
 import sys
+from typing import Any
 
 import click
 
@@ -59,22 +60,22 @@ from .options import only, step_options
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.pass_context
 def plan(
-    context,
-    net,
-    board,
-    packing,
-    tables,
-    dataset,
-    split,
-    limit,
-    data_root,
-    step_us,
-    steps,
-    input_file,
-    picture,
-    html,
-    as_json,
-):
+    context: click.Context,
+    net: str,
+    board: str,
+    packing: str,
+    tables: tuple[str, ...],
+    dataset: str | None,
+    split: str,
+    limit: int | None,
+    data_root: str,
+    step_us: Any,
+    steps: int,
+    input_file: str | None,
+    picture: str | None,
+    html: str | None,
+    as_json: bool,
+) -> None:
     """Plan NET on a board: neurocores, memory, the bottleneck, energy and time of a sample. Exit code 1 if it does
     not fit.
     """
@@ -104,7 +105,16 @@ def plan(
         context.exit(1)
 
 
-def samples(net, path, dataset, split, limit, data_root, input_file, steps):
+def samples(
+    net: Any,
+    path: str,
+    dataset: str | None,
+    split: str,
+    limit: int | None,
+    data_root: str,
+    input_file: str | None,
+    steps: Any,
+) -> tuple:
     """(input, what it is) for the cost: the user's array, a data set's samples, or the golden one of the file; (None,
     None) where nothing says what runs on the net.
     """

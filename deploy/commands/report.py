@@ -1,7 +1,9 @@
 """`python -m deploy report`: the evidence for a net, as one HTML file."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +12,7 @@ from sim.base.console import data_root_option, note, print_json, show
 from ..find import find
 
 
-def measuring_options(command):
+def measuring_options(command: Callable[..., Any]) -> Any:
     """What is to be measured: the fields of `deploy.report.Asked`."""
     for option in reversed(
         (
@@ -52,7 +54,7 @@ def measuring_options(command):
 @click.option("--out", default=None, help="The file to write; default: report.html beside the net.")
 @measuring_options
 @click.option("--json", "as_json", is_flag=True, help="Print all measurements as JSON.")
-def report(net, out, as_json, **asked):
+def report(net: str | None, out: str | None, as_json: bool, **asked: Any) -> None:
     """Measure accuracy, parity, fit and cost of NET and write them into one HTML file.
 
     Exit code 1 if executors differ.

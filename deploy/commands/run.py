@@ -1,5 +1,7 @@
 """`python -m deploy run`: a net on recordings, with the accuracy and the counts."""
 
+from typing import Any
+
 import click
 
 from events.commands import unit_option
@@ -76,37 +78,37 @@ from .run_chain import Asked, Recorded, array_samples, input_options, run_chain,
 @html_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
-    path,
-    option,
-    dataset,
-    data_root,
-    split,
-    file,
-    unit_us,
-    step_us,
-    steps,
-    golden,
-    input_file,
-    output,
-    labels,
-    probes_of,
-    window,
-    readout,
-    backend,
-    executor,
-    threads,
-    limit,
-    timeout,
-    scheduler,
-    running_on,
-    partition,
-    board,
-    host,
-    probes,
-    profile,
-    html,
-    as_json,
-):
+    path: str | None,
+    option: str | None,
+    dataset: str,
+    data_root: str,
+    split: str,
+    file: str | None,
+    unit_us: float | None,
+    step_us: Any,
+    steps: int,
+    golden: bool,
+    input_file: str | None,
+    output: str | None,
+    labels: str | None,
+    probes_of: tuple[str, ...],
+    window: str | None,
+    readout: str | None,
+    backend: str | None,
+    executor: str,
+    threads: bool,
+    limit: int | None,
+    timeout: float | None,
+    scheduler: str | None,
+    running_on: bool | None,
+    partition: str | None,
+    board: str | None,
+    host: str | None,
+    probes: bool | None,
+    profile: bool | None,
+    html: str | None,
+    as_json: bool,
+) -> None:
     """Run NET on recordings, or on an array, and print accuracy, spikes and operations."""
     of_chip = dict(partition=partition, board=board, host=host, probes=probes, profile=profile)
     only(backend == "loihi2", "--backend loihi2", **of_chip)

@@ -1,5 +1,6 @@
 """`python -m deploy run NET --input x.npy`, for nets that are chains of layers."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import click
@@ -7,7 +8,9 @@ import click
 from sim.base import files
 from sim.base.console import add_row, bar, new_table, note, print_json, show
 from sim.base.errors import UserError
+from sim.net import Net
 
+from ..samples import Samples
 from .html import write_chain_run
 
 
@@ -24,7 +27,7 @@ class Asked(NamedTuple):
     html: str | None
 
 
-def input_options(command):
+def input_options(command: Callable[..., Any]) -> Any:
     """Options of running on an array."""
     for option in reversed(
         (
@@ -105,7 +108,16 @@ def _input(net, path, asked: Asked, recorded: Recorded):
     return x, labels, dict(dataset=recorded.dataset, split=recorded.split, step_us=x.step_us)
 
 
-def run_chain(path, net, asked: Asked, recorded: Recorded, backend, threads, timeout, as_json):
+def run_chain(
+    path: str,
+    net: Any,
+    asked: Asked,
+    recorded: Recorded,
+    backend: str,
+    threads: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
     """Runs, writes and prints."""
     from ..run import chain
 
@@ -133,7 +145,7 @@ def run_chain(path, net, asked: Asked, recorded: Recorded, backend, threads, tim
         note("what was probed is written with --output only")
 
 
-def array_samples(net, path: str, asked: Asked):
+def array_samples(net: Net, path: str, asked: Asked) -> Samples:
     """The array as samples for a net of ours, whose read-out is its own."""
     from .. import arrays
     from ..samples import Samples
@@ -147,7 +159,7 @@ def array_samples(net, path: str, asked: Asked):
     return Samples(stream[: asked.limit], lambda part: part, labels, path)
 
 
-def write_traces(net, taken, asked: Asked, path: str):
+def write_traces(net: Net, taken: Samples, asked: Asked, path: str) -> None:
     """Writes the read-out of every step, and what is probed, of a net of ours: by the engine."""
     import numpy as np
 

@@ -3,6 +3,7 @@
 import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from typing import Any
 
 import click
 from rich.console import Console
@@ -70,7 +71,22 @@ from .options import only
 )
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
-def stream(file, net, camera, speed, window, reset, fitted, frames, record, serve, step_us, steps, unit_us, as_json):
+def stream(
+    file: Any,
+    net: str | None,
+    camera: str | None,
+    speed: float,
+    window: int | None,
+    reset: bool,
+    fitted: bool,
+    frames: int | None,
+    record: str | None,
+    serve: Any,
+    step_us: Any,
+    steps: int,
+    unit_us: float | None,
+    as_json: bool,
+) -> None:
     """Play FILE (of any format in docs/data.md) as if it happened now, and decide after every frame. Ctrl-C or SIGTERM
     ends it in good order.
     """

@@ -80,27 +80,27 @@ from .options import NET_HELP, access, loihi2_options, net_path, only
 @html_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
-    path,
-    option,
-    samples,
-    input_file,
-    dataset,
-    split,
-    data_root,
-    limit,
-    lava_samples,
-    random_nets,
-    seed,
-    executors,
-    backend,
-    threads,
-    partition,
-    board,
-    host,
-    timeout,
-    html,
-    as_json,
-):
+    path: str | None,
+    option: str | None,
+    samples: int | None,
+    input_file: str | None,
+    dataset: str,
+    split: str | None,
+    data_root: str | None,
+    limit: int | None,
+    lava_samples: int | None,
+    random_nets: int | None,
+    seed: int,
+    executors: str | None,
+    backend: str | None,
+    threads: bool,
+    partition: str | None,
+    board: str | None,
+    host: str | None,
+    timeout: float | None,
+    html: str | None,
+    as_json: bool,
+) -> None:
     """Prove that the integer engine, the fused and the stock Lava net agree with the file and each other, at every
     layer, step and neuron.
 

@@ -1,5 +1,8 @@
 """A stream in the terminal: what the sensor sees, which tokens are sent, what the net thinks, and how fast."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from rich.columns import Columns
 from rich.console import Group
@@ -13,7 +16,7 @@ BAR = 30
 COLOURS = ("black", "green", "red", "yellow")
 
 
-def view(classifier, decision, classes, speed):
+def view(classifier: Any, decision: Any, classes: Sequence[str], speed: float) -> Any:
     """A rich renderable of the state after one decision."""
     encoder = classifier.encoder
     facts = (
@@ -33,7 +36,7 @@ def view(classifier, decision, classes, speed):
     )
 
 
-def picture(pixels):
+def picture(pixels: np.ndarray) -> Any:
     """Half blocks, two pixels a character, green where it grows brighter and red where it grows darker; joined to fit
     the width.
 
@@ -50,19 +53,19 @@ def picture(pixels):
     return text
 
 
-def shrunk(pixels, by):
+def shrunk(pixels: np.ndarray, by: int) -> np.ndarray:
     """[2, H, W] with squares of `by` x `by` pixels joined: 1 where any is."""
     _, h, w = pixels.shape
     padded = np.pad(pixels, ((0, 0), (0, -h % by), (0, -w % by)))
     return padded.reshape(2, -(-h // by), by, -(-w // by), by).max((2, 4))
 
 
-def tokens(opened):
+def tokens(opened: np.ndarray) -> Any:
     """bool [rows, columns] as squares."""
     return Text("\n".join("".join("■ " if x else "· " for x in row) for row in opened) + "\n")
 
 
-def bars(scores, label, classes):
+def bars(scores: Any, label: int, classes: Sequence[str]) -> Any:
     """One line a class: from the lowest score, no bar, to the highest, a full one."""
     low, high = min(scores), max(scores)
     text = Text()
@@ -75,6 +78,6 @@ def bars(scores, label, classes):
     return text
 
 
-def class_name(classes, i):
+def class_name(classes: Sequence[str], i: int) -> str:
     """The class's name, or its number where the net has none."""
     return classes[i] if i < len(classes) else str(i)

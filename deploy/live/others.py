@@ -89,7 +89,7 @@ class StepClassifier:
     def _begin(self):
         return (GraphStream if isinstance(self.net, Graph) else Stream)(self.net, 1)
 
-    def warm_up(self):
+    def warm_up(self) -> None:
         """Compiles what a frame needs, on states of its own."""
         self._begin().advance(np.zeros((1, self.steps, *self.net.layers[0].shape), np.uint8), self._wanted())
 

@@ -6,8 +6,10 @@ import itertools
 import json
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -98,11 +100,11 @@ class Classifier:
         self.pixels = np.zeros((2, *self.encoder.frame_shape), np.uint8)
         self.which, self.kept = np.full(net.places, EMPTY, np.int16), 0.0
 
-    def warm_up(self):
+    def warm_up(self) -> None:
         """Compiles what a frame needs, on a session of its own, before any clock runs."""
         Session(self.net).run(self.encoder.selector().stream(np.zeros_like(self.pixels)[None]))
 
-    def frame(self, events):
+    def frame(self, events: np.ndarray) -> np.ndarray:
         """Scores, int64 [classes], after one more frame. events: EVENT [n], all of this frame; their times do not
         matter.
         """
@@ -124,7 +126,7 @@ class Classifier:
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """One thread for matrix products and for the engine: a frame is too little work to share, and threads that wait for
     each other cost hundreds of
     times what they save as soon as anything else runs on the machine."""
@@ -217,7 +219,7 @@ def _check_sensor(source, sensor, wanted, fitted):
 
 
 @contextmanager
-def recorder(path):
+def recorder(path: str | Path | None) -> Iterator[Callable[[Decision], object]]:
     """Yields a function that notes a `Decision` as one line of JSON. The file takes its name at the end; a stream that
     is broken off leaves none.
 

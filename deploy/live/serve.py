@@ -99,7 +99,7 @@ class Show:
         self._server.server_close()
         self._thread.join(FAREWELL_S)
 
-    def messages(self):
+    def messages(self) -> Any:
         """(kind, JSON value) for one browser: `start`, then `frame`s, the newest there is each time, then `end`."""
         seen = self._number
         yield "start", self._facts

@@ -8,6 +8,9 @@ the events since the last call up to, not including, `end_us` microseconds from 
 no more and never will be. A new kind of source is a class with these; a new file format is an entry in
 `events.formats.FORMATS`."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from events import formats
@@ -30,12 +33,12 @@ class FileSource:
         self._parts, self._waiting = iter((parts,) if isinstance(parts, np.ndarray) else parts), np.empty(0, EVENT)
 
     @property
-    def events(self):
+    def events(self) -> np.ndarray:
         """All events that were not yet taken: EVENT [n], in memory from now on."""
         self._waiting = np.concatenate([self._waiting, *self._parts])
         return self._waiting
 
-    def take(self, end_us):
+    def take(self, end_us: int) -> np.ndarray | None:
         found = []
         while not len(self._waiting) or self._waiting["t"][-1] < end_us:
             if len(self._waiting):
@@ -65,7 +68,7 @@ class CameraSource:
         self.name, self.size, self.driver = name, size, driver
         self._origin, self._waiting = None, []
 
-    def take(self, end_us):
+    def take(self, end_us: int) -> np.ndarray | None:
         """As for every source; events that the driver delivers late come with the next frame. Does not wait."""
         while (batch := self.driver.getNextEventBatch()) is not None:
             table = batch.numpy()
@@ -83,7 +86,7 @@ class CameraSource:
         return events[ready]
 
 
-def open_file(path, unit_us=None):
+def open_file(path: str | Path, unit_us: float | None = None) -> FileSource:
     """A `FileSource` of any format of `events.formats`.
 
     unit_us: microseconds to a unit of time, where the format does not fix it.
@@ -103,7 +106,7 @@ def _noting(first, parts, stream):
     formats.say_notes(stream)
 
 
-def open_camera(serial):
+def open_camera(serial: str) -> CameraSource:
     """The camera with that serial number, or, for `any`, the first one.
 
     Raises:
@@ -129,7 +132,7 @@ def open_camera(serial):
     return CameraSource(camera.getCameraName(), formats.sensor(width, height, serial), camera)
 
 
-def fit(events, size, wanted):
+def fit(events: np.ndarray, size: Any, wanted: tuple[int, int]) -> np.ndarray:
     """Events of one sensor on the grid of another: the middle of the picture in the wanted shape, pixels joined (or
     spread) by whole-number division.
 

@@ -37,7 +37,7 @@ class Access:
     generation: str = USUAL_GENERATION
 
 
-def find(partition=None, board=None, host=None):
+def find(partition: str | None = None, board: str | None = None, host: str | None = None) -> Access:
     """The way to a board, from what is asked for and else from the environment: LOIHI_GEN, NXSDKHOST, SLURM, NOSLURM,
     PARTITION, BOARD.
 
@@ -61,7 +61,7 @@ def find(partition=None, board=None, host=None):
     return _by_slurm(partition or os.environ.get("PARTITION"), board or os.environ.get("BOARD"), generation)
 
 
-def installed():
+def installed() -> bool:
     """Whether Lava's Loihi extension can be imported."""
     try:
         return find_spec(EXTENSION) is not None
@@ -98,7 +98,7 @@ def _by_slurm(partition, board, generation):
     return Access("slurm", partition, board, None, generation)
 
 
-def slurm_nodes():
+def slurm_nodes() -> list[tuple[str, ...]] | None:
     """[(node, partition, state)] of all nodes that SLURM knows; None if it does not answer within a second."""
     # Not `lava.utils.slurm`: in 0.10.0 it raises where there is no sinfo, and stumbles over the empty last line of what
     # sinfo prints.
@@ -126,7 +126,7 @@ def _up(nodes):
     return ", ".join(sorted({n[0] for n in nodes if not _is_down(n[2])})) or "none"
 
 
-def environment(access):
+def environment(access: Access) -> dict[str, str | None]:
     """What the extension reads: name -> value, None for names that must be unset."""
     return {
         "slurm": dict(SLURM="1", NOSLURM=None, NXSDKHOST=None, PARTITION=access.partition, BOARD=access.board),

@@ -5,6 +5,7 @@ two neurons measures both before the net runs (`measure`). The extension resets 
 samples lie in slots of such a length. And all that the host sends, tokens, token on turn and both reversed, goes
 through one adapter."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from sim import engine
 from sim.base import scratch
 from sim.base.errors import SimulationError, UserError
 from sim.integer import MESSAGE_BITS
-from sim.lava.simulate import Traffic, run_worker
+from sim.lava.simulate import Simulation, Traffic, run_worker
 from sim.net import Cuba, Net
 from sim.net.schedule import latencies
 from sim.net.tokens import Stream
@@ -91,7 +92,16 @@ class Delays:
     back: int
 
 
-def run_chip(net, stream, access, trace=(), profile=False, timeout_s=None, stall_s=STALL_S, progress=None):
+def run_chip(
+    net: Net,
+    stream: Stream,
+    access: Access,
+    trace: Sequence[str] | str = (),
+    profile: bool = False,
+    timeout_s: float | None = None,
+    stall_s: float = STALL_S,
+    progress: Callable[..., object] | None = None,
+) -> tuple[Simulation, dict]:
     """Runs samples on a chip.
 
     Args:
@@ -130,7 +140,7 @@ def run_chip(net, stream, access, trace=(), profile=False, timeout_s=None, stall
     return traffic.result(out, steps, report), dict(slot=traffic.slot, delays=asdict(delays), **report["profile"])
 
 
-def slot_of(net):
+def slot_of(net: Net) -> int:
     """Steps from the start of a sample to that of the next: the power of two that holds the sample and the pipeline's
     latency.
 
@@ -147,13 +157,13 @@ def slot_of(net):
     return 1 << (net.steps + max(latencies(net).values()) - 1).bit_length()
 
 
-def signed(values):
+def signed(values: np.ndarray) -> np.ndarray:
     """Graded messages arrive as 24 bits; those as signed integers."""
     half = 1 << MESSAGE_BITS - 1
     return ((values & (2 * half - 1)) ^ half) - half
 
 
-def measure(access, timeout_s=None, stall_s=STALL_S):
+def measure(access: Access, timeout_s: float | None = None, stall_s: float = STALL_S) -> Delays:
     """`Delays` of a board's adapters, measured with two neurons: one that fires by itself at known chip steps, one that
     answers the host.
 

@@ -9,6 +9,7 @@ What of Intel's extension is used, here and nowhere else: `lava.proc.embedded_io
 import os
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ ECHO_WEIGHT = 254
 HOSTS = {"1": "SLURM", None: "ETHERNET"}  # what Lava calls them, by the variable SLURM
 
 
-def connect_net(job, folder, to_chip, from_chip):
+def connect_net(job: dict, folder: str, to_chip: Any, from_chip: Any) -> Sink:
     """Source -> adapter -> the stock graph -> adapters -> sink, which is returned."""
     net = job["net"]
     width = sum(i.size for i in net.inputs)
@@ -54,7 +55,7 @@ def connect_net(job, folder, to_chip, from_chip):
     return _sink(folder, parts, base)
 
 
-def connect_probe(job, folder, to_chip, from_chip):
+def connect_probe(job: dict, folder: str, to_chip: Any, from_chip: Any) -> Sink:
     """Two neurons: 0 counts its bias up to the threshold and fires at chip steps clock, 2 clock + 1, ...; 1 fires
     whenever the host's spike arrives.
     """
@@ -79,7 +80,7 @@ def _sink(folder, parts, size):
 CONNECT = {"net": connect_net, "probe": connect_probe}
 
 
-def execute(job, folder):
+def execute(job: dict, folder: str) -> dict:
     """Builds and runs a job of `deploy.loihi2.run`; its report."""
     for name, value in job["environment"].items():
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
@@ -107,7 +108,7 @@ def execute(job, folder):
     )
 
 
-def start_profiler(config, steps):
+def start_profiler(config: Any, steps: int) -> Any:
     """Lava's profiler, told to measure execution time and energy as far as it can; it hooks itself into `config`."""
     from lava.utils.profiler import Profiler
 
@@ -130,7 +131,7 @@ FIGURES = dict(
 SUMMED = ("execution_seconds",)  # given per step
 
 
-def figures(profiler):
+def figures(profiler: Any) -> dict:
     """What the profiler has measured, by our names; None where it has nothing."""
     if profiler is None:
         return {}

@@ -129,7 +129,7 @@ def _energy(r):
         quantity(cost.energy_j_per_sample, "J"),
         "a sample",
         "estimate",
-        f"What {r.plan.costs.data} make the chip do was counted, and each operation priced by the table {cost.table}"
+        f"All operations of the chip were counted on {r.plan.costs.data} and priced by the table {cost.table}"
         f" ({cost.title}). The idle chip and the host are left out.",
     )
 

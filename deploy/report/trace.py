@@ -14,7 +14,7 @@ from .content import LayerTrace, Trace
 NEURONS = 128  # of a layer that are shown
 WATCHED = 6  # of these with their states
 VALUES = 1 << 19  # of all spikes of a sample that the page takes along; longer samples are cut
-STATES = 1 << 16  # the same of states
+STATES = 1 << 17  # the same of states
 
 
 def of_net(net: Net, stream: Tokens, title: str) -> Trace:

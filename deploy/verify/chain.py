@@ -121,7 +121,7 @@ def _axons(layer):
 
 def _steps(path, net, x, expected, threads, timeout_s):
     start = time.monotonic()
-    found = (graph.by_definition if isinstance(net, graph.Graph) else by_definition)(net, x)
+    found = graph.by_definition(net, x) if isinstance(net, graph.Graph) else by_definition(net, x)
     return found, time.monotonic() - start
 
 

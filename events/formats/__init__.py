@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ FORMATS = {
 }
 
 
-def is_recording(path) -> bool:
+def is_recording(path: str | Path) -> bool:
     """Whether a file in a folder of recordings is one, by its ending; of texts, by how they begin."""
     path = Path(path)
     if path.name.startswith(".") or ending(path) not in FORMATS:
@@ -102,7 +103,7 @@ def is_recording(path) -> bool:
     return True
 
 
-def open_file(path) -> Source:
+def open_file(path: str | Path) -> Source:
     """A file by its ending.
 
     Raises:
@@ -162,7 +163,7 @@ class Stream:
         if self._watch:
             self._watch.check(self.path)
 
-    def parts(self, sort=False, across=False) -> Iterator[np.ndarray]:
+    def parts(self, sort: bool = False, across: bool = False) -> Iterator[np.ndarray]:
         """EVENT [n] each; time 0 is the first event of the first part.
 
         sort: put the times of a part in order; otherwise a time that goes back is an error.
@@ -225,7 +226,9 @@ def _whole(t, unit_us):
     return int(t) * int(unit_us) if np.asarray(t).dtype.kind in "iub" and unit_us >= 1 else round(float(t) * unit_us)
 
 
-def read(path, size=None, unit_us=None, sort=True) -> tuple[np.ndarray, tuple[int, int] | None]:
+def read(
+    path: str | Path, size: tuple[int, int] | None = None, unit_us: float | None = None, sort: bool = True
+) -> tuple[np.ndarray, tuple[int, int] | None]:
     """A recording, whole. Time 0 is the first event; polarities -1 and 1 are read as 0 and 1. What was passed over is
     said once, on standard error.
 
@@ -269,14 +272,14 @@ def _kept(stream) -> Iterator[Columns]:
         yield part
 
 
-def say_notes(stream) -> None:
+def say_notes(stream: Stream) -> None:
     """One line on standard error for what was passed over in a file, once for each file."""
     if stream.notes and str(stream.path) not in _warned:
         _warned.add(str(stream.path))
         say(f"note: {stream.path}: {'; '.join(stream.notes)}", file=sys.stderr)
 
 
-def info(path, unit_us=None) -> dict:
+def info(path: str | Path, unit_us: float | None = None) -> dict:
     """The facts of one recording, read part by part.
 
     Returns:
@@ -325,7 +328,7 @@ def info(path, unit_us=None) -> dict:
     }
 
 
-def dv(what):
+def dv(what: str) -> Any:
     """The module dv_processing; UserError if it is not installed."""
     try:
         import dv_processing

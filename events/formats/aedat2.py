@@ -13,6 +13,7 @@ that holds all events.
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _DAVIS = {"128": (128, 128), "208": (208, 192), "240": (240, 180), "346": (346, 
 _UNNAMED = ("240", "346", "640")
 
 
-def open_aedat2(path) -> Source:
+def open_aedat2(path: str | Path) -> Source:
     """A file of version 1.0 or 2.0.
 
     Raises:

@@ -11,6 +11,7 @@ import re
 import struct
 import xml.etree.ElementTree as ET  # see below  # nosec B405
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +27,7 @@ _WINDOW = 1 << 26  # bytes that Zstandard may look back
 _NONE, _LZ4, _ZSTD = (0,), (1, 2), (3, 4)
 
 
-def open_aedat4(path) -> Source:
+def open_aedat4(path: str | Path) -> Source:
     """The first stream of events of a file.
 
     Raises:

@@ -5,6 +5,8 @@ are milliseconds, as DVS128 Gesture has them, those of named columns microsecond
 import math
 import re
 import zipfile
+from pathlib import Path
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
@@ -26,7 +28,7 @@ NAMES = {
 UNITS = {"s": 1e6, "sec": 1e6, "seconds": 1e6, "ms": 1e3, "us": 1.0, "usec": 1.0, "ns": 1e-3}
 
 
-def find(names, path) -> tuple[dict[str, str], float | None]:
+def find(names: list[str], path: str | Path) -> tuple[dict[str, str], float | None]:
     """({x, y, p, t: name among `names`}, microseconds to a unit of time where the name tells, as in `t_ns`)."""
     lower, found, unit = {name.lower().strip(): name for name in names}, {}, None
     for key, known in NAMES.items():
@@ -40,7 +42,7 @@ def find(names, path) -> tuple[dict[str, str], float | None]:
     return found, unit
 
 
-def named(arrays, path, kind) -> Source:
+def named(arrays: dict[str, np.ndarray], path: str | Path, kind: str) -> Source:
     """A `Source` of columns by name."""
     found, unit = find(list(arrays), path)
     columns = Columns(**{key: np.asarray(arrays[name]) for key, name in found.items()})
@@ -49,7 +51,7 @@ def named(arrays, path, kind) -> Source:
     return Source(kind, (columns,), unit_us=1.0 if unit is None else unit, sure=unit is not None)
 
 
-def array(found, path, kind) -> Source:
+def array(found: Any, path: str | Path, kind: str) -> Source:
     """A `Source` of a table [n, 4] or of a structured array."""
     if found.dtype.names:
         return named({name: found[name] for name in found.dtype.names}, path, kind)
@@ -62,7 +64,7 @@ def array(found, path, kind) -> Source:
     return Source(kind, (columns,), unit_us=1000, sure=False, usual=(128, 128))
 
 
-def pick(arrays, path, kind) -> Source:
+def pick(arrays: dict[str, np.ndarray], path: str | Path, kind: str) -> Source:
     """A `Source` of columns by name; without them of the only table or structured array that there is, among labels and
     the like."""
     tables = [a for a in arrays.values() if a.dtype.names or (a.ndim == 2 and a.shape[1] == 4)]
@@ -75,7 +77,7 @@ def pick(arrays, path, kind) -> Source:
     return named(arrays, path, kind)
 
 
-def open_npy(path) -> Source:
+def open_npy(path: str | Path) -> Source:
     if head(path, 6) != b"\x93NUMPY":
         raise UserError(f"{path} is not an array of numbers in .npy format (it does not begin as one); fetch it again")
     seals.check_once(path, "import or copy it again")
@@ -86,7 +88,7 @@ def open_npy(path) -> Source:
     return array(found, path, "npy")
 
 
-def open_npz(path) -> Source:
+def open_npz(path: str | Path) -> Source:
     try:
         with zipfile.ZipFile(path) as archive:
             require_members(archive, size_of(path))
@@ -121,7 +123,7 @@ def _member(archive, info, path):
         return np.lib.format.read_array(f, allow_pickle=False)
 
 
-def open_pt(path) -> Source:
+def open_pt(path: str | Path) -> Source:
     """What `torch.save` wrote of a tensor or a dictionary of tensors; read without torch, and nothing in it is run."""
     from .torchfile import read
 
@@ -137,7 +139,7 @@ def open_pt(path) -> Source:
     return array(found, path, "pt")
 
 
-def open_mat(path) -> Source:
+def open_mat(path: str | Path) -> Source:
     """A MATLAB file of columns x, y, p, t (or of a structure with such fields, as N-MNIST's `TD`), or of one table.
 
     MATLAB's tools for N-MNIST count pixels and polarities from 1: where polarities are 1 and 2, both lose the one."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .source import Columns, Source, size_of
 _FACTS = ("kind", "size", "unit_us", "sure", "usual", "notes")
 
 
-def opened(read: str, path: str) -> Source:
+def opened(read: str, path: str | Path) -> Source:
     """What the function `read` ("module:name", (path) -> `Source`) gives of a file, from another process.
 
     Raises:

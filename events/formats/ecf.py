@@ -6,6 +6,10 @@ the first time (64 bits); times; then, by the marks, words of 24 bits y, x, p, f
 words of 12 bits x, p, four in six bytes; or y in runs, x with a mask of its right neighbours, and p in runs.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from sim.base.errors import UserError
@@ -16,7 +20,7 @@ from .source import Columns
 _MOST = 65535  # events of a chunk
 
 
-def chunks(item, path):
+def chunks(item: Any, path: str | Path) -> Iterator[Columns]:
     """The events of a dataset, chunk by chunk: `Columns`."""
     for at in range(0, len(item), item.chunks[0]):
         _, data = item.id.read_direct_chunk((at,))
@@ -25,7 +29,7 @@ def chunks(item, path):
         yield Columns(x[:n], y[:n], p[:n], t[:n])
 
 
-def unpack(data: bytes, where):
+def unpack(data: bytes, where: object) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x, y (int16), p (uint8), t (int64) of a chunk; UserError if it is broken."""
     n = int.from_bytes(data[:4], "little") >> 2
     if len(data) < 12 or n > _MOST:

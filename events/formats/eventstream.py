@@ -3,6 +3,7 @@ little-endian), then records of five bytes with times relative to the record bef
 event_stream, README. y goes up from below, as the software around the format has it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +16,7 @@ _LOW = {1: 1, 2: 2}  # bits below the time in a record's first byte
 _OTHERS = {0: "generic", 3: "display", 4: "color", 5: "liquid"}
 
 
-def open_es(path) -> Source:
+def open_es(path: str | Path) -> Source:
     """Change events of a stream of type DVS or ATIS.
 
     Raises:

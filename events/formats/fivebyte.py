@@ -1,6 +1,7 @@
 """Records of five bytes, as N-MNIST and N-Caltech101 have them."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,7 @@ _OVERFLOW_ROW, _OVERFLOW_US = 240, 2**13
 _LIMIT = 1 << 26  # bytes: 13 million events; recordings of this format have thousands
 
 
-def columns(path):
+def columns(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x, y, p, t of one file of five-byte records: [n] each, t int64, as they stand there.
 
     A record is five bytes: x, y, then 24 bits, big-endian: polarity (1 bit) and microseconds (23 bits). A record with y

@@ -10,6 +10,7 @@ Whatever else: a group with columns of such names, wherever it is, if there is o
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -26,7 +27,7 @@ _ECF = 36559
 _BROKEN = (OSError, ValueError, RuntimeError, KeyError, TypeError, UnicodeError, MemoryError, OverflowError)
 
 
-def open_hdf5(path) -> Source:
+def open_hdf5(path: str | Path) -> Source:
     """Events of a file in one of the layouts above.
 
     Raises:
@@ -35,7 +36,7 @@ def open_hdf5(path) -> Source:
     return aside.opened(f"{__name__}:read_here", path)
 
 
-def read_here(path) -> Source:
+def read_here(path: str | Path) -> Source:
     """As `open_hdf5`, in this process, which may not come back from it."""
     try:
         file = h5py.File(path, "r", locking=False)

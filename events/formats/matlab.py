@@ -5,6 +5,7 @@
 import math
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,7 @@ _MATRIX, _PACKED, _STRUCT = 14, 15, 2
 _DEEPEST = 4
 
 
-def read(path) -> dict:
+def read(path: str | Path) -> dict:
     """{name: array [n] or [n, m], or dictionary of such} of the variables that are numbers or structures of them.
 
     Raises:

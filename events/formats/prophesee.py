@@ -8,6 +8,7 @@ camera that they name has.
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -27,7 +28,7 @@ _BYTES = {"EVT 2.0": 4, "EVT 2.1": 8, "EVT 3.0": 2}
 _MOST = {"EVT 2.0": 1, "EVT 2.1": 32, "EVT 3.0": 12}  # events of a word
 
 
-def open_raw(path) -> Source:
+def open_raw(path: str | Path) -> Source:
     """EVT 2.0, 2.1 or 3.0, as the header says.
 
     Raises:
@@ -91,7 +92,7 @@ def _upper_first(words, fields) -> bool:
     return bool(faults(some & np.uint64(0xFFFFFFFF)) <= faults(some >> np.uint64(32)))
 
 
-def open_dat(path) -> Source:
+def open_dat(path: str | Path) -> Source:
     """DAT, of change events: records of 8 bytes, little-endian: microseconds (32 bits), then in version 2 x (14 bits,
     from the low end), y (14), polarity (4), in version 1 x (9), y (8), polarity (1). A byte each for type and size of
     the records lie between the header and them.

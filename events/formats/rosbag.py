@@ -24,7 +24,7 @@ _EVENT1 = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p
 _EVENT2 = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<i4"), ("ns", "<u4"), ("p", "u1"), ("", "V3")])
 
 
-def open_rosbag(path) -> Source:
+def open_rosbag(path: str | Path) -> Source:
     """The only topic of events in a bag.
 
     Raises:
@@ -33,7 +33,7 @@ def open_rosbag(path) -> Source:
     return aside.opened(f"{__name__}:read_here", path)
 
 
-def read_here(path) -> Source:
+def read_here(path: str | Path) -> Source:
     """As `open_rosbag`, in this process, which may not come back from it."""
     try:
         from rosbags.highlevel import AnyReader

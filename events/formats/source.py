@@ -55,7 +55,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def sensor(width: int | str, height: int | str, where) -> tuple[int, int]:
+def sensor(width: int | str, height: int | str, where: object) -> tuple[int, int]:
     """(width, height) as whole numbers; UserError if no sensor is like that."""
     width, height = int(width), int(height)
     if not (1 <= width <= SIDE_LIMIT and 1 <= height <= SIDE_LIMIT):
@@ -63,13 +63,13 @@ def sensor(width: int | str, height: int | str, where) -> tuple[int, int]:
     return width, height
 
 
-def reason(error) -> str:
+def reason(error: Exception) -> str:
     """The last line of an error that may have many, shortened."""
     lines = str(error).split("\n")
     return " ".join((lines[1] if len(lines) > 1 else lines[0]).split())[:160] or type(error).__name__
 
 
-def head(path, size: int) -> bytes:
+def head(path: str | Path, size: int) -> bytes:
     """The first bytes of a file; UserError if it cannot be read."""
     try:
         with open(path, "rb") as f:
@@ -78,7 +78,7 @@ def head(path, size: int) -> bytes:
         raise UserError(f"{path} cannot be read: {e.strerror}") from None
 
 
-def blocks(path, begin: int, record: int, notes: list[str], chunk: int = CHUNK) -> Iterator[bytes]:
+def blocks(path: str | Path, begin: int, record: int, notes: list[str], chunk: int = CHUNK) -> Iterator[bytes]:
     """The bytes of a file from `begin` on, in blocks of whole records; a rest at the end is noted."""
     chunk -= chunk % record
     try:
@@ -95,7 +95,7 @@ def blocks(path, begin: int, record: int, notes: list[str], chunk: int = CHUNK) 
         raise UserError(f"{path} cannot be read: {e.strerror}") from None
 
 
-def size_of(path) -> int:
+def size_of(path: str | Path) -> int:
     """Bytes of a file."""
     try:
         return os.stat(path).st_size
@@ -103,5 +103,5 @@ def size_of(path) -> int:
         raise UserError(f"{path} cannot be read: {e.strerror}") from None
 
 
-def ending(path) -> str:
+def ending(path: str | Path) -> str:
     return Path(path).suffix.lower()

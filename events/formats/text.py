@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +25,7 @@ _LONGEST = 1 << 9  # characters of a line
 _DELIMITERS = ",;\t"
 
 
-def open_text(path) -> Source:
+def open_text(path: str | Path) -> Source:
     """Columns in a text.
 
     Raises:
@@ -63,7 +64,7 @@ def open_text(path) -> Source:
     return source
 
 
-def looks_like_events(path) -> bool:
+def looks_like_events(path: str | Path) -> bool:
     """Whether a text begins as a table of events does: among recordings there may be notes and lists, too."""
     try:
         start = head(path, _LONGEST).decode("utf-8-sig", "replace")

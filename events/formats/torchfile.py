@@ -5,6 +5,8 @@ import math
 import pickletools  # it reads opcodes and runs none  # nosec B403
 import re
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,7 @@ _PLAIN = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SH
 _SILENT = ("PROTO", "FRAME", "STOP")
 
 
-def read(path):
+def read(path: str | Path) -> Any:
     """The object in a file: arrays in place of tensors.
 
     Raises:

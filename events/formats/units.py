@@ -4,6 +4,8 @@ import numpy as np
 
 from sim.base.errors import UserError
 
+from .source import Columns
+
 _FEW, _SHORT_US, _LONG_US = 100, 20_000, 100_000_000
 _SMALL = 200_000  # pixels of the sensors of the classification sets
 _EPOCH = (1e9, 4e9)  # seconds of the years 2001 to 2096
@@ -19,7 +21,7 @@ class Watch:
         self.unit_us = unit_us
         self.n, self.fractions, self.low, self.high, self.right, self.bottom = 0, False, None, None, 0, 0
 
-    def see(self, columns):
+    def see(self, columns: Columns) -> None:
         t = columns.t
         if not len(t):
             return
@@ -31,7 +33,7 @@ class Watch:
         if t.dtype.kind == "f" and not self.fractions:
             self.fractions = bool((t != np.floor(t)).any())
 
-    def check(self, where):
+    def check(self, where: object) -> None:
         """Raises UserError if nobody records like that; which asks for the unit."""
         wrong = self._wrong()
         if wrong:

@@ -5,6 +5,7 @@ front. Brightness is the
 natural logarithm of luminance, 0 being a usual wall.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ class Scene:
     echo: float  # share of ON events that come twice
 
 
-def subject(random):
+def subject(random: np.random.RandomState) -> Subject:
     """A random person."""
     u = random.uniform
     tall = random.normal(1.0, 0.05)
@@ -104,7 +105,7 @@ def subject(random):
     )
 
 
-def scene(random):
+def scene(random: np.random.RandomState) -> Scene:
     """A random place, light and camera setting."""
     u = random.uniform
     return Scene(
@@ -149,7 +150,9 @@ def _wall(random):
     return wall + np.kron(random.normal(0, u(0.0, 0.06), (16, 16)), np.ones((8, 8)))
 
 
-def shapes(who, where, move, random, t):
+def shapes(
+    who: Subject, where: Scene, move: Callable, random: np.random.RandomState, t: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A gesture as shapes.
 
     Args:

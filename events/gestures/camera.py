@@ -8,6 +8,7 @@ polarity soon after one; stray events in the rows in which others fire (its read
 come twice, a microsecond apart."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def _film(  # noqa: C901
     return count
 
 
-def record(where, random, drawn, seconds, rate):
+def record(where: Any, random: np.random.RandomState, drawn: Any, seconds: float, rate: float) -> np.ndarray:
     """Events of a drawn scene.
 
     Args:

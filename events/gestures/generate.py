@@ -5,6 +5,7 @@ Random people (`gesture_body`) carry out the eleven gestures (`gesture_moves`) b
 made again, in any order, on any number of threads."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sim.base.errors import UserError
 from sim.base.signals import say_when_ended
 
 from .. import dvs128
+from ..recordings import Recordings
 
 SECONDS, RATE = 1.45, 400  # a clip's length (that of published excerpts of the real set), and pictures a second
 LIGHTS = ("natural", "led")
@@ -24,7 +26,7 @@ _STAMP = "gestures.json"  # what the folder holds; written first, so that an int
 _VERSION = 1  # of the generator: other numbers from the same seed need another one
 
 
-def clip(seed, user, light, label):
+def clip(seed: int, user: int, light: int, label: int) -> np.ndarray:
     """One clip.
 
     Args:
@@ -47,7 +49,7 @@ def clip(seed, user, light, label):
     return camera.record(where, random, body.shapes(who, where, moves.MOVES[label], random, t), SECONDS, RATE)
 
 
-def plan(clips):
+def plan(clips: int) -> list[tuple[str, int, int, int]]:
     """What a set of `clips` clips consists of.
 
     Users have two sessions of eleven clips, under two lights; those with the highest numbers are for testing, about one
@@ -83,7 +85,9 @@ def plan(clips):
     ]
 
 
-def write(folder, clips, seed, workers=None, done=lambda: None):
+def write(
+    folder: str | Path, clips: int, seed: int, workers: int | None = None, done: Callable[[], object] = lambda: None
+) -> None:
     """Writes a set as DVS128 Gesture lies on disk:
     `folder/DVSGesture/ibmGesture{Train,Test}/userNN_<light>/<label>.npy`.
 
@@ -168,7 +172,7 @@ def _write_one(path, seed, user, light, label, done):
     done()
 
 
-def load(split, root):
+def load(split: str, root: str | Path) -> Recordings | None:
     """Recordings of one part, below `root/gestures`; None if the files are not there.
 
     Raises:
@@ -184,7 +188,7 @@ def load(split, root):
     return dvs128.load(split, folder)
 
 
-def preview(seed, frames=12, frame_ms=120, bright=3):
+def preview(seed: int, frames: int = 12, frame_ms: float = 120, bright: float = 3) -> np.ndarray:
     """Picture of one clip of every class: a row a class, a column a frame, ON red, OFF blue, both pink.
 
     Returns:

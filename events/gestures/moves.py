@@ -5,6 +5,7 @@ between the shoulders. The
 subject faces the camera, so the right arm is at negative x. `side` is -1 for the right arm, 1 for the left, and `side *
 x` points away from the body on both."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,10 +31,10 @@ class Build:
     girth: float
 
     @property
-    def reach(self):
+    def reach(self) -> float:
         return self.upper + self.fore
 
-    def at(self, side):
+    def at(self, side: int) -> np.ndarray:
         """Place of a shoulder, [3]."""
         return np.array([side * self.shoulder, 0.03, 0.0])
 
@@ -91,17 +92,17 @@ class Timing:
         # Some clips begin at rest.
         self._start = random.uniform(0.05, 0.35) if random.uniform() < 0.12 else 0.0
 
-    def between(self, low, high):
+    def between(self, low: float, high: float) -> float:
         return self.random.uniform(low, high)
 
-    def chance(self, share):
+    def chance(self, share: float) -> bool:
         return self.random.uniform() < share
 
-    def vector(self, *ranges):
+    def vector(self, *ranges: tuple[float, float]) -> np.ndarray:
         """[3] with entries drawn from (low, high) pairs."""
         return np.array([self.random.uniform(*pair) for pair in ranges])
 
-    def slow(self, amplitude, fastest=0.8):
+    def slow(self, amplitude: float, fastest: float = 0.8) -> np.ndarray:
         """[n]: a smooth wander about 0, with frequencies up to `fastest` Hz."""
         out = np.zeros(len(self.t))
         for _ in range(3):
@@ -110,29 +111,29 @@ class Timing:
             )
         return amplitude * out / np.sqrt(1.5)
 
-    def phase(self, low, high):
+    def phase(self, low: float, high: float) -> np.ndarray:
         """[n]: phase in radians of a movement of `low` to `high` Hz, from anywhere, with an unsteady rate."""
         rate = np.exp(self.random.uniform(np.log(low), np.log(high))) * self.tempo
         ramp = np.clip(self.t / self._start, 0, 1) if self._start else 1.0
         turns = np.cumsum(rate * ramp * (1 + self.slow(0.06)) * np.gradient(self.t))
         return 2 * np.pi * (turns + self.random.uniform())
 
-    def steady(self, spread=0.08):
+    def steady(self, spread: float = 0.08) -> np.ndarray:
         """[n] about 1: an amplitude that varies from beat to beat."""
         return 1 + self.slow(spread, 1.2)
 
 
-def unit(v):
+def unit(v: np.ndarray) -> np.ndarray:
     """Vectors of length 1 along the last axis."""
     return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
 
 
-def skew(phase, amount):
+def skew(phase: np.ndarray, amount: float) -> np.ndarray:
     """A phase that runs faster in one part of its turn; |amount| < 1 keeps it running forward."""
     return phase + amount * np.sin(phase)
 
 
-def hanging(k, build, side):
+def hanging(k: Timing, build: Build, side: int) -> Arm:
     """An arm at rest: beside the body, or bent a little."""
     bent = k.between(0, 0.25) if k.chance(0.3) else k.between(0, 0.06)
     away = k.between(0.02, 0.16)
@@ -150,7 +151,7 @@ def _pair(side, arm, other):
     return (arm, other) if side == RIGHT else (other, arm)
 
 
-def clap(k, build):
+def clap(k: Timing, build: Build) -> Pose:
     """0: hands meet in front of chest or belly; both move, or one strikes the other."""
     phase = skew(k.phase(2.0, 4.2), k.between(-0.2, 0.7))
     gap = k.between(0.16, 0.48) * k.size * k.steady() * ((1 - np.cos(phase)) / 2) ** k.between(0.7, 1.5) + 0.05
@@ -203,7 +204,7 @@ def _wave(k, build, side):
     return Arm(wrist, pole, hand, k.between(0.05, 0.3))
 
 
-def wave(side):
+def wave(side: int) -> Callable[[Timing, Build], Pose]:
     """1 and 2: one arm waves, the other hangs."""
 
     def move(k, build):
@@ -242,7 +243,7 @@ def _circle(k, build, side, sense):
     return Arm(wrist, np.array([side * k.between(0.3, 1), 1.0, -0.4]), None, k.between(0.02, 0.2), k.chance(0.35))
 
 
-def circle(side, sense):
+def circle(side: int, sense: int) -> Callable[[Timing, Build], Pose]:
     """3 to 6: one arm goes round, the other hangs."""
 
     def move(k, build):
@@ -251,7 +252,7 @@ def circle(side, sense):
     return move
 
 
-def roll(k, build):
+def roll(k: Timing, build: Build) -> Pose:
     """7: forearms lie across the chest and turn about each other."""
     phase = skew(k.phase(1.1, 3.2), k.between(-0.2, 0.2)) * (1 if k.chance(0.7) else -1)
     middle = k.vector((-0.05, 0.05), (0.08, 0.36), (0.24, 0.36)) + np.stack(
@@ -274,7 +275,7 @@ def roll(k, build):
     return _pose(arms, _still(k))
 
 
-def drums(k, build):
+def drums(k: Timing, build: Build) -> Pose:
     """8: both hands beat up and down, mostly in turn, on drums beside each other."""
     phase = k.phase(1.5, 3.8)
     style = k.random.uniform()
@@ -304,7 +305,7 @@ def drums(k, build):
     return _pose(arms, 0.4 * _bob(k, phase, 0.02))
 
 
-def guitar(k, build):
+def guitar(k: Timing, build: Build) -> Pose:
     """9: one hand holds the neck out to its side, the other strums before the belly; one player in eight is
     left-handed.
     """
@@ -468,7 +469,7 @@ _OTHERS = (
 )
 
 
-def other(k, build):
+def other(k: Timing, build: Build) -> Pose:
     """10: some movement that is none of the ten."""
     return _OTHERS[k.random.randint(len(_OTHERS))](k, build)
 

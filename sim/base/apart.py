@@ -33,7 +33,9 @@ _all: set["_Worker"] = set()
 _lock = threading.Lock()
 
 
-def items(function: Callable[..., Iterator], path: str, size: int, room: int, *more: Any) -> Generator[Any, None, None]:
+def items(
+    function: Callable[..., Iterator], path: object, size: int, room: int, *more: Any
+) -> Generator[Any, None, None]:
     """What `function(path, *more)`, a generator at the top of a module, yields, made in another process.
 
     Args:

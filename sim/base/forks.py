@@ -9,11 +9,12 @@ import ctypes
 import os
 import signal
 import sys
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def end_with_this_process():
+def end_with_this_process() -> None:
     """From now on the kernel kills every process that this one, or a fork of it, makes by `os.fork` (as multiprocessing
     does) when the thread that made it is no more. On Linux; elsewhere nothing changes, and only `leave` sees to
     them."""
@@ -33,7 +34,7 @@ def end_with_this_process():
     os.register_at_fork(before=remember, after_in_child=bind)
 
 
-def leave():
+def leave() -> NoReturn:
     """Ends this process at once, whatever its other threads are doing, and its forks.
 
     For a process that leads its group.

@@ -90,7 +90,7 @@ def _size(n):
     return f"{n / 1e9:.1f} GB" if n >= 1e8 else f"{n / 1e6:.1f} MB"
 
 
-def keep_heap():
+def keep_heap() -> None:
     """Makes glibc's malloc serve large arrays from its heap and keep what is freed. By default each array of some
     megabytes is mapped anew and every page of it faults on first touch, which costs ten times what writing it does.
     Elsewhere than on glibc nothing happens."""

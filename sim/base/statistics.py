@@ -2,9 +2,12 @@
 
 import math
 import statistics
+from collections.abc import Sequence
+
+import numpy as np
 
 
-def wilson(hits, n, z=1.96):
+def wilson(hits: int, n: int, z: float = 1.96) -> list[float]:
     """Wilson's interval of a share (95 % for z = 1.96): [low, high]. Source: E. B. Wilson, JASA 22, 1927."""
     if n == 0:
         return [0.0, 1.0]
@@ -14,7 +17,7 @@ def wilson(hits, n, z=1.96):
     return [max(0.0, middle - half), min(1.0, middle + half)]
 
 
-def paired_interval(a, b, z=1.96):
+def paired_interval(a: np.ndarray, b: np.ndarray, z: float = 1.96) -> list[float]:
     """Interval of the difference of two accuracies on the same samples, mean(b) - mean(a): [low, high], normal
     approximation of the pairs' differences.
 
@@ -29,7 +32,7 @@ def paired_interval(a, b, z=1.96):
     return [mean - half, mean + half]
 
 
-def mean_interval(values):
+def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """(mean, half width of its 95 % interval by Student's t); None where there are too few values."""
     from scipy.stats import t  # slow to import
 

@@ -7,7 +7,7 @@ from .errors import UserError
 SIZE_LIMIT = 1 << 20
 
 
-def read(path) -> dict:
+def read(path: str | Path) -> dict:
     """The content of a .toml, .yaml or .yml file; `UserError` if there is none, or if it is not a table of values."""
     path = Path(path)
     loaders = {".toml": _toml, ".yaml": _yaml, ".yml": _yaml}

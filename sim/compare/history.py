@@ -10,18 +10,20 @@ import numpy as np
 
 from ..integer import cuba_step
 from ..net import Cuba, Net, Readout
-from ..net.tokens import checked, inputs
+from ..net.tokens import Stream, checked, inputs
 
 STEPS = 8
 
 
-def sample_traces(net, stream, traces, sample):
+def sample_traces(net: Net, stream: Stream | np.ndarray, traces: dict, sample: int) -> dict[str, np.ndarray]:
     """name -> [S, n] of one sample, with the inputs, which not every executor traces."""
     known = {name: x[0] for name, x in inputs(net, checked(net, stream)[sample : sample + 1]).items()}
     return known | {name: trace[sample] for name, trace in traces.items() if name in {n.name for n in net.nodes}}
 
 
-def history(net, layer, neuron, step, sides, steps=STEPS):
+def history(
+    net: Net, layer: str, neuron: int, step: int, sides: dict[str, dict], steps: int = STEPS
+) -> dict[str, list[dict]]:
     """The last `steps` steps of a neuron up to `step`.
 
     Args:
@@ -78,7 +80,7 @@ def _dendrite(node, traces, neuron, step) -> np.ndarray:
     return np.sum([(x @ s.weight[neuron].astype(np.int64)) >> s.shift for s, x in spikes], 0)
 
 
-def lines(found):
+def lines(found: dict[str, list[dict]] | None) -> list[str]:
     """The history as lines of text, columns aligned; empty for none."""
     out = []
     for executor, rows in (found or {}).items():

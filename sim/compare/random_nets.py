@@ -1,5 +1,6 @@
 """Random nets and inputs for comparing executors: small, and odd in every way that `sim.net` allows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -73,7 +74,7 @@ def _orders(r, n, frames):
     return np.array([order, order[::-1]])[: min(frames, 1 if kind == "forward" else 2)]
 
 
-def random_cuba(r, name, sources, sizes):
+def random_cuba(r: np.random.Generator, name: str, sources: Sequence[str], sizes: dict[str, int]) -> Cuba:
     n = int(r.integers(1, 9))
     extreme = r.random() < 0.3
     decays = r.choice(DECAYS, size=int(r.integers(1, 4)))
@@ -98,7 +99,7 @@ def _sources(r, sizes, first):
     return [first] + [s for s in (*sizes, first) if r.random() < 0.2]
 
 
-def weights(r, rows, columns):
+def weights(r: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """int16, even, in [-256, 254]: mixed, all at one end of the range, all negative, sparse."""
     w = {
         "mixed": r.integers(-128, 128, (rows, columns)) * 2,

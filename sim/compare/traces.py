@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..net import Net
+from ..net.tokens import Stream
 from .history import history, sample_traces
 
 
@@ -16,7 +18,16 @@ class Comparison:
     def __init__(self):
         self.compared, self.differences, self.first = 0, 0, None
 
-    def traces(self, net, stream, expected, found, names, first_sample=0, where=None):
+    def traces(
+        self,
+        net: Net,
+        stream: Stream | np.ndarray,
+        expected: dict,
+        found: dict,
+        names: tuple[str, str],
+        first_sample: int = 0,
+        where: dict | None = None,
+    ) -> None:
         """Compares all layers of a net, name -> [samples, steps, neurons]; the first difference of all gets its
         history.
 
@@ -32,11 +43,11 @@ class Comparison:
             past = history(net, self.first["layer"], self.first["neuron"], self.first["step"], sides)
             self.first = dict(where or {}) | self.first | dict(sample=sample + first_sample, history=past)
 
-    def result(self):
+    def result(self) -> dict:
         """dict(compared, differences, first_difference)."""
         return dict(compared=self.compared, differences=self.differences, first_difference=self.first)
 
-    def arrays(self, layer, expected, found, names):
+    def arrays(self, layer: str, expected: np.ndarray, found: np.ndarray, names: tuple[str, str]) -> None:
         """Compares [samples, steps, neurons] of one layer; `names`: of the two executors."""
         differ = expected != found
         self.compared += differ.size
@@ -48,7 +59,7 @@ class Comparison:
                 {names[0]: int(expected[sample, step, neuron]), names[1]: int(found[sample, step, neuron])},
             )
 
-    def hashes(self, layer, expected, found, n):
+    def hashes(self, layer: str, expected: tuple, found: tuple, n: int) -> None:
         """Compares `n` values of one layer of which only the hash is known on one side: (hash, number of spikes or
         None) each.
         """

@@ -1,7 +1,9 @@
 """The integer engine: runs a whole net on a batch of samples, in stream time. No torch, no Lava."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -33,11 +35,11 @@ class Result:
     traces: dict = field(default_factory=dict)
 
     @property
-    def predictions(self):
+    def predictions(self) -> np.ndarray:
         return self.logits.argmax(1)
 
 
-def run(net: Net, stream, trace=()) -> Result:
+def run(net: Net, stream: Stream | np.ndarray, trace: Sequence[str] | str = ()) -> Result:
     """Runs `net` on samples.
 
     Args:
@@ -51,14 +53,14 @@ def run(net: Net, stream, trace=()) -> Result:
     return run_with(Runner(net), stream, trace)
 
 
-def run_with(runner: Runner, stream, trace=()) -> Result:
+def run_with(runner: Runner, stream: Stream | np.ndarray, trace: Sequence[str] | str = ()) -> Result:
     """`run` with the runner of a net, which can be used again."""
     stream = checked(runner.net, stream)
     runner.start(len(stream))
     return take(runner, stream, trace)
 
 
-def take(runner: Runner, stream: Stream, trace=()) -> Result:
+def take(runner: Runner, stream: Stream, trace: Sequence[str] | str = ()) -> Result:
     """What a runner gives for the next frames of its streams, from the states that it has; see
     `sim.net.tokens.checked`.
     """
@@ -73,7 +75,7 @@ def take(runner: Runner, stream: Stream, trace=()) -> Result:
     return result
 
 
-def run_batches(net: Net, stream, batch: int = 64, progress=None) -> Result:
+def run_batches(net: Net, stream: Any, batch: int = 64, progress: Callable[..., object] | None = None) -> Result:
     """`run` on many samples, `batch` at a time, so that memory does not grow with their number. No traces.
 
     progress: called with the number of samples done after each batch.
@@ -104,7 +106,7 @@ def merge(results: list) -> Result:
     return total
 
 
-def synops(synapses, spikes):
+def synops(synapses: Sequence, spikes: dict[str, np.ndarray]) -> int:
     """Synaptic operations, one for every spike and non-zero weight that it meets.
 
     spikes: source name -> uint8 [B, K, m].

@@ -5,7 +5,9 @@ states, counts and spike lists are cut from arrays of that length, at `at`. A st
 stands past a node's last neuron has no weights, no bias and never fires.
 """
 
+from collections.abc import Sequence
 from functools import singledispatch
+from typing import Any
 
 import numba
 import numpy as np
@@ -44,7 +46,7 @@ NODE = np.dtype([(name, np.int64) for name in _FIELDS])
 SYNAPSE = np.dtype([(name, np.int64) for name in ("source", "at", "stride", "weight", "fan_out")])
 
 
-def build(net: Net):
+def build(net: Net) -> tuple[Program, dict[str, list[np.ndarray]]]:
     """(`Program` of a net; node name -> for each of its synapses int64 [m], how many weights that are not zero each
     source neuron has).
     """
@@ -124,7 +126,7 @@ def _up(n, step):
 
 
 @singledispatch
-def row_of(node, net) -> dict:
+def row_of(node: Any, net: Net) -> dict:
     """What the row of a node says besides where things are."""
     raise TypeError(type(node).__name__)
 
@@ -167,13 +169,13 @@ class Runner:
         self._rows = dict(zip(self.names, self.program.nodes))
         self._room = None
 
-    def start(self, batch):
+    def start(self, batch: int) -> None:
         """All states of `batch` streams to zero."""
         nodes, neurons = len(self.names), len(self.program.bias)
         u, v, hits = np.zeros((3, batch, neurons), np.int32)
         self.state = State(u, v, hits, np.zeros((batch, nodes, 4), np.int64))
 
-    def run(self, stream: Stream, trace=()) -> dict:
+    def run(self, stream: Stream, trace: Sequence[str] | str = ()) -> dict:
         """Takes the streams on, over whole frames (`sim.net.tokens.checked`); counts and statistics start anew.
 
         Returns the traces: name -> uint8 [B, S, n], int32 for the read-out.
@@ -243,12 +245,12 @@ class Runner:
             )
         return self._room
 
-    def hits(self, name):
+    def hits(self, name: str) -> np.ndarray:
         """int32 [B, n]: spikes of each neuron of a node or input in the last run."""
         row = self._rows[name]
         return self.state.hits[:, row["at"] : row["at"] + row["size"]]
 
-    def stats(self, name):
+    def stats(self, name: str) -> np.ndarray:
         """int64 [B, 4] of the last run, see `State`."""
         return self.state.stats[:, self.names.index(name)]
 

@@ -1,9 +1,11 @@
 """The integer engine for streams: a net that takes a frame at a time and keeps its states in between."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..net import Net
-from ..net.tokens import checked
+from ..net.tokens import Stream, checked
 from .batch import Result, take
 from .program import Runner
 
@@ -30,7 +32,7 @@ class Session:
         self._runner.start(self.batch)
         self.frames = 0
 
-    def run(self, stream, trace=()) -> tuple[np.ndarray, dict]:
+    def run(self, stream: Stream | np.ndarray, trace: Sequence[str] | str = ()) -> tuple[np.ndarray, dict]:
         """Takes the next frames.
 
         Args:
@@ -48,7 +50,7 @@ class Session:
         result = self.take(stream, trace)
         return result.logits, result.traces
 
-    def take(self, stream, trace=()) -> Result:
+    def take(self, stream: Stream | np.ndarray, trace: Sequence[str] | str = ()) -> Result:
         """`run`, with all that `sim.engine.run` says of these frames."""
         stream = checked(self.net, stream, self.frames, self.batch)
         self.frames += stream.steps // self.net.places

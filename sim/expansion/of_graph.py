@@ -2,8 +2,10 @@
 projection, as late as `Graph.chip_delays` says.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from .of_sequential import by_decay, kernel_of, population_of
 from .parts import Builder, Expansion, Line
 
 
-def expand_graph(net: Graph, wanted=(), slot=None) -> Expansion:
+def expand_graph(net: Graph, wanted: Sequence[str] = (), slot: int | None = None) -> Expansion:
     """See `expand`; all nodes are kept, and only `slot` says how long a sample is."""
     builder, lags = Builder(), net.lags
     line = Line(net.input.name, int(np.prod(net.input.shape)), "input spikes")
@@ -46,7 +48,7 @@ def _built(builder, part):
 
 
 @singledispatch
-def connect(layer, builder, sources, target, delay) -> tuple:
+def connect(layer: Any, builder: Builder, sources: Any, target: str, delay: int | np.ndarray) -> tuple:
     """Projections of an edge's synapses into the population `target`."""
     raise TypeError(type(layer).__name__)
 

@@ -2,7 +2,9 @@
 relays. Nodes that the read-out does not depend on are left out.
 """
 
+from collections.abc import Sequence
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +42,7 @@ class _NetBuilder(Builder):
         return out
 
 
-def expand_net(net: Net, wanted=(), slot=None) -> Expansion:
+def expand_net(net: Net, wanted: Sequence[str] = (), slot: int | None = None) -> Expansion:
     """See `expand`."""
     builder, readout = _NetBuilder(net, slot), net.nodes[-1]
     needed = {*wanted, readout.name}
@@ -61,7 +63,7 @@ def expand_net(net: Net, wanted=(), slot=None) -> Expansion:
 
 
 @singledispatch
-def expand_node(node, builder) -> tuple:
+def expand_node(node: Any, builder: Builder) -> tuple:
     """Adds the populations of a node to the builder; returns those that hold its neurons."""
     raise TypeError(type(node).__name__)
 

@@ -1,5 +1,6 @@
 """The expansion of a chain of layers: a layer is a population, a dense one for each of its current decays."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
 from typing import Any
@@ -40,7 +41,7 @@ class _ChainBuilder(Builder):
         return population_of(layer, name, rows, inputs, self.lags[layer.name], self.slot)
 
 
-def expand_sequential(net: Sequential, wanted=(), slot=None) -> Expansion:
+def expand_sequential(net: Sequential, wanted: Sequence[str] = (), slot: int | None = None) -> Expansion:
     """See `expand`; every layer reaches the last, and only `slot` says how long a sample is."""
     builder = _ChainBuilder(net.lags, slot)
     for layer in net.layers:
@@ -51,7 +52,7 @@ def expand_sequential(net: Sequential, wanted=(), slot=None) -> Expansion:
 
 
 @singledispatch
-def expand_layer(layer, builder) -> tuple:
+def expand_layer(layer: Any, builder: Builder) -> tuple:
     """Adds what a layer consists of to the builder; returns what holds its neurons."""
     raise TypeError(type(layer).__name__)
 
@@ -111,7 +112,7 @@ def _(layer: DenseLayer, builder):
     return tuple(out)
 
 
-def by_decay(name: str, neuron, shape: tuple) -> list:
+def by_decay(name: str, neuron: Any, shape: tuple) -> list:
     """(name of a population, its neurons) for neurons of one current decay, or one turn, each."""
     of_all = constants(neuron, shape)
     key = of_all["turn"] if "turn" in of_all else of_all["i_decay"][None]
@@ -122,7 +123,7 @@ def by_decay(name: str, neuron, shape: tuple) -> list:
     return [(f"{name}[{label(i)}]", np.flatnonzero(which.ravel() == i)) for i in range(found.shape[1])]
 
 
-def population_of(layer, name: str, rows: np.ndarray, inputs, lag: int, slot: int | None) -> Population:
+def population_of(layer: Any, name: str, rows: np.ndarray, inputs: Sequence, lag: int, slot: int | None) -> Population:
     """The neurons `rows` of a layer whose output lags by `lag`; with samples of `slot` chip steps CUBA neurons begin
     each at rest.
     """
@@ -133,7 +134,7 @@ def population_of(layer, name: str, rows: np.ndarray, inputs, lag: int, slot: in
 
 
 @singledispatch
-def constants(neuron, shape: tuple) -> dict:
+def constants(neuron: Any, shape: tuple) -> dict:
     """What a `Population` of such neurons says of them: `kind`, `i_decay` and `bias` int32 [n], `v_decay`, `v_th`,
     `graded`, the exponents of sigma-delta neurons, `turn` and `resets` of resonators.
     """

@@ -4,6 +4,7 @@ Chip time: every synapse takes one step, and its delay. Chip step 0 is the one i
 row; a spike that leaves at step c through a projection of delay d reaches its neuron at step c + 1 + d.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, singledispatch
 from typing import Any
@@ -186,7 +187,7 @@ class Expansion:
 
 
 @singledispatch
-def expand(net, wanted=(), slot=None) -> Expansion:
+def expand(net: Any, wanted: Sequence[str] = (), slot: int | None = None) -> Expansion:
     """The expansion of a net.
 
     Args:
@@ -208,12 +209,14 @@ class Builder:
         self.populations.append(population)
         return population
 
-    def convolve(self, source, target: str, kernel: Kernel, delay=0) -> Projection:
+    def convolve(self, source: Any, target: str, kernel: Kernel, delay: int | np.ndarray = 0) -> Projection:
         """The projection of a convolution; delay: as of `connect`, an array only up to a synapse's longest."""
         hops, rest = divmod(delay, HOP) if not np.ndim(delay) else (0, delay)
         return Projection(self._behind(source, hops).name, target, kernel, rest, graded=source.graded)
 
-    def connect(self, sources, target: str, weight: np.ndarray, delay=0, exponent=0) -> tuple:
+    def connect(
+        self, sources: Any, target: str, weight: np.ndarray, delay: int | np.ndarray = 0, exponent: Any = 0
+    ) -> tuple:
         """Projections from the outputs of a layer. Those whose weights are all zero are left out.
 
         Args:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -64,7 +65,7 @@ def _axis(size, out_size, kernel, stride, padding, dilation):
     return np.where((place % stride == 0) & (out >= 0) & (out < out_size), out, -1)
 
 
-def compact(weight: np.ndarray):
+def compact(weight: np.ndarray) -> np.ndarray | sparse.csr_matrix:
     """The matrix itself, or a csr matrix if at most `SPARSE_SHARE` of it are not zero."""
     if np.count_nonzero(weight) > SPARSE_SHARE * weight.size:
         return weight
@@ -72,7 +73,7 @@ def compact(weight: np.ndarray):
 
 
 @singledispatch
-def count(weight) -> tuple:
+def count(weight: Any) -> tuple:
     """(places, non-zero synapses) of a whole projection, each target neuron's counted, shared or not."""
     raise TypeError(type(weight).__name__)
 
@@ -98,7 +99,7 @@ def _(weight: Kernel):
 
 
 @singledispatch
-def values(weight) -> np.ndarray:
+def values(weight: Any) -> np.ndarray:
     """The weights that are stored, any shape."""
     raise TypeError(type(weight).__name__)
 

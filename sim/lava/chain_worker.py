@@ -19,7 +19,7 @@ from sim.lava.threads import run_threads  # noqa: E402
 from sim.lava.worker import run_lava, serve  # noqa: E402
 
 
-def simulate(job, folder):
+def simulate(job: dict, folder: str) -> dict[str, float]:
     """Builds and runs a job of `sim.lava.chains`; its report."""
     start = time.monotonic()
     convolution.mend()

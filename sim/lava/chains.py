@@ -5,8 +5,9 @@ Samples follow one another in one run where all neurons can be reset; sigma-delt
 what waits in a delay or comes back to a recurrent layer neither: such nets run anew for every sample.
 """
 
+from collections.abc import Callable
 from functools import singledispatch
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +32,14 @@ class Simulated(NamedTuple):
     processes: int
 
 
-def simulate_chain(net: Sequential | Graph, x, threads=False, timeout_s=None, progress=None, stall_s=120) -> Simulated:
+def simulate_chain(
+    net: Sequential | Graph,
+    x: np.ndarray,
+    threads: bool = False,
+    timeout_s: float | None = None,
+    progress: Callable[..., object] | None = None,
+    stall_s: float = 120,
+) -> Simulated:
     """Runs samples through a net of stock processes.
 
     Args:
@@ -79,7 +87,7 @@ def _delays(layer):
 
 
 @singledispatch
-def check(net) -> None:
+def check(net: Any) -> None:
     """Raises `UserError` for what the stock processes cannot do: several current decays in a convolution; delays or
     loops behind biased CUBA neurons, which nothing holds silent before their first step.
     """
@@ -120,7 +128,7 @@ def _check_silent(name, neuron):
 
 
 @singledispatch
-def kept(net) -> list:
+def kept(net: Any) -> list:
     """The layers that Lava runs, in order; the others only reorder or are the host's."""
     raise TypeError(type(net).__name__)
 

@@ -99,7 +99,7 @@ class _Finder:
 _finder = _Finder()
 
 
-def apply():
+def apply() -> None:
     """Makes `import lava` and `import lava.lib.dl.slayer` work from here on, in this process and its forks.
 
     Calling it again changes nothing.

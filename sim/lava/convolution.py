@@ -1,5 +1,7 @@
 """Lava's convolution as a process between vectors. Imports Lava: `compat.apply()` must have run."""
 
+from typing import Any
+
 from lava.proc.conv import utils
 from lava.proc.conv.process import Conv
 
@@ -17,7 +19,7 @@ def mend() -> None:
     )
 
 
-def behind(port, kernel: Kernel, options: dict) -> tuple:
+def behind(port: Any, kernel: Kernel, options: dict) -> tuple:
     """(the process, connected; the port of its sums): vectors in the order channel, row, column, which Lava has as x,
     y, channel in between.
 

@@ -20,7 +20,7 @@ from sim.base import forks
 from sim.lava import parent
 
 
-def main(path, given, result):
+def main(path: str, given: str, result: str) -> None:
     from sim.lava import compat
 
     compat.apply()

@@ -28,7 +28,8 @@ def attend(folder: str | None = None, with_job: bool = True) -> None:
     """
     if folder is not None and len(folder) <= LONGEST:
         # Where multiprocessing keeps its sockets, which it removes only if it ends in its own way.
-        multiprocessing.current_process()._config["tempdir"] = folder
+        # typeshed leaves it out
+        multiprocessing.current_process()._config["tempdir"] = folder  # pyright: ignore[reportAttributeAccessIssue]
     threading.Thread(target=_attend, args=(folder, with_job), daemon=True).start()
 
 

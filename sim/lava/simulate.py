@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,9 @@ import numpy as np
 
 from ..base import scratch
 from ..base.errors import SimulationError, UserError
+from ..net import Net
 from ..net.schedule import latencies
-from ..net.tokens import checked, rows
+from ..net.tokens import Stream, checked, rows
 
 EXECUTORS = ("fused", "stock")
 POLL_S = 0.02
@@ -49,11 +51,20 @@ class Simulation:
     run_seconds: float
 
     @property
-    def predictions(self):
+    def predictions(self) -> np.ndarray:
         return self.logits.argmax(1)
 
 
-def simulate(net, stream, executor="fused", trace=(), threads=False, timeout_s=None, stall_s=120, progress=None):
+def simulate(
+    net: Net,
+    stream: Stream | np.ndarray,
+    executor: str = "fused",
+    trace: Sequence[str] | str = (),
+    threads: bool = False,
+    timeout_s: float | None = None,
+    stall_s: float = 120,
+    progress: Callable[..., object] | None = None,
+) -> Simulation:
     """Runs samples through a net in one continuous run: sample after sample without a gap, then until the last has left
     the pipeline.
 
@@ -75,7 +86,15 @@ def simulate(net, stream, executor="fused", trace=(), threads=False, timeout_s=N
     return simulate_together([(net, stream)], executor, trace, threads, timeout_s, stall_s, progress)[0]
 
 
-def simulate_together(jobs, executor="fused", trace=(), threads=False, timeout_s=None, stall_s=120, progress=None):
+def simulate_together(
+    jobs: Sequence[tuple],
+    executor: str = "fused",
+    trace: Sequence[str] | str = (),
+    threads: bool = False,
+    timeout_s: float | None = None,
+    stall_s: float = 120,
+    progress: Callable[..., object] | None = None,
+) -> list[Simulation]:
     """`simulate` for several (net, stream) side by side in one run of Lava; a list of `Simulation`s."""
     if executor not in EXECUTORS:
         raise UserError(f"unknown executor {executor!r}, there are: {', '.join(EXECUTORS)}")
@@ -120,7 +139,7 @@ class Traffic:
         gap = ((0, 0), (0, self.slot - net.steps), (0, 0))
         self.rows = np.pad(rows(net, stream), gap).reshape(self.batch * self.slot, -1)
 
-    def result(self, out, steps, report):
+    def result(self, out: np.ndarray, steps: int, report: dict) -> Simulation:
         """Back to stream time: node l's row for stream step k is at chip step k + its latency."""
         streams, base = {}, 0
         first = np.arange(self.batch)[:, None] * self.slot + np.arange(self.net.steps)
@@ -139,7 +158,15 @@ class Traffic:
         )
 
 
-def run_worker(folder, job, width, timeout_s, stall_s, progress, module="sim.lava.worker"):
+def run_worker(
+    folder: str,
+    job: dict,
+    width: int,
+    timeout_s: float | None,
+    stall_s: float,
+    progress: Callable[..., object] | None,
+    module: str = "sim.lava.worker",
+) -> tuple[np.ndarray, dict]:
     """Starts a worker, feeds it, waits for its report; ends its session whatever happens.
 
     Args:

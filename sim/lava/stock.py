@@ -61,7 +61,7 @@ class Graph:
         return [*self.neurons.values(), *self.synapses, *self.others]
 
 
-def render(expansion: Expansion, inputs, lead: int = 0) -> Graph:
+def render(expansion: Expansion, inputs: Any, lead: int = 0) -> Graph:
     """Builds the processes of an expansion.
 
     Args:
@@ -175,7 +175,7 @@ def _sign(weight):
 
 
 @singledispatch
-def synapses(weight, delay, tap: Tap, options: dict) -> Any:
+def synapses(weight: Any, delay: Any, tap: Tap, options: dict) -> Any:
     """(the process that multiplies with `weight`, connected to the port of the tap; the port of its sums)."""
     raise TypeError(type(weight).__name__)
 

@@ -103,14 +103,14 @@ def _program(command, folder, timeout_s):
         raise SimulationError(f"netx ended with an error:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def to_lava(x, shape):
+def to_lava(x: np.ndarray, shape: tuple) -> np.ndarray:
     """[..., *shape] as rows in Lava's order: x, y, channel."""
     lead = x.shape[: x.ndim - len(shape)]
     axes = (*range(len(lead)), *(len(lead) + i for i in reversed(range(len(shape)))))
     return x.transpose(axes).reshape(*lead, int(np.prod(shape)))
 
 
-def from_lava(rows, shape):
+def from_lava(rows: np.ndarray, shape: tuple) -> np.ndarray:
     """The reverse of `to_lava`."""
     lead = rows.shape[:-1]
     turned = rows.reshape(*lead, *reversed(shape))

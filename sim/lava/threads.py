@@ -8,6 +8,7 @@ gives the same values. tests/sim/test_lava_runs.py checks that."""
 import queue
 import threading
 import traceback
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class _Stopped(Exception):
     pass
 
 
-def run_threads(executable, steps):
+def run_threads(executable: Any, steps: int) -> None:
     """Runs a compiled net for `steps` steps.
 
     Raises:

@@ -10,6 +10,8 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from sim.base import files, forks
 from sim.lava import compat, parent
@@ -32,7 +34,7 @@ POLL_S = 0.01
 RECURSION = 20_000  # Lava's compiler recurses once per process
 
 
-def connect(job, folder):
+def connect(job: dict, folder: str) -> Sink:
     """Source -> net for every net, all -> one sink, which is returned."""
     parts, base = [], 0
     for i, (net, names) in enumerate(zip(job["nets"], job["names"])):
@@ -47,7 +49,7 @@ def connect(job, folder):
     return sink
 
 
-def run_lava(executable, steps):
+def run_lava(executable: Any, steps: int) -> None:
     """Runs under Lava's own runtime.
 
     Raises:
@@ -85,7 +87,7 @@ def _end_actors(infrastructure):
         infrastructure.smm.shutdown()
 
 
-def simulate(job, folder):
+def simulate(job: dict, folder: str) -> dict[str, float]:
     """Builds and runs a job of `sim.lava.simulate.simulate_together`; its report."""
     start = time.monotonic()
     sink = connect(job, folder)
@@ -97,7 +99,7 @@ def simulate(job, folder):
     )
 
 
-def serve(folder, execute):
+def serve(folder: str, execute: Callable[[dict, str], dict]) -> NoReturn:
     """Receives a job, has `execute(job, folder)` do it, writes the report, ends this process."""
     job = parent.job()
     forks.end_with_this_process()

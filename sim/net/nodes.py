@@ -10,6 +10,7 @@ All states are zero at the first step of a sample.
 
 from dataclasses import dataclass, field, replace  # noqa: F401  (replace is re-exported for callers)
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -120,11 +121,11 @@ class Cuba:
         )
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self.i_decay.shape[0]
 
     @property
-    def sources(self):
+    def sources(self) -> tuple[str, ...]:
         return tuple(s.source for s in self.synapses)
 
 
@@ -149,15 +150,15 @@ class Readout:
             check_weight(s.weight, f"{self.name} <- {s.source}")
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self.synapses[0].weight.shape[0]
 
     @property
-    def sources(self):
+    def sources(self) -> tuple[str, ...]:
         return tuple(s.source for s in self.synapses)
 
 
-def check_weight(weight, where):
+def check_weight(weight: np.ndarray, where: str) -> None:
     """Raises `UserError` unless `weight` is an integer matrix of even numbers in [-256, 254]."""
     _require(
         weight.ndim == 2 and np.issubdtype(weight.dtype, np.integer),
@@ -305,7 +306,7 @@ class Net:
         for node in self.nodes:
             for s in node.synapses:
                 _check_shift(node, s, sources.get(s.source))
-            most = sum(largest_input(s, sources.get(s.source)) for s in node.synapses)
+            most = np.sum([largest_input(s, sources.get(s.source)) for s in node.synapses], 0)
             _require(
                 isinstance(node, Readout) or bool((most <= INPUT_LIMIT).all()),
                 node.name,
@@ -323,12 +324,12 @@ class Net:
         """Steps per sample, T*K."""
         return self.places * self.frames
 
-    def node(self, name: str):
+    def node(self, name: str) -> Any:
         """The node or input of that name; KeyError if there is none."""
         return {n.name: n for n in (*self.inputs, *self.nodes)}[name]
 
 
-def largest_input(synapse, source) -> np.ndarray:
+def largest_input(synapse: Any, source: Any) -> np.ndarray:
     """int64 [n]: bound on the size of what a synapse brings to each neuron in a step."""
     bits = getattr(source, "message_bits", 0)
     most = fan_in(synapse.weight) * ((1 << bits) - 1 or 1)

@@ -89,7 +89,7 @@ def full(net: Net, tokens: np.ndarray, first: int = 0) -> Stream:
     return Stream(tokens, np.broadcast_to(which.astype(np.int16), tokens.shape[:2]))
 
 
-def checked(net: Net, stream, first: int | None = None, batch: int | None = None) -> Stream:
+def checked(net: Net, stream: Stream | np.ndarray, first: int | None = None, batch: int | None = None) -> Stream:
     """`stream`, or the array that stands for it (`full`), as every executor takes it.
 
     Args:

@@ -1,6 +1,7 @@
 """What a net consists of, layer by layer, as plain JSON values."""
 
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ..sequential import (
 from ..sequential.graph import Graph, Node
 
 
-def describe(net) -> list:
+def describe(net: Any) -> list:
     """One dict per layer, in order: `type`, `name`, `sources`, `shape`, and what the type has.
 
     Args:
@@ -38,7 +39,7 @@ def describe(net) -> list:
 
 
 @singledispatch
-def describe_node(node, before) -> dict:
+def describe_node(node: Any, before: tuple) -> dict:
     """See `describe`; `before`: names of the sources, for layers of a chain that do not know them."""
     raise TypeError(type(node).__name__)
 

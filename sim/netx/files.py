@@ -4,14 +4,18 @@ The group `smolmamba` says everything. A purely sequential net is said a second 
 that stock `lava.lib.dl.netx.hdf5.Network` runs it; a net that is more than that has no `layer`, so that stock netx
 refuses it instead of skipping in silence what it does not know."""
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from ..base.errors import UserError
 from ..net import Net
+from ..net.tokens import Stream
+from ..sequential import Sequential
+from ..sequential.graph import Graph
 from . import hdf5
-from .golden import make_golden
+from .golden import Golden, make_golden
 from .graph_file import is_graph
 from .graph_file import parse as parse_graph
 from .reader import is_ours, parse
@@ -20,12 +24,12 @@ from .stock import stock_layers
 from .writer import DIGEST, ROOT, digest, pack
 
 
-def export_record(net) -> Path:
+def export_record(net: str | Path) -> Path:
     """The file beside a net in which `convert export` notes what it measured."""
     return Path(net).with_suffix(".export.json")
 
 
-def write(net: Net, path, golden=None) -> str:
+def write(net: Net, path: str | PathLike, golden: Stream | None = None) -> str:
     """Writes `net`, atomically.
 
     Args:
@@ -45,7 +49,7 @@ def write(net: Net, path, golden=None) -> str:
     return sha
 
 
-def read(path) -> Net:
+def read(path: str | PathLike) -> Net:
     """Reads a net that `write` has written; every size, type, range and the digest are checked.
 
     Raises:
@@ -54,17 +58,17 @@ def read(path) -> Net:
     return _read(path)[0]
 
 
-def read_golden(path):
+def read_golden(path: str | PathLike) -> Golden | None:
     """The file's `Golden`, or None if it has none. Checks all that `read` checks."""
     return _read(path)[1]
 
 
-def read_digest(path) -> str:
+def read_digest(path: str | PathLike) -> str:
     """The file's digest, checked."""
     return _read(path)[2]
 
 
-def load(path):
+def load(path: str | PathLike) -> Graph | Net | Sequential:
     """Reads any net: ours, a `sim.sequential.graph.Graph`, or a `sim.sequential.Sequential` that SLAYER exported."""
     content = hdf5.load(path)
     if is_graph(content):
@@ -72,7 +76,7 @@ def load(path):
     return parse(content, path)[0] if is_ours(content) else parse_slayer(content, path)
 
 
-def read_slayer(path, layers=None):
+def read_slayer(path: str | PathLike, layers: int | None = None) -> Sequential:
     """Reads a net that SLAYER has exported; see `sim.netx.slayer_reader.parse`."""
     return parse_slayer(hdf5.load(path), path, layers)
 

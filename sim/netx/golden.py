@@ -34,7 +34,7 @@ class Golden:
     spikes: dict = field(default_factory=dict)
 
 
-def make_golden(net: Net, stream) -> Golden:
+def make_golden(net: Net, stream: Stream | np.ndarray) -> Golden:
     """Runs the engine on a stream of at least one sample and keeps what a later run must reproduce."""
     stream = checked(net, stream)
     if not len(stream):
@@ -51,7 +51,7 @@ def make_golden(net: Net, stream) -> Golden:
     )
 
 
-def spike_hash(spikes):
+def spike_hash(spikes: np.ndarray) -> str:
     """sha256 (hex) of a node's output in C order, little-endian."""
     return hashlib.sha256(np.ascontiguousarray(spikes).astype(spikes.dtype.newbyteorder("<")).tobytes()).hexdigest()
 

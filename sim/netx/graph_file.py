@@ -1,5 +1,7 @@
 """A graph of layers (`sim.sequential.graph`) as a file: the group `graph`, see docs/netx-format.md."""
 
+from os import PathLike
+
 import numpy as np
 
 from ..base.errors import UserError
@@ -13,7 +15,7 @@ ROOT, VERSION = "graph/", 1
 TEXT_LIMIT = 4096
 
 
-def write(net: Graph, path) -> None:
+def write(net: Graph, path: str | PathLike) -> None:
     """Writes a graph, atomically.
 
     Raises:
@@ -57,7 +59,7 @@ def is_graph(content: dict) -> bool:
     return ROOT + "version" in content
 
 
-def parse(content: dict, path) -> Graph:
+def parse(content: dict, path: str | PathLike) -> Graph:
     """The graph of a file's arrays.
 
     Raises:

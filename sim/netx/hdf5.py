@@ -4,7 +4,9 @@ with every size and type checked first; written atomically. Knows nothing of net
 
 import re
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,7 +25,7 @@ NAME = re.compile(r"[!-.0-~]{1,100}")
 COMPRESS_FROM = 256  # bytes; chunked storage of anything smaller only costs space
 
 
-def load(path) -> dict:
+def load(path: str | PathLike) -> dict:
     """All datasets of an HDF5 file.
 
     Nothing is read before the whole file has been walked: only hard links, one to each object, plain number and
@@ -42,7 +44,7 @@ def load(path) -> dict:
     return apart.first(_content, str(path), size, unpacked_limit(size), size)
 
 
-def check_file(path, expected: str) -> int:
+def check_file(path: str | PathLike, expected: str) -> int:
     """The bytes of a file that begins as HDF5 does; `UserError` for others, which says what was `expected`."""
     path = Path(path)
     if not path.is_file():
@@ -81,7 +83,7 @@ def _content(path: str, size: int) -> Iterator[dict]:
     yield content
 
 
-def require_sizes(unpacked: int, size: int, path) -> None:
+def require_sizes(unpacked: int, size: int, path: object) -> None:
     """`UserError` unless arrays of so many bytes can come from a file of `size` bytes."""
     if unpacked > (most := min(FILE_LIMIT, unpacked_limit(size))):
         raise UserError(
@@ -106,7 +108,7 @@ def _walk(group, prefix, found, count, path):
         found[where] = item
 
 
-def linked_once(group, name, prefix, count, path):
+def linked_once(group: Any, name: str, prefix: str, count: list, path: object) -> Any:
     """An entry of a group, counted. What hangs on several links is refused: a walk would come by it as often as there
     are ways to it.
     """
@@ -148,7 +150,7 @@ def _array(dataset):
     return np.asarray(dataset[()])
 
 
-def save(path, content):
+def save(path: str | PathLike, content: dict) -> None:
     """Writes `content` (path inside the file -> array, or str for a variable-length string), atomically.
 
     The same content gives the same bytes: no time stamps. Metadata carry HDF5's own checksums. The bytes are made in

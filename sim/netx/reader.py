@@ -1,6 +1,8 @@
 """Makes a net of the arrays of the group `smolmamba`, trusting nothing: see docs/netx-format.md."""
 
 import json
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +18,12 @@ SIZE_LIMIT = 1 << 20  # bound on N, on T and on channels: far above any chip
 SAMPLES_LIMIT = 1 << 16  # golden samples
 
 
-def is_ours(content):
+def is_ours(content: dict) -> bool:
     """Whether `content`, as `sim.netx.hdf5.load` returns it, has our group."""
     return any(name.startswith(ROOT) for name in content)
 
 
-def parse(content, path):
+def parse(content: dict, path: str | PathLike) -> tuple[Net, Golden | None, str]:
     """(net, golden or None, digest) of what `netx_hdf5.load` returned."""
     own = {name[len(ROOT) :]: value for name, value in content.items() if name.startswith(ROOT)}
     fields = Fields(own, path)
@@ -53,19 +55,19 @@ class Fields:
         self.arrays, self.file, self.prefix = arrays, file, prefix
         self.taken = set() if taken is None else taken
 
-    def under(self, prefix):
+    def under(self, prefix: str) -> "Fields":
         return Fields(self.arrays, self.file, self.prefix + prefix, self.taken)
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         return self.prefix + name in self.arrays
 
-    def groups(self, name):
+    def groups(self, name: str) -> list["Fields"]:
         """`Fields` for `name/0`, `name/1`, ...; what is numbered otherwise is left over and so refused by `finish`."""
         start = f"{self.prefix}{name}/"
         numbers = {k[len(start) :].split("/")[0] for k in self.arrays if k.startswith(start)}
         return [self.under(f"{name}/{i}/") for i in range(len(numbers))]
 
-    def take(self, name, dtype, ndim):
+    def take(self, name: str, dtype: Any, ndim: int) -> np.ndarray:
         key = self.prefix + name
         if key not in self.arrays:
             raise UserError(f"{self.file}: {ROOT}{key}: missing")
@@ -81,32 +83,32 @@ class Fields:
         self.taken.add(key)
         return value
 
-    def number(self, name, low, high):
+    def number(self, name: str, low: int, high: int) -> int:
         """One int64 in [low, high]."""
         value = int(self.take(name, "i8", 0))
         if not low <= value <= high:
             raise UserError(f"{self.file}: {ROOT}{self.prefix}{name}: is {value}, expected {low} to {high}")
         return value
 
-    def flag(self, name):
+    def flag(self, name: str) -> bool:
         value = int(self.take(name, "u1", 0))
         if value > 1:
             raise UserError(f"{self.file}: {ROOT}{self.prefix}{name}: is {value}, expected 0 or 1")
         return bool(value)
 
-    def text(self, name):
+    def text(self, name: str) -> str:
         try:
             return bytes(self.take(name, "S", 0)[()]).decode("ascii")
         except UnicodeDecodeError as e:
             raise UserError(f"{self.file}: {ROOT}{self.prefix}{name}: is not ASCII text") from e
 
-    def name(self, name):
+    def name(self, name: str) -> str:
         text = self.text(name)
         if not NAME.fullmatch(text):
             raise UserError(f"{self.file}: {ROOT}{self.prefix}{name}: {text[:100]!r} is not a name")
         return text
 
-    def json(self, name, kind):
+    def json(self, name: str, kind: type) -> Any:
         try:
             value = json.loads(self.text(name), parse_constant=_no_constant)
         except (ValueError, RecursionError) as e:
@@ -117,7 +119,7 @@ class Fields:
             )
         return value
 
-    def finish(self):
+    def finish(self) -> None:
         left = sorted(set(self.arrays) - self.taken)
         if left:
             raise UserError(f"{self.file}: {ROOT}{left[0]}: unknown content")

@@ -1,6 +1,6 @@
 """The entries of one group `layer/<i>` of a netx file, read with every type, size and range checked."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,10 +25,10 @@ class Entry:
     def fail(self, text: str) -> NoReturn:
         raise UserError(f"{self.path}: {self.name} ({self.type}): {text}")
 
-    def has(self, key):
+    def has(self, key: str) -> bool:
         return key in self.arrays
 
-    def text(self, key):
+    def text(self, key: str) -> str:
         value = self.arrays.get(key)
         if value is None or value.dtype.kind != "S" or value.size != 1:
             self.fail(f"{key} is {'missing' if value is None else f'{value.dtype} {value.shape}'}, expected a text")
@@ -36,7 +36,7 @@ class Entry:
             :40
         ]  # one printable line, whatever it was
 
-    def integers(self, key, default=None):
+    def integers(self, key: str, default: Any = None) -> np.ndarray:
         """The entry as int64, whatever number type it was written in; NaN, infinity and fractions are refused."""
         return self._whole(key, default).astype(np.int64)
 
@@ -54,25 +54,25 @@ class Entry:
             self.fail(f"{key} has values that are no 32-bit integers")
         return value
 
-    def number(self, key, default=None):
+    def number(self, key: str, default: Any = None) -> int:
         value = self.integers(key, default)
         if value.size != 1:
             self.fail(f"{key} has shape {value.shape}, expected one number")
         return int(value.ravel()[0])
 
-    def pair(self, key, default):
+    def pair(self, key: str, default: Any) -> tuple[int, int]:
         value = self.integers(key, default).ravel()
         if value.size not in (1, 2):
             self.fail(f"{key} has {value.size} values, expected one or two")
         return (int(value[0]), int(value[-1]))
 
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         shape = tuple(int(x) for x in self.integers("shape").ravel())
         if min(shape) < 1 or int(np.prod(shape, dtype=object)) > NEURONS_LIMIT:
             self.fail(f"shape {shape[:9]} is not positive or too large")
         return shape
 
-    def bias(self):
+    def bias(self) -> np.ndarray:
         return (
             (self.integers("bias") if self.has("bias") and self.type != "input" else np.zeros(1))
             .astype(np.int32)
@@ -80,11 +80,11 @@ class Entry:
         )
 
     @property
-    def complex(self):
+    def complex(self) -> Any:
         """Whether the weights have a real and an imaginary part."""
         return any(key.startswith("weight/") for key in self.arrays)
 
-    def weight(self, key, ndim):
+    def weight(self, key: str, ndim: int) -> np.ndarray:
         if any(k.startswith(f"{key}/") for k in self.arrays):
             self.fail(f"{key}: complex weights are not supported in this layer")
         value = self._whole(key)
@@ -97,7 +97,7 @@ class Entry:
             self.fail(f"{key} spans [{low}, {high}], expected [-256, 254]")
         return value.astype(np.int16)
 
-    def delay(self):
+    def delay(self) -> np.ndarray | None:
         """Steps, int32 of any shape, or None; what is longer than a synapse's longest is cut to that, as netx does."""
         if not self.has("delay"):
             return None

@@ -1,5 +1,7 @@
 """The group `neuron` of a layer of a netx file."""
 
+from typing import Any
+
 import numpy as np
 
 from ..sequential import Delta, Neuron, Resonator, Sigma, SigmaDelta
@@ -14,7 +16,7 @@ NO_FIXED_POINT = {
 }
 
 
-def neuron(entry: Entry, default=None):
+def neuron(entry: Entry, default: Any = None) -> Any:
     """The layer's neurons with its bias; `default` if there is no group `neuron`.
 
     Raises:

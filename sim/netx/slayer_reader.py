@@ -1,5 +1,7 @@
 """Reads what SLAYER (`export_hdf5` of lava-dl 0.6.0 and before) writes: groups `layer/<i>` in netx's words."""
 
+from os import PathLike
+
 import numpy as np
 
 from ..base.errors import UserError
@@ -9,7 +11,7 @@ from .slayer_entry import Entry
 from .slayer_neurons import INTEGRATOR, neuron
 
 
-def parse(content, path, layers=None) -> Sequential:
+def parse(content: dict, path: str | PathLike, layers: int | None = None) -> Sequential:
     """Makes a `Sequential` of a file's arrays.
 
     Args:

@@ -1,6 +1,8 @@
 """Writes a `Sequential` in netx's words, as SLAYER exports it; `sim.netx.load` reads it back."""
 
 from functools import singledispatch
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from sim.netx import hdf5
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Sequential
 
 
-def write(net: Sequential, path):
+def write(net: Sequential, path: str | Path) -> None:
     """Writes a net of CUBA layers (what `convert.nir.from_graph` makes), atomically.
 
     Raises:
@@ -22,7 +24,7 @@ def write(net: Sequential, path):
 
 
 @singledispatch
-def pack(layer) -> dict:
+def pack(layer: Any) -> dict:
     """Entries of the layer's group."""
     raise UserError(f"{layer.name}: a {type(layer).__name__} cannot be written")
 

@@ -2,12 +2,14 @@
 0.6.0 runs.
 """
 
+from typing import Any
+
 import numpy as np
 
-from ..net import TOKENS, Cuba
+from ..net import TOKENS, Cuba, Net
 
 
-def stock_refusal(net):
+def stock_refusal(net: Net) -> str | None:
     """Why stock netx cannot run `net` up to its read-out, one line, or None if it can, spike for spike.
 
     netx knows one chain of dense layers with one current decay each. Its weight packing goes wrong for two kinds of
@@ -43,7 +45,7 @@ def stock_refusal(net):
     return None
 
 
-def packs(weight):
+def packs(weight: Any) -> bool:
     """Whether netx's and Lava's packing keeps an even matrix in [-256, 254] as it is.
 
     Checked against both in tests/sim/test_netx_stock.py.
@@ -54,7 +56,7 @@ def packs(weight):
     return low < 0 and (-low & (-low - 1)) != 0
 
 
-def stock_layers(net) -> dict:
+def stock_layers(net: Net) -> dict:
     """The content of the group `layer`, keys and types as SLAYER writes them: path -> array (str: variable-length
     string).
 

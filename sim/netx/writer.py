@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ DIGEST = "digest"
 NAME = re.compile(r"[A-Za-z0-9_.<>:+-]{1,100}")
 
 
-def digest(own) -> str:
+def digest(own: dict[str, np.ndarray]) -> str:
     """sha256 (hex) over content.
 
     In ascending order of the path (bytes of its ASCII), each array adds: path, NUL, numpy's type code (`<i8`, `|i1`,
@@ -79,7 +80,7 @@ def _json(value, key):
 
 
 @singledispatch
-def pack_node(node) -> dict:
+def pack_node(node: Any) -> dict:
     """Everything of a node but its name: path inside its group -> array."""
     raise UserError(f"layer {node.name!r}: the file format has no layer of type {type(node).__name__}")
 

@@ -49,7 +49,7 @@ def names() -> list:
     return sorted(p.stem for p in FOLDER.glob("*.toml"))
 
 
-def load(name) -> Table:
+def load(name: str | Path) -> Table:
     """A table by name, or a user's own by path.
 
     Raises:

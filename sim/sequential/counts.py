@@ -1,6 +1,7 @@
 """What messages cost: how many synapses each source reaches."""
 
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from .running import taps_of
 
 
 @singledispatch
-def fan_out(layer) -> np.ndarray:
+def fan_out(layer: Any) -> np.ndarray:
     """int64 [sources]: synapses that are not zero behind each source of `layer`, real and imaginary ones; a layer
     without synapses has none.
     """
@@ -31,7 +32,7 @@ def _(layer: ConvLayer):
     return real + (0 if imaginary is None else fan_out(imaginary))
 
 
-def recurrent_fan_out(layer) -> np.ndarray:
+def recurrent_fan_out(layer: Any) -> np.ndarray:
     """The same for a layer's own spikes."""
     recurrent = getattr(layer, "recurrent", None)
     return np.zeros(0, np.int64) if recurrent is None else np.count_nonzero(recurrent, axis=0).astype(np.int64)

@@ -5,6 +5,7 @@ on. CUBA neurons are at rest and silent until then.
 """
 
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,13 @@ from ..integer import cuba_step
 from .cuba import Neuron
 from .dendrite import dendrite
 from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, imaginary_part
+from .net import Sequential
 from .resonator import Resonator, resonator_step
 from .running import per_neuron
 from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, delta_step, lose, loss_bits, sigma_delta_step, wrap32
 
 
-def by_definition(net, x) -> dict:
+def by_definition(net: Sequential, x: np.ndarray) -> dict:
     """Layer name -> int64 [B, K, *shape], outputs in stream time, for input [B, K, *input shape].
 
     Raises:
@@ -52,7 +54,7 @@ class _Working:
 
 
 @singledispatch
-def leave(layer, working: _Working, x: np.ndarray, t: int) -> np.ndarray:
+def leave(layer: Any, working: _Working, x: np.ndarray, t: int) -> np.ndarray:
     """See `_Working.step`."""
     raise TypeError(type(layer).__name__)
 
@@ -121,7 +123,7 @@ def _(layer: ConvLayer, a):
 
 
 @singledispatch
-def fire(neuron, working: _Working, a: np.ndarray, t: int) -> np.ndarray:
+def fire(neuron: Any, working: _Working, a: np.ndarray, t: int) -> np.ndarray:
     """What neurons send for dendritic sums `a` at chip step `t`."""
     raise TypeError(type(neuron).__name__)
 

@@ -4,6 +4,7 @@ made."""
 import math
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -179,13 +180,13 @@ def _check_imaginary(layer):
     require_fan_in(fan_in(rows), layer.name)
 
 
-def imaginary_part(layer):
+def imaginary_part(layer: Any) -> Any:
     """A layer's imaginary synapses as a layer of their own, or None if it has none."""
     return None if layer.imaginary is None else replace(layer, weight=layer.imaginary, imaginary=None)
 
 
 @singledispatch
-def wanted_shape(layer, before: tuple) -> tuple:
+def wanted_shape(layer: Any, before: tuple) -> tuple:
     """The shape that `layer` takes as input, where `before` is offered."""
     raise TypeError(type(layer).__name__)
 

@@ -82,7 +82,7 @@ class Sequential:
         neuron = self.layers[0].neuron
         return "spikes" if neuron is None else "drive" if isinstance(neuron, Neuron) else "values"
 
-    def checked(self, x) -> np.ndarray:
+    def checked(self, x: np.ndarray) -> np.ndarray:
         """`x` as int32, or uint8 where the net takes spikes, [B, K, *input shape].
 
         Raises:

@@ -17,7 +17,7 @@ One with Izhikevich's reset (`resets` true)::
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Resonator:
         require(1 <= self.v_th <= THRESHOLD_NEVER, layer, f"vThMant {self.v_th} outside 1..{THRESHOLD_NEVER}")
 
 
-def resonator_step(re, im, a, b, neuron: Resonator, sin, cos) -> tuple:
+def resonator_step(re: Any, im: Any, a: np.ndarray, b: np.ndarray, neuron: Resonator, sin: Any, cos: Any) -> tuple:
     """One step; see the module.
 
     Args:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,12 +34,12 @@ class Chunk(NamedTuple):
 
 
 @singledispatch
-def start(layer, batch: int) -> Callable[..., Chunk]:
+def start(layer: Any, batch: int) -> Callable[..., Chunk]:
     """A function (x [B, K, *input shape], states=False) -> `Chunk` that runs `layer` from rest, chunk after chunk."""
     raise TypeError(type(layer).__name__)
 
 
-def run_layer(layer, x, currents=True):
+def run_layer(layer: Any, x: np.ndarray, currents: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
     """(output [B, K, *shape], currents int32 of the same shape or None) for input [B, K, *input shape].
 
     currents: whether to return them.
@@ -73,7 +73,7 @@ class Stream:
                 x = np.concatenate([np.zeros_like(x, shape=(batch, 1, *x.shape[2:])), x], 1)
             self.early[layer.name] = x = step(x).out
 
-    def advance(self, x, states=()) -> tuple:
+    def advance(self, x: np.ndarray, states: Any = ()) -> tuple:
         """(layer name -> output, layer name -> states) for the next steps.
 
         Args:
@@ -92,7 +92,7 @@ class Stream:
         return out, kept
 
 
-def delay_line(delay) -> Callable:
+def delay_line(delay: np.ndarray) -> Callable:
     """A function that makes channel c of chunks [B, K, channels, ...] late by `delay[c]` steps; zeros come first."""
     most, tail = int(delay.max()), None
 
@@ -155,7 +155,7 @@ def _with_delay(layer, step):
 
 
 @singledispatch
-def encode(neuron, layer: InputLayer, batch: int) -> Callable[..., Chunk]:
+def encode(neuron: Any, layer: InputLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for an input layer with `neuron`."""
     raise TypeError(type(neuron).__name__)
 
@@ -203,7 +203,7 @@ def _(neuron: Delta, layer, batch):
     return step
 
 
-def per_neuron(values, shape):
+def per_neuron(values: np.ndarray, shape: tuple) -> np.ndarray:
     """[n]: one value or one for each channel, spread over the neurons of `shape`."""
     n = int(np.prod(shape))
     return np.broadcast_to(values, shape[0]).repeat(n // shape[0])
@@ -217,7 +217,7 @@ def _largest(tops):
 
 
 @singledispatch
-def dense(neuron, layer: DenseLayer, batch: int) -> Callable[..., Chunk]:
+def dense(neuron: Any, layer: DenseLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for a dense layer into `neuron`, without its axons' delay."""
     raise TypeError(type(neuron).__name__)
 
@@ -300,7 +300,7 @@ def _resonating(layer, batch, seen, parts):
 
 
 @singledispatch
-def conv(neuron, layer: ConvLayer, batch: int) -> Callable[..., Chunk]:
+def conv(neuron: Any, layer: ConvLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for a convolution into `neuron`, without its axons' delay."""
     raise TypeError(type(neuron).__name__)
 

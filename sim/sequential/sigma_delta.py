@@ -101,17 +101,17 @@ class Sigma:
         """Nothing can be out of range."""
 
 
-def wrap32(x):
+def wrap32(x: np.ndarray) -> np.ndarray:
     """A state's 32 bits."""
     return ((np.asarray(x, np.int64) + (1 << 31)) & ((1 << 32) - 1)) - (1 << 31)
 
 
-def lose(a, bits):
+def lose(a: np.ndarray, bits: int) -> np.ndarray:
     """A dendritic sum without its upper `bits` of 32."""
     return wrap32(np.asarray(a, np.int64) << bits) >> bits
 
 
-def loss_bits(weight) -> int:
+def loss_bits(weight: np.ndarray) -> int:
     """Bits by which netx scales a matrix up for Lava's dense synapse: as many as keep it within 8 bits and a sign."""
     low, high = int(weight.min()), int(weight.max())
     if low == high == 0:
@@ -122,7 +122,9 @@ def loss_bits(weight) -> int:
     return int(np.floor(np.log2(255 / high if low >= 0 else 256 / -low)))
 
 
-def delta_step(act, residue, new, v_th, state_exp):
+def delta_step(
+    act: np.ndarray, residue: np.ndarray, new: np.ndarray, v_th: int, state_exp: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One step of delta encoding.
 
     Args:
@@ -137,7 +139,9 @@ def delta_step(act, residue, new, v_th, state_exp):
     return new, wrap32(change - sent), sent >> state_exp
 
 
-def sigma_delta_step(sigma, act, residue, a, neuron: SigmaDelta, bias):
+def sigma_delta_step(
+    sigma: np.ndarray, act: np.ndarray, residue: np.ndarray, a: np.ndarray, neuron: SigmaDelta, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """One step of sigma-delta neurons; see the module.
 
     Args:

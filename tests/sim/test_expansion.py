@@ -46,7 +46,7 @@ def flow(expansion: Expansion, rows, steps, start=None):
     states = {p.name: np.zeros((2, p.n), np.int64) for p in expansion.populations}
     tables = {
         id(j): [
-            (d, np.where(np.broadcast_to(j.delay, j.weight.shape) == d, dense(j.weight), 0) << j.exponent)
+            (d, np.where(np.broadcast_to(j.delay, j.weight.shape) == d, dense(j.weight), 0) << max(j.exponent, 0))
             for d in np.unique(j.delay)
         ]
         for j in expansion.projections
@@ -59,7 +59,7 @@ def flow(expansion: Expansion, rows, steps, start=None):
             for j in p.inputs:
                 for d, weight in tables[id(j)]:
                     if c - 1 - d >= 0:
-                        a += weight @ sent[j.source][c - 1 - d]
+                        a += (weight @ sent[j.source][c - 1 - d]) >> max(-j.exponent, 0)
             if p.kind == READOUT:
                 sent[p.name][c] = a
                 continue

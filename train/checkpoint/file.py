@@ -6,6 +6,7 @@ in it is checked by `train.checkpoint.schema`."""
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from sim.base import files, seals
 from sim.base.errors import UserError
 
 from ..config import VERSION, Config
+from ..model.smolmamba import SmolMamba
 from . import schema
 
 REMEDY = "copy it again, or train again"
 _PART = 1 << 20
 
 
-def save(path, model, classes, facts, loop=None):
+def save(path: str | Path, model: SmolMamba, classes: Sequence[str], facts: dict, loop: dict | None = None) -> None:
     """Writes a checkpoint: the model's state, its configuration, and, where given, the state of the training loop."""
     content = {
         "version": VERSION,
@@ -35,7 +37,7 @@ def save(path, model, classes, facts, loop=None):
     write(Path(path), content)
 
 
-def write(path, content):
+def write(path: str | Path, content: dict) -> None:
     """`torch.save`, atomically, with a seal. The bytes are made in memory: torch's own writer ends with other errors
     where the disk is full.
     """
@@ -44,7 +46,7 @@ def write(path, content):
     files.write(path, seals.sealed_zip(buffer.getbuffer()))
 
 
-def read(path, remedy=REMEDY) -> Any:
+def read(path: str | Path, remedy: str = REMEDY) -> Any:
     """What `write` was given, or another file of `torch.save`, whose bytes are those that were written.
 
     Raises:
@@ -86,7 +88,7 @@ def _check_archive(data: bytes, path: Path, remedy: str) -> None:
         raise UserError(f"{path}: not a checkpoint, or damaged ({reason}); {remedy}") from None
 
 
-def load(path, remedy=REMEDY):
+def load(path: str | Path, remedy: str = REMEDY) -> tuple[SmolMamba, dict]:
     """(model, content) of a checkpoint.
 
     Raises `UserError` for anything that is not one of this version, complete, finite and undamaged.

@@ -6,19 +6,21 @@ a right.
 Pictures are shifted by whole pixels, and turned left to right where asked for.
 """
 
+from typing import Any
+
 import numpy as np
 
 from sim.base.numba_cache import cached_njit
 
 
-def is_off(cfg, pictures=False):
+def is_off(cfg: Any, pictures: bool = False) -> bool:
     """Whether `augment`, or `augment_picture`, would change nothing under this configuration."""
     if pictures:
         return not (int(cfg.shift) or cfg.mirror)
     return not any((cfg.shift, cfg.rotate, cfg.zoom, cfg.drop, cfg.jitter_us, cfg.stretch, cfg.flip_polarity))
 
 
-def augment(events, height, width, cfg, rng):
+def augment(events: np.ndarray, height: int, width: int, cfg: Any, rng: np.random.Generator) -> np.ndarray:
     """A changed copy of one recording; events that leave the sensor are dropped. `cfg` is a `train.config.Config`."""
     lost = (
         rng.random(len(events), np.float32) < rng.uniform(0, cfg.drop)
@@ -42,7 +44,7 @@ def augment(events, height, width, cfg, rng):
     return out
 
 
-def augment_pictures(pictures, cfg, rng):
+def augment_pictures(pictures: np.ndarray, cfg: Any, rng: np.random.Generator) -> np.ndarray:
     """A changed copy of pictures, uint8 [n, 3, H, W]: each shifted by up to `cfg.shift` whole pixels either way, zeros
     coming in, and a share `cfg.mirror` of them turned left to right. `cfg` is a `train.config.Config`.
     """

@@ -2,20 +2,23 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 
+from events import Encoder
+from events.recordings import Recordings
 from sim.net.tokens import Stream
 
+from ..distributed import ALONE, Ranks
 from .augment import augment, augment_pictures, is_off
-from ..distributed import ALONE
 
 
-def chunks(items, size, least=1):
+def chunks(items: Any, size: int, least: int = 1) -> list:
     """Cuts a sequence into parts of `size`; a last one of fewer than `least` joins the one before."""
     starts = list(range(0, len(items), size))
     if len(starts) > 1 and len(items) - starts[-1] < least:
@@ -23,16 +26,26 @@ def chunks(items, size, least=1):
     return [items[a:b] for a, b in zip(starts, [*starts[1:], len(items)])]
 
 
-def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, streams=None, chain=1) -> Iterator[tuple]:
+def batches(
+    recordings: Recordings,
+    encoder: Encoder,
+    cfg: Any,
+    epoch: int,
+    ranks: Ranks = ALONE,
+    first: int = 0,
+    loaders: int | None = 1,
+    streams: Any = None,
+    chain: int = 1,
+) -> Iterator[tuple]:
     """This process's share of the epoch's shuffled, augmented batches from number `first` on, prepared ahead by
     `loaders` threads.
 
-    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, and of pictures,
-    so that no file is read again. chain: augmented recordings that the encoder's choice of tokens runs on over, as their streams do
-    (`train.run.epoch.chained`).
+    streams: `events.token_streams` of the recordings, which are taken where nothing is to be augmented, and of
+    pictures, so that no file is read again. chain: augmented recordings that the encoder's choice of tokens runs on
+    over, as their streams do (`train.run.epoch.chained`).
 
-    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (`sim.net.tokens.Stream`, labels
-    [b], samples of the whole batch, seconds waited for it)."""
+    Batch i is a function of (seed, epoch, i, rank), whatever the number of threads. Yields (`sim.net.tokens.Stream`,
+    labels [b], samples of the whole batch, seconds waited for it)."""
     order = np.random.default_rng((cfg.seed, epoch)).permutation(len(recordings))
     parts = chunks(order, cfg.batch, ranks.size * cfg.accumulate)
     pictures = bool(encoder.message_bits)
@@ -45,6 +58,7 @@ def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, st
         if unchanged is not None:
             return unchanged[mine], labels, len(parts[i])
         if pictures:
+            assert streams is not None  # whoever has pictures has them kept
             return encode(encoder, augment_pictures(streams.pictures(mine), cfg, rng), chain), labels, len(parts[i])
         changed = [augment(recordings.events[j], recordings.height, recordings.width, cfg, rng) for j in mine]
         return encode(encoder, changed, chain), labels, len(parts[i])
@@ -60,7 +74,7 @@ def batches(recordings, encoder, cfg, epoch, ranks=ALONE, first=0, loaders=1, st
             yield *ready, waited
 
 
-def encode(encoder, recordings, chain=1) -> Stream:
+def encode(encoder: Encoder, recordings: Any, chain: int = 1) -> Stream:
     """A stream for each recording. The choice of tokens goes on from the one before, but for every `chain`-th, if
     `chain` divides their number.
     """
@@ -71,7 +85,7 @@ def encode(encoder, recordings, chain=1) -> Stream:
     return Stream(whole.tokens.reshape(len(recordings), -1, encoder.channels), whole.which.reshape(len(recordings), -1))
 
 
-def to_device(stream, device):
+def to_device(stream: Stream, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """What a model is called with: (tokens float [B, C, K], channels-last, spikes or messages, which int64 [B, K]) of a
     `Stream`.
     """

@@ -1,6 +1,7 @@
 """The dynamics of `train.dynamics` on the CPU: the recursion over the whole stream in numba."""
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
@@ -134,7 +135,15 @@ def _empty(rows):
     return torch.empty(rows.shape).numpy()
 
 
-def forward(x, bias, i_decay, v_decay, gain, reset_every, state=None):
+def forward(
+    x: torch.Tensor,
+    bias: torch.Tensor,
+    i_decay: torch.Tensor,
+    v_decay: int,
+    gain: torch.Tensor | None,
+    reset_every: int,
+    state: Any = None,
+) -> tuple:
     rows = _rows(x)
     v, s = _empty(rows), _empty(rows)
     u_state, v_state = np.zeros((2, len(rows), rows.shape[2]), np.float32) if state is None else map(_numpy, state)
@@ -160,7 +169,9 @@ def forward(x, bias, i_decay, v_decay, gain, reset_every, state=None):
     return _tensor(v), _tensor(s)
 
 
-def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
+def backward(
+    grad: torch.Tensor, v: torch.Tensor, i_decay: torch.Tensor, v_decay: int, tau: float, scale: float, reset_every: int
+) -> tuple:
     rows = _rows(grad)
     gx, gb = _empty(rows), np.zeros((rows.shape[0], rows.shape[2]), np.float32)
     keep = ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32)
@@ -178,7 +189,9 @@ def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
     return _tensor(gx), torch.from_numpy(gb.sum(0))
 
 
-def leak(x, i_decay, reset_every, reverse, start=None):
+def leak(
+    x: torch.Tensor, i_decay: torch.Tensor, reset_every: int, reverse: bool, start: torch.Tensor | None = None
+) -> torch.Tensor:
     rows = _rows(x)
     out = _empty(rows)
     start = np.zeros((len(rows), rows.shape[2]), np.float32) if start is None else _numpy(start)

@@ -237,7 +237,15 @@ def _keep(decay):
     return (DECAY_ONE - decay) / DECAY_ONE
 
 
-def forward(x, bias, i_decay, v_decay, gain, reset_every, state=None):
+def forward(
+    x: torch.Tensor,
+    bias: torch.Tensor,
+    i_decay: torch.Tensor,
+    v_decay: int,
+    gain: torch.Tensor | None,
+    reset_every: int,
+    state: Any = None,
+) -> tuple:
     """As `train.dynamics.forward_reference`: (v, s), [B, C, K]. No gain: no rounding."""
     rows = _rows(x)
     v, s = torch.empty_like(rows), torch.empty_like(rows)
@@ -253,7 +261,9 @@ def forward(x, bias, i_decay, v_decay, gain, reset_every, state=None):
     return v.transpose(1, 2), s.transpose(1, 2)
 
 
-def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
+def backward(
+    grad: torch.Tensor, v: torch.Tensor, i_decay: torch.Tensor, v_decay: int, tau: float, scale: float, reset_every: int
+) -> tuple:
     """As `train.dynamics.backward_reference`: gradients at the input and at the bias."""
     rows = _rows(grad)
     batch, steps, n = rows.shape
@@ -276,7 +286,9 @@ def backward(grad, v, i_decay, v_decay, tau, scale, reset_every):
     return gx.transpose(1, 2), gb.sum(0)
 
 
-def leak(x, i_decay, reset_every, reverse, start=None):
+def leak(
+    x: torch.Tensor, i_decay: torch.Tensor, reset_every: int, reverse: bool, start: torch.Tensor | None = None
+) -> torch.Tensor:
     """As `train.dynamics.leak_reference`, [B, C, K]."""
     rows = _rows(x)
     out = torch.empty_like(rows)

@@ -1,6 +1,7 @@
 """CUBA neurons and the current alone as differentiable functions of a stream, by the kernels of the device they are on."""  # noqa: E501
 
 from functools import cache
+from typing import Any
 
 import numba
 import torch
@@ -60,7 +61,18 @@ class _Cuba(torch.autograd.Function):
         return gx, gb, *(None,) * 8
 
 
-def cuba(x, bias, i_decay, v_decay, gain, tau, scale, reset_every=0, exact=True, state=None):
+def cuba(
+    x: torch.Tensor,
+    bias: torch.Tensor,
+    i_decay: torch.Tensor,
+    v_decay: int,
+    gain: torch.Tensor,
+    tau: float,
+    scale: float,
+    reset_every: int = 0,
+    exact: bool = True,
+    state: Any = None,
+) -> torch.Tensor:
     """CUBA neurons of threshold 1 over a stream.
 
     Args:
@@ -92,14 +104,16 @@ class _Leak(torch.autograd.Function):
         return _kernels(grad.device)[2](grad, ctx.saved_tensors[0], ctx.reset_every, True), None, None, None
 
 
-def leak(x, i_decay, reset_every=0, start=None):
+def leak(
+    x: torch.Tensor, i_decay: torch.Tensor, reset_every: int = 0, start: torch.Tensor | None = None
+) -> torch.Tensor:
     """The current of CUBA neurons without rounding, `u[k] = (1 - i_decay/4096) u[k-1] + x[k]`, [B, C, K],
     differentiable. start: u before the first step, float32 [B, C], contiguous; None: zeros.
     """
     return _Leak.apply(x, i_decay, reset_every, start)
 
 
-def set_threads(n):
+def set_threads(n: int) -> None:
     """Threads of torch and of the kernels. In this order: the first launch of a numba kernel changes torch's number
     behind its back
     (both use the same OpenMP), and a run whose number changes on the way does not repeat bit by bit."""

@@ -11,12 +11,20 @@ from sim.integer import DECAY_ONE
 STATE_SCALE = 4096  # state integer = state here * 4096 * gain
 
 
-def surrogate(v, threshold, tau, scale):
+def surrogate(v: torch.Tensor, threshold: float, tau: float, scale: float) -> torch.Tensor:
     """SLAYER's derivative of the spike: `scale / (2 tau) * exp(-|v - threshold| / tau)`."""
     return (scale / (2 * tau)) * torch.exp((v - threshold).abs_().mul_(-1 / tau))
 
 
-def forward_reference(x, bias, i_decay, v_decay, gain, reset_every, state=None):
+def forward_reference(
+    x: torch.Tensor,
+    bias: torch.Tensor,
+    i_decay: torch.Tensor,
+    v_decay: int,
+    gain: torch.Tensor | None,
+    reset_every: int,
+    state: Any = None,
+) -> tuple:
     """The same in plain torch, a loop over time: what the kernels are tested against, and for devices that have
     none. No gain: no rounding. Returns (v, s).
 
@@ -52,14 +60,18 @@ def forward_reference(x, bias, i_decay, v_decay, gain, reset_every, state=None):
     return (v if gain is None else v / th[:, None]).float(), s
 
 
-def backward_reference(grad, v, i_decay, v_decay, tau, scale, reset_every):
+def backward_reference(
+    grad: torch.Tensor, v: torch.Tensor, i_decay: torch.Tensor, v_decay: int, tau: float, scale: float, reset_every: int
+) -> tuple:
     """Plain torch twin of the backward kernel. Returns the gradients at the input and at the bias."""
     g = surrogate(v, 1.0, tau, scale).mul_(grad)
     gi = leak_reference(g, torch.full_like(i_decay, v_decay), reset_every, True)
     return leak_reference(gi, i_decay, reset_every, True), gi.sum((0, 2))
 
 
-def leak_reference(x, i_decay, reset_every, reverse, start=None):
+def leak_reference(
+    x: torch.Tensor, i_decay: torch.Tensor, reset_every: int, reverse: bool, start: torch.Tensor | None = None
+) -> torch.Tensor:
     """Plain torch twin of `_leak`, [B, C, K]."""
     keep = (DECAY_ONE - i_decay).to(x.dtype) / DECAY_ONE
     y, out = torch.zeros_like(x[..., 0]) if start is None else start, [None] * x.shape[-1]

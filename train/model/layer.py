@@ -31,7 +31,7 @@ UNIT = 64  # mantissas of a weight of 1 at gain 1
 TOP = 1 - 1 / UNIT  # the largest bias of a quiet layer, one unit of it below the threshold at gain 1
 
 
-def quantized_weight(weight, gain):
+def quantized_weight(weight: torch.Tensor, gain: torch.Tensor | None) -> torch.Tensor:
     """SLAYER's 8-bit quantizer (straight-through): even mantissas in [-256, 254], as weights at `gain`."""
     whole = slayer.utils.quantize(weight * gain, step=2 / UNIT)
     return whole.clamp(WEIGHT_MIN / UNIT, WEIGHT_MAX / UNIT) / gain
@@ -115,7 +115,7 @@ class CubaLayer(nn.Module):
     def masks(self) -> dict:
         return {s: getattr(self, f"mask_{s}") for s in self.synapses if s != PHASE}
 
-    def neurons(self):
+    def neurons(self) -> list:
         """SLAYER's own neurons for this layer, one per decay: what the forward pass stands for, and is tested
         against.
         """
@@ -131,9 +131,9 @@ class CubaLayer(nn.Module):
             out.append(neuron)
         return out
 
-    def weight(self, source, exact=False):
+    def weight(self, source: str, exact: bool = False) -> torch.Tensor:
         """[n, m] weights of a dense synapse, 0 where there is none, or [n] of a diagonal one; exact: as the chip has
-        them.
+        them. Those of graded tokens are, once they are folded, in any case: each makes up for the rounding of others.
         """
         if source in self.diagonal:
             w, gain = self.skips[source], self.gain
@@ -146,9 +146,10 @@ class CubaLayer(nn.Module):
                         w = w @ self.whitening
             if source != PHASE:
                 w = w * getattr(self, f"mask_{source}")
+        exact = exact or (source == TOKENS and bool(self.message_bits) and bool(self.folded))
         return quantized_weight(w, gain) if exact else w
 
-    def biases(self, exact=False):
+    def biases(self, exact: bool = False) -> torch.Tensor:
         """[n] biases, in a quiet layer below the threshold by what a membrane can keep of the step before (it has a
         4096th of at most the threshold left, less than one unit of the bias); exact: as the chip has them.
         """
@@ -161,7 +162,7 @@ class CubaLayer(nn.Module):
         whole = slayer.utils.quantize(b * self.gain, step=1 / UNIT)
         return whole.clamp(BIAS_MIN / UNIT, BIAS_MAX / UNIT) / self.gain
 
-    def dendrite(self, inputs, exact=False) -> torch.Tensor:
+    def dendrite(self, inputs: dict[str, torch.Tensor], exact: bool = False) -> torch.Tensor:
         """Sum of weight @ spikes over the sources, [B, n, K]."""
         total: Any = 0
         for s in self.synapses:
@@ -188,7 +189,14 @@ class CubaLayer(nn.Module):
         whole = torch.floor(total.detach() * share) / (UNIT * self.gain)
         return total / (1 << self.message_bits) + (whole - total.detach() / (1 << self.message_bits))
 
-    def forward(self, inputs, exact=False, filled=None, state=None, held=None):
+    def forward(
+        self,
+        inputs: dict[str, torch.Tensor],
+        exact: bool = False,
+        filled: torch.Tensor | None = None,
+        state: Any = None,
+        held: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Spikes [B, n, K].
 
         Args:
@@ -244,7 +252,7 @@ class CubaLayer(nn.Module):
             var, mean = torch.var_mean(rows.detach().float(), 0, correction=0)
         return norm.bias - norm.weight * mean / torch.sqrt(var + norm.eps)
 
-    def fold(self):
+    def fold(self) -> None:
         """Takes the norm into weights and bias, and chooses gains: `gamma (u - mu) / sigma + beta = (gamma / sigma)
         u + (beta - gamma mu / sigma)`.
         """
@@ -312,7 +320,7 @@ class CubaLayer(nn.Module):
         """Lowest bits that the sum of graded tokens loses, once the layer is folded."""
         return self.message_bits + round(math.log2(float(self.token_gain) / float(self.gain[0])))
 
-    def train_what_counts(self):
+    def train_what_counts(self) -> None:
         """A folded layer trains its bias (the phase weights hold it, if there are any), one that is not its norm. To be
         called after a state has been loaded.
         """

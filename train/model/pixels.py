@@ -3,12 +3,14 @@
 Pixels next to each other are much alike. In their own space gradients go along with what they share, and rounding
 errors of the weights add up along it."""
 
+from typing import Any
+
 import torch
 
 WHITE = 1e-2  # of the mean variance, added to every one: what there is less of is noise
 
 
-def whitening(messages, bits):
+def whitening(messages: Any, bits: int) -> Any:
     """What makes inputs white: [C, C], symmetric, the inverse square root of the covariance.
 
     Args:
@@ -20,7 +22,7 @@ def whitening(messages, bits):
     return ((axes * (spread + WHITE * spread.mean()).rsqrt()) @ axes.T).float()
 
 
-def rounded(weight, white, step, low, high):
+def rounded(weight: torch.Tensor, white: Any, step: float, low: float, high: float) -> Any:
     """Weights as whole multiples of `step` in low..high, each one's error made up for by those that are still to be
     rounded, so that outputs change little for inputs of the covariance that `white` belongs to.
 

@@ -20,6 +20,7 @@ into weights and biases, and from then on the forward pass is the chip's.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ class SmolMamba(nn.Module):
         self.register_buffer("readout_gain", torch.ones(()))
         self.activity = {}
 
-    def layers(self):
+    def layers(self) -> list[CubaLayer]:
         """Every `CubaLayer`."""
         return [m for m in self.modules() if isinstance(m, CubaLayer)]
 
@@ -129,7 +130,7 @@ class SmolMamba(nn.Module):
         return out
 
     @property
-    def folded(self):
+    def folded(self) -> bool:
         return all(bool(layer.folded) for layer in self.layers())
 
     @property
@@ -137,7 +138,7 @@ class SmolMamba(nn.Module):
         """Tower -> bool [classes, width]."""
         return {t: getattr(self, f"readout_mask_{t}") for t in self.towers}
 
-    def fold(self):
+    def fold(self) -> None:
         """Norms into weights. The model's float function stays the same (up to rounding of float32, and to biases above
         the threshold in quiet layers).
         """
@@ -147,19 +148,21 @@ class SmolMamba(nn.Module):
             top = max(s.weight.abs().max() for s in self.readout.values())
             self.readout_gain.fill_(2.0 ** math.floor(math.log2(WEIGHT_MAX / UNIT / float(top))))
 
-    def readout_weight(self, tower, exact=False):
+    def readout_weight(self, tower: str, exact: bool = False) -> torch.Tensor:
         """[classes, width]"""
         w = self.readout[tower].weight.flatten(1) * self.readout_masks[tower]
         return quantized_weight(w, self.readout_gain) if exact else w
 
-    def reverse(self, x):
+    def reverse(self, x: torch.Tensor) -> torch.Tensor:
         """The places of each frame in reverse order, [B, ..., T*K]."""
         return x.unflatten(-1, (self.n_frames_of(x), self.n_places)).flip(-1).flatten(-2)
 
-    def n_frames_of(self, x):
+    def n_frames_of(self, x: torch.Tensor) -> int:
         return x.shape[-1] // self.n_places
 
-    def hold(self, tower, b, witness, filled, now):
+    def hold(
+        self, tower: str, b: int, witness: torch.Tensor, filled: torch.Tensor | None, now: _Pass
+    ) -> torch.Tensor | None:
         """Whom the stage before block `b` holds back, by the spikes of its witness; None without a stage."""
         if b >= len(self.cfg.inner) or not self.cfg.inner[b]:
             return None
@@ -167,7 +170,7 @@ class SmolMamba(nn.Module):
         now.note(names.block(tower, b, "sst"), held.expand(-1, stage.NEURONS, -1))
         return held
 
-    def run_tower(self, tower, x, filled, now):
+    def run_tower(self, tower: str, x: torch.Tensor, filled: torch.Tensor | None, now: _Pass) -> torch.Tensor:
         for b, block in enumerate(self.blocks[tower]):
             at = lambda part: names.block(tower, b, part)  # noqa: B023, E731
             h = now.run(at("bank"), block["bank"], {"x": x})
@@ -178,7 +181,9 @@ class SmolMamba(nn.Module):
             x = now.run(at("out"), block["out"], {"h": h, "x": x}, held=held)
         return x
 
-    def run_stem(self, tower, tokens, line, filled, now):
+    def run_stem(
+        self, tower: str, tokens: torch.Tensor, line: torch.Tensor, filled: torch.Tensor | None, now: _Pass
+    ) -> list[torch.Tensor]:
         """The spikes of every stem layer, first to last."""
         again = self._again(tokens, now)
         if again is not None:
@@ -214,7 +219,15 @@ class SmolMamba(nn.Module):
             now.note(names.stem(tower, i), out[-1])
         return out
 
-    def forward(self, tokens, which, exact=False, trace=None, state=None, chain=1):
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        which: torch.Tensor,
+        exact: bool = False,
+        trace: dict | None = None,
+        state: Any = None,
+        chain: int = 1,
+    ) -> torch.Tensor:
         """Class scores [B, classes].
 
         Args:
@@ -349,7 +362,7 @@ def _skip(source, target, layer):
     return Edge(source, target, layer.n, there)
 
 
-def logit_integers(model, logits, steps):
+def logit_integers(model: SmolMamba, logits: torch.Tensor, steps: int) -> torch.Tensor:
     """Scores of `SmolMamba.forward(exact=True)` as the chip's integers, the sum over the stream of the weight
     mantissas.
     """

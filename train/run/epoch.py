@@ -2,16 +2,21 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from sim.base.errors import UserError
+from sim.net.tokens import Stream
 from sim.prices import Table
 
+from ..config import Config
 from ..data.batches import to_device
+from ..model.smolmamba import SmolMamba
 from ..sparse import cost
 from . import precision
 from .optimizer import set_lr
@@ -42,12 +47,12 @@ class Energy:
     table: Table
     factor: torch.Tensor
 
-    def term(self, model, samples):
+    def term(self, model: SmolMamba, samples: int) -> torch.Tensor:
         """Of the model's last call, that of `samples`."""
         return self.factor * cost.microjoules(self.table, cost.caused(model, samples))
 
 
-def train_epoch(run, epoch, data, show):
+def train_epoch(run: Any, epoch: int, data: Any, show: Callable[..., object]) -> float:
     """All batches from `run.state["step"]` on. show(tally, waited, began): tells how it goes.
 
     Returns the share of the time that was spent waiting for batches.
@@ -91,12 +96,20 @@ def _add(run, sums, due):
     return loss, bool(due)
 
 
-def chain_in(cfg, epoch) -> int:
+def chain_in(cfg: Config, epoch: int) -> int:
     """Recordings that stand one after the other in a stream in an epoch: `cfg.chain` after half of the float phase."""
     return cfg.chain if epoch >= cfg.float_epochs / 2 else 1
 
 
-def passes(model, x, y, exact, cfg, weight=1.0, energy=None):
+def passes(
+    model: SmolMamba,
+    x: tuple[torch.Tensor, torch.Tensor],
+    y: torch.Tensor,
+    exact: bool,
+    cfg: Config,
+    weight: float = 1.0,
+    energy: Energy | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Forward and backward pass on the device: adds the gradients of the samples' mean loss times `weight`, the energy
     term included. The streams of x may hold several samples each.
 
@@ -110,7 +123,18 @@ def passes(model, x, y, exact, cfg, weight=1.0, energy=None):
     return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
 
-def backward(model, x, y, n, cfg, exact, device, energy=None, recorded=None, chain=1):
+def backward(
+    model: SmolMamba,
+    x: Stream,
+    y: torch.Tensor,
+    n: int,
+    cfg: Config,
+    exact: bool,
+    device: Any,
+    energy: Energy | None = None,
+    recorded: Any = None,
+    chain: int = 1,
+) -> np.ndarray:
     """Adds to the gradients those of samples (x a `Stream`, y [b]) of a batch of `n`, whose loss is the batch's mean,
     in `cfg.accumulate` parts.
 
@@ -133,7 +157,7 @@ def backward(model, x, y, n, cfg, exact, device, energy=None, recorded=None, cha
     return sums
 
 
-def chained(x, chain):
+def chained(x: tuple[torch.Tensor, torch.Tensor], chain: int) -> tuple[torch.Tensor, torch.Tensor]:
     """`chain` samples after one another in a stream, (tokens [B, C, K], which [B, K]) -> ([B/chain, C, chain*K], ..);
     as they are where `chain` does not divide their number.
     """

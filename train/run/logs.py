@@ -34,7 +34,7 @@ class Log:
         for row in self.rows:
             self._derive(row)
 
-    def add(self, row):
+    def add(self, row: dict) -> None:
         """Raises `CannotWrite`."""
         self.rows.append(row)
         with files.appending(self.jsonl) as file:

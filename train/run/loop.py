@@ -18,12 +18,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import events
 from events import token_streams
+from events.recordings import Recordings
 from sim.base import locks
 from sim.base.errors import UserError
 from sim.base.signals import say_when_ended
 
 from .. import distributed
+from ..config import Config
 from ..data.batches import batches, chunks
+from ..distributed import Ranks
 from ..dynamics import set_threads
 from ..evaluate import accuracy_and_energy
 from ..sparse.fold import reestimate_norms
@@ -45,18 +48,18 @@ class Options:
 
 
 def train(
-    cfg,
-    run_dir,
-    data_root=None,
-    resume=True,
-    quiet=False,
-    threads=None,
-    loaders=None,
-    save_minutes=None,
-    tensorboard=False,
-    skip_bad=False,
-    graph=True,
-):
+    cfg: Config,
+    run_dir: str | Path,
+    data_root: str | Path | None = None,
+    resume: bool = True,
+    quiet: bool = False,
+    threads: int | None = None,
+    loaders: int | None = None,
+    save_minutes: float | None = None,
+    tensorboard: bool = False,
+    skip_bad: bool = False,
+    graph: bool = True,
+) -> dict:
     """Trains a model as `cfg` says and writes `model.pt` (the best on validation, `train.sparse.cost.rank`),
     `float.pt`, `last.pt` and the log into `run_dir`.
 
@@ -135,11 +138,13 @@ class Data:
     batches: object
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         return len(self.sizes)
 
 
-def prepare(cfg, train_set, val_set, ranks, loaders, skip_bad) -> Data:
+def prepare(
+    cfg: Config, train_set: Recordings, val_set: Recordings, ranks: Ranks, loaders: int | None, skip_bad: bool
+) -> Data:
     """Streams of both parts: the first process writes the cache, if there is one, that the others then read."""
     encoder = cfg.make_encoder()
     parts = [ranks.share(part) for part in chunks(range(len(train_set)), cfg.batch, ranks.size * cfg.accumulate)]

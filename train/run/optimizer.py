@@ -3,9 +3,12 @@
 import math
 
 import torch
+from torch import nn
+
+from ..config import Config
 
 
-def adamw(model, lr, weight_decay):
+def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW; no weight decay on norms, biases and skips."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -18,7 +21,7 @@ def adamw(model, lr, weight_decay):
     return optimizer
 
 
-def set_lr(optimizer, cfg, epoch):
+def set_lr(optimizer: torch.optim.Optimizer, cfg: Config, epoch: float) -> None:
     """Warm-up and cosine over the float phase, cosine over the integer phase. `epoch` counts in fractions."""
     if epoch < cfg.float_epochs:
         warm = cfg.warmup * cfg.float_epochs

@@ -7,10 +7,17 @@ result to 16 bits, so it is
 used in the float phase only. In the integer phase TF32 is, on CUDA: it rounds the operands, here without loss, and adds
 up in and returns float32. That a given GPU does so is tried before the run, on the largest mantissas."""
 
+from typing import Any
+
 import torch
+from rich.console import Console
+
+from ..model.smolmamba import SmolMamba
 
 
-def forward(model, x, exact, amp, chain=1):
+def forward(
+    model: SmolMamba, x: tuple[torch.Tensor, torch.Tensor], exact: bool, amp: bool, chain: int = 1
+) -> torch.Tensor:
     """Class scores, float32, of x as `train.data.to_device` gives it. With `amp` and not `exact` the matrix products
     are bfloat16's. chain: of `SmolMamba.forward`.
     """
@@ -19,7 +26,7 @@ def forward(model, x, exact, amp, chain=1):
     return logits.float()
 
 
-def prepare(device, amp, console):
+def prepare(device: Any, amp: bool, console: Console) -> None:
     """Switches TF32 on where it is asked for and exact, off otherwise. No effect on a CPU."""
     if torch.device(device).type != "cuda":
         return
@@ -29,7 +36,7 @@ def prepare(device, amp, console):
         console.print("TF32 products are not exact on this GPU: the integer phase runs in full precision")
 
 
-def products_are_exact(device, fan_in=512):
+def products_are_exact(device: Any, fan_in: int = 512) -> bool:
     """Whether float32 matrix products, as set now, of spikes and mantissas at the ends of the range are the exact
     integers.
     """

@@ -1,12 +1,14 @@
 """A training run: the model, its optimiser and where they stand; how that is kept, and taken up again."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from sim import prices
 from sim.base import files
@@ -62,17 +64,17 @@ class Run:
     kept: tuple[int, int] | None = None  # epochs and steps of the next one that `last.pt` has
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         return self.ranks.device
 
-    def epochs(self):
+    def epochs(self) -> Iterator[int]:
         """Those that are left; ends when `facts` say that training has stopped early."""
         for epoch in range(self.state["epoch"], self.cfg.float_epochs + self.cfg.exact_epochs):
             if "stopped_early" in self.facts:
                 return
             yield epoch
 
-    def begin(self, epoch, x_train):
+    def begin(self, epoch: int, x_train: Any) -> None:
         """Brings model and optimiser into the epoch's phase. x_train: this process's streams."""
         cfg, exact = self.cfg, epoch >= self.cfg.float_epochs
         if exact and not self.model.folded:
@@ -83,21 +85,21 @@ class Run:
         if self.optimizer is None:
             self.optimizer = adamw(self.model, cfg.exact_lr if exact else cfg.lr, cfg.weight_decay)
 
-    def update(self):
+    def update(self) -> None:
         """A step of the optimiser on the gradients of all processes."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.ranks.add_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         self.optimizer.step()
 
-    def save(self, name, loop=None):
+    def save(self, name: str, loop: dict | None = None) -> None:
         if self.ranks.first:
             checkpoint.save(self.folder / name, self.model, self.classes, self.facts, loop=loop)
 
-    def save_is_due(self):
+    def save_is_due(self) -> bool:
         return self.save_minutes is not None and time.monotonic() - self.saved >= 60 * self.save_minutes
 
-    def save_within(self, step):
+    def save_within(self, step: int) -> None:
         """The state after `step` steps of an epoch, as `last.pt`."""
         self._save_last(step=step, tally=asdict(self.tally))
 
@@ -115,7 +117,7 @@ class Run:
         within = f" and {steps} steps of the next" if steps else ""
         return f"{self.folder}: {epochs} epochs{within} are kept, the same command goes on from there"
 
-    def end(self, epoch, row):
+    def end(self, epoch: int, row: dict) -> None:
         """After an epoch: logs it, keeps its model if it is the best, removes synapses, steers the energy's factor, and
         saves.
         """
@@ -147,7 +149,7 @@ class Run:
         if cfg.patience and self.state["stale"] >= cfg.patience:
             facts["stopped_early"] = epoch + 1
 
-    def close(self):
+    def close(self) -> dict:
         """The facts, which `model.pt` has when this is done."""
         if self.facts["best_epoch"] < 0:  # no integer epoch: the float model, which export folds
             self.save("model.pt")
@@ -157,7 +159,7 @@ class Run:
         return self.facts
 
 
-def open_run(cfg, folder, data, ranks, options, console) -> Run:
+def open_run(cfg: Config, folder: Path, data: Any, ranks: Ranks, options: Any, console: Console) -> Run:
     """A new run, or the one whose state `folder` holds.
 
     Raises:

@@ -25,21 +25,26 @@ matter of sizes and of steps. With a target (`energy_uj`) the factor is steered,
 with `uj` what a validation sample cost after the epoch, between a hundredth and a hundred times the factor that it
 began with (`energy_factor`, or where there is none FIRST / target)."""
 
+from typing import Any
+
 import torch
 
 from sim.base.errors import UserError
 from sim.net import PHASE, TOKENS
 from sim.prices import Table, picojoules
 
+from ..config import Config
 from ..model import names
+from ..model.layer import CubaLayer
 from ..model.names import READOUT
+from ..model.smolmamba import SmolMamba
 from .removal import groups
 
 AIM, RESPONSE, CHANGE, RANGE, FIRST = 0.96, 0.7, 1.25, 100.0, 0.2
 UJ = 1e-6  # picojoules
 
 
-def caused(model, samples: int, exact: bool = False) -> dict:
+def caused(model: SmolMamba, samples: int, exact: bool = False) -> dict:
     """Count -> mean of a sample, of what the spikes of the model's last call (of `samples`) cause: synops,
     graded_synops, messages, spikes. Tensors with the activity's history.
     """
@@ -65,12 +70,12 @@ def _left(model):
     }
 
 
-def fan_out(there):
+def fan_out(there: Any) -> torch.Tensor:
     """float [m]: synapses that a spike of each source neuron meets, of `Edge.nonzero`."""
     return there.float() if there.dim() == 1 else there.sum(0).float()
 
 
-def lists(there, layer):
+def lists(there: Any, layer: CubaLayer | None) -> torch.Tensor:
     """float [m]: populations of the target that a spike of each source neuron goes to; `layer` becomes one for each
     decay of its current, a node without a layer is one.
     """
@@ -81,7 +86,7 @@ def lists(there, layer):
 
 
 @torch.no_grad()
-def counts(model, samples: int, exact: bool = False) -> dict:
+def counts(model: SmolMamba, samples: int, exact: bool = False) -> dict:
     """Count (`sim.prices.COUNTS`) -> mean of a sample of the model's last call, numbers."""
     out = {name: float(value) for name, value in caused(model, samples, exact).items()}
     active, read = _active(model, samples, exact)
@@ -108,7 +113,7 @@ def _active(model, samples, exact):
     return sum(active.values()), active[READOUT]
 
 
-def always(layer, exact=False):
+def always(layer: CubaLayer, exact: bool = False) -> torch.Tensor:
     """bool [n]: neurons of a layer that the chip counts as active at every step, by a bias or a lasting state."""
     everyone = torch.ones_like(layer.gain) > 0
     if not layer.memoryless or layer.v_decay < 4095:
@@ -118,12 +123,12 @@ def always(layer, exact=False):
     return layer.biases(True).detach() != 0 if exact else everyone
 
 
-def microjoules(table: Table, counted: dict):
+def microjoules(table: Table, counted: dict) -> Any:
     """What counted operations cost by a table, numbers or tensors; those that it has no price for cost nothing."""
     return sum(picojoules(table, counted).values()) * UJ
 
 
-def least(model, table: Table) -> float:
+def least(model: SmolMamba, table: Table) -> float:
     """Microjoules of a sample without a spike: every neuron's updates, none of them active but those of neurons with a
     lasting state.
     """
@@ -135,7 +140,7 @@ def least(model, table: Table) -> float:
     return microjoules(table, updates)
 
 
-def check_target(model, table: Table):
+def check_target(model: SmolMamba, table: Table) -> None:
     """UserError for a target that no net of these sizes can reach."""
     target, floor = model.cfg.energy_uj, least(model, table)
     if target and floor >= target:
@@ -146,12 +151,12 @@ def check_target(model, table: Table):
         )
 
 
-def first_factor(cfg) -> float:
+def first_factor(cfg: Config) -> float:
     """The factor of the first epoch, per microjoule; 0 without an energy term."""
     return cfg.energy_factor or (FIRST / cfg.energy_uj if cfg.energy_uj else 0.0)
 
 
-def steer(factor: float, uj: float, cfg) -> float:
+def steer(factor: float, uj: float, cfg: Config) -> float:
     """The factor of the next epoch, after one whose net costs `uj` a sample."""
     if not cfg.energy_uj:
         return factor
@@ -160,7 +165,7 @@ def steer(factor: float, uj: float, cfg) -> float:
     return min(max(factor * min(max(change, 1 / CHANGE), CHANGE), first / RANGE), first * RANGE)
 
 
-def rank(val: float, uj: float, cfg) -> tuple:
+def rank(val: float, uj: float, cfg: Config) -> tuple:
     """What the kept net is the best of: with a target the best validation accuracy among the nets that cost no more;
     while there is none, the one that comes nearest to it. Greater is better.
     """

@@ -1,5 +1,8 @@
 """From the float phase to the chip's integers: statistics of the norms, folding, synapses that go."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -7,12 +10,13 @@ import events
 from events import token_streams
 
 from ..data.batches import to_device
-from ..distributed import ALONE
+from ..distributed import ALONE, Ranks
+from ..model.smolmamba import SmolMamba
 from . import removal as sparsity
 
 
 @torch.no_grad()
-def reestimate_norms(model, x, sizes, device, every=1) -> dict:
+def reestimate_norms(model: SmolMamba, x: Any, sizes: Any, device: Any, every: int = 1) -> dict:
     """Statistics of the norms over the whole training set, or over one batch in `every`: lagging averages are far off
     in a net of binary activations.
 
@@ -35,7 +39,7 @@ def reestimate_norms(model, x, sizes, device, every=1) -> dict:
 
 
 @torch.no_grad()
-def to_integers(model, x, device="cpu", ranks=ALONE):
+def to_integers(model: SmolMamba, x: Any, device: Any = "cpu", ranks: Ranks = ALONE) -> None:
     """Folds the norms, then removes the synapses that the configuration wants gone and that are still there.
 
     x: streams, this process's share of the training set; may be None if no synapse is to go.
@@ -47,7 +51,7 @@ def to_integers(model, x, device="cpu", ranks=ALONE):
     sparsity.remove(model, rates, shares)
 
 
-def to_chip(model, data_root=None):
+def to_chip(model: SmolMamba, data_root: str | Path | None = None) -> bool:
     """Folds a float model; a model of the integer phase stays as it is: whether it was one is returned."""
     ready = model.folded
     if not ready:

@@ -11,15 +11,17 @@ first layer), nor are the skips, of one synapse each."""
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from sim.net import PHASE
 
-from ..config import REMOVABLE
+from ..config import REMOVABLE, Config
 from ..data.batches import to_device
-from ..distributed import ALONE
+from ..distributed import ALONE, Ranks
 from ..model.names import READOUT
+from ..model.smolmamba import SmolMamba
 
 FROM, TO = 0.2, 0.75
 
@@ -38,7 +40,7 @@ class Group:
     weight: Callable
 
 
-def groups(model) -> list:
+def groups(model: SmolMamba) -> list:
     """Every `Group` of a model; those of a stem that two towers share are there twice."""
     edges, out = model.edges(), []
     for name, layer in model.named().items():
@@ -55,7 +57,7 @@ def groups(model) -> list:
 
 
 @torch.no_grad()
-def rates(model, x, batch: int, device="cpu", ranks=ALONE) -> dict:
+def rates(model: SmolMamba, x: Any, batch: int, device: Any = "cpu", ranks: Ranks = ALONE) -> dict:
     """Source -> float64 [n], its neurons' spikes over streams `x` of all processes together, as the model is now."""
     model.eval()
     total = {}
@@ -70,12 +72,12 @@ def added(total: dict, activity: dict) -> dict:
     return {name: spikes.double().cpu() + total.get(name, 0) for name, spikes in activity.items()}
 
 
-def together(total: dict, ranks) -> dict:
+def together(total: dict, ranks: Ranks) -> dict:
     """The counts of all processes."""
     return {name: ranks.add(total[name]) for name in sorted(total)}
 
 
-def grown(cfg, epochs: int) -> dict:
+def grown(cfg: Config, epochs: int) -> dict:
     """Kind -> share that is to be gone when so many float epochs have been trained."""
     x = (epochs / max(cfg.float_epochs, 1) - FROM) / (TO - FROM)
     part = 1 - (1 - min(max(x, 0.0), 1.0)) ** 3
@@ -83,7 +85,7 @@ def grown(cfg, epochs: int) -> dict:
 
 
 @torch.no_grad()
-def remove(model, rates: dict, shares: dict):
+def remove(model: SmolMamba, rates: dict, shares: dict) -> None:
     """Takes synapses out of the model's masks.
 
     Args:
@@ -100,14 +102,14 @@ def remove(model, rates: dict, shares: dict):
             group.mask.copy_(strongest(score, share).to(group.mask.device) & group.mask)
 
 
-def strongest(score, share: float):
+def strongest(score: torch.Tensor, share: float) -> torch.Tensor:
     """bool [n, m]: in each row the `ceil((1 - share) * m)` largest scores, at least one, ties to the lower column."""
     keep = max(1, math.ceil((1 - share) * score.shape[1] - 1e-9))
     best = score.argsort(dim=1, descending=True, stable=True)[:, :keep]
     return torch.zeros_like(score, dtype=torch.bool).scatter_(1, best, True)
 
 
-def removed(model) -> dict:
+def removed(model: SmolMamba) -> dict:
     """Kind -> share of its synapses that are gone, of those kinds that lack any, and `all`; rounded."""
     gone, total = {}, {}
     for group in groups(model):

@@ -5,6 +5,7 @@ Runs that several groups share (the configuration as it stands, the net without 
 `train.studies.runs`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +14,7 @@ from sim.base.command import run_command
 from sim.base.console import data_root_option, note, print_json
 from sim.base.errors import UserError
 
-from ..config import PRESETS, preset
+from ..config import PRESETS, Config, preset
 from . import runs, tables
 
 SHARES = (0.8, 0.6, 0.4, 0.2)
@@ -24,7 +25,7 @@ TARGETS = (0.6, 0.8, 1.25)  # of the energy that the configuration asks for
 EVERY_TOKEN = {"share": 1.0, "pruner": "count", "leak": 0, "least": 0}
 
 
-def variants(cfg) -> dict:
+def variants(cfg: Config) -> dict:
     """Group -> {label: (folder, entries of the configuration that differ from `cfg`)}. Equal folders are one run."""
     own = ("default", {})
 
@@ -65,7 +66,7 @@ def _pruners(cfg, own):
     return {name: own if here | kind == here else (f"pruner-{name}", kind) for name, kind in kinds.items()}
 
 
-def frames(encoder, factor):
+def frames(encoder: dict, factor: float) -> dict:
     """An encoder's entries with `factor` times the frames, each so much shorter (in time, or in events) that all of
     them together stay as long.
     """
@@ -77,7 +78,7 @@ def frames(encoder, factor):
     )
 
 
-def picture(path, summaries):
+def picture(path: str | Path, summaries: list[dict]) -> None:
     """Accuracy against synaptic operations: the curve over shares of tokens, and the pruners."""
 
     def of(group):
@@ -122,8 +123,19 @@ def picture(path, summaries):
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Torch and kernel threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def main(
-    dataset, preset_name, data_root, seeds, only, float_epochs, exact_epochs, changes, out, table_only, threads, as_json
-):
+    dataset: str,
+    preset_name: str,
+    data_root: str | None,
+    seeds: Any,
+    only: str | None,
+    float_epochs: int | None,
+    exact_epochs: int | None,
+    changes: tuple[str, ...],
+    out: Any,
+    table_only: bool,
+    threads: int,
+    as_json: bool,
+) -> None:
     """Train the net without, or with another kind of, each of its parts, over several seeds, and write OUT/table.md,
     runs.csv, ablate.json and accuracy.png.
 

@@ -5,6 +5,7 @@ A target is what a sample may cost the integer net on validation data (`energy_u
 that is trained without one. Runs, their resumption and the sharing of work: `train.studies.runs`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,13 +20,13 @@ from . import runs, tables
 TARGETS = {"digits": "5,7,10,15,0", "nmnist": "20,30,45,80,0", "gestures": "80,110,150,250,0"}
 
 
-def variants(targets) -> dict:
+def variants(targets: list[float]) -> dict:
     """The one group of runs, see `train.studies.runs.jobs_of`."""
     labels = {f"{t:g} uJ" if t else "no target": (f"uj-{t:g}" if t else "uj-off", {"energy_uj": t}) for t in targets}
     return {"target": labels}
 
 
-def parse_targets(text) -> list:
+def parse_targets(text: str) -> list:
     """'5,7.5,0' -> microjoules, the lowest first, 0 (none) last; `UserError` for anything else."""
     try:
         targets = sorted({float(part) for part in text.split(",") if part.strip()}, key=lambda t: (t == 0, t))
@@ -59,7 +60,18 @@ def parse_targets(text) -> list:
 @click.option("--table", "table_only", is_flag=True, help="Train nothing; write the table of what is finished.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Torch and kernel threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def main(dataset, preset_name, data_root, targets, seeds, changes, out, table_only, threads, as_json):
+def main(
+    dataset: str,
+    preset_name: str,
+    data_root: str | None,
+    targets: str,
+    seeds: Any,
+    changes: tuple[str, ...],
+    out: Any,
+    table_only: bool,
+    threads: int,
+    as_json: bool,
+) -> None:
     """Train a net for each energy target and write accuracy against energy: OUT/table.md, runs.csv, curve.json and
     curve.png.
 

@@ -2,6 +2,8 @@
 `python -m train energy runs/digits-tiny/model.pt`.
 """
 
+from pathlib import Path
+
 import click
 
 from sim.base.command import run_command
@@ -11,7 +13,7 @@ from sim.base.errors import UserError
 from ..config import Config
 
 
-def energy(path, split="val", data_root=None, limit=None):
+def energy(path: str | Path, split: str = "val", data_root: str | Path | None = None, limit: int | None = None) -> dict:
     """dict(model, kind, dataset, split, n, parameters, accuracy, parts, total) of a checkpoint of SmolMamba or of the
     spiking transformer.
 
@@ -54,7 +56,7 @@ def energy(path, split="val", data_root=None, limit=None):
     }
 
 
-def per_sample(parts, n):
+def per_sample(parts: list, n: int) -> dict:
     """dict(parts=[...], total={...}) of `literature.operations` over `n` samples."""
     rows = [{"part": p.name, "neurons": p.neurons, **_numbers([p], n)} for p in parts]
     return {"parts": rows, "total": {"neurons": sum(p.neurons for p in parts), **_numbers(parts, n)}}
@@ -85,7 +87,7 @@ def _numbers(parts, n):
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many of them.")
 @data_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
-def main(models, split, limit, data_root, as_json):
+def main(models: tuple[str, ...], split: str, limit: int | None, data_root: str | None, as_json: bool) -> None:
     """Count the operations of MODELS (checkpoints of SmolMamba or of the spiking transformer) on real samples: per part
     and sample, additions (AC, 0.9 pJ) and multiplications (MAC, 4.6 pJ), as the literature counts at 45 nm. An estimate
     by convention, not of a chip: see docs/ablations.md."""

@@ -15,13 +15,14 @@ docs/ablations.md says what is left out.
 
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 import torch
 
 from sim.integer import DECAY_ONE
 
 from ..data.batches import to_device
-from ..model.layer import MEMORYLESS
+from ..model.layer import MEMORYLESS, CubaLayer
 from ..model.smolmamba import SmolMamba
 from ..sparse.cost import fan_out
 
@@ -45,7 +46,7 @@ class Part:
     macs: int
 
     @property
-    def picojoule(self):
+    def picojoule(self) -> float:
         return AC_PJ * self.acs + MAC_PJ * self.macs
 
     def __add__(self, other):
@@ -60,21 +61,21 @@ class Part:
 
 
 @torch.no_grad()
-def operations(model, x, batch=64, device="cpu"):
+def operations(model: Any, x: Any, batch: int = 64, device: Any = "cpu") -> list:
     """[Part] of a model in evaluation mode on streams, in the order of the net.
 
     A `SmolMamba` must be folded.
     """
     model.eval()
-    total = None
+    total: list = []
     for i in range(0, len(x), batch):
         parts = batch_operations(model, *to_device(x[i : i + batch], device))
-        total = parts if total is None else [a + b for a, b in zip(total, parts)]
+        total = parts if not total else [a + b for a, b in zip(total, parts)]
     return total
 
 
 @singledispatch
-def batch_operations(model, tokens, which) -> list:
+def batch_operations(model: Any, tokens: torch.Tensor, which: torch.Tensor) -> list:
     """[Part] of one batch of streams: tokens float [B, C, K], which int64 [B, K]."""
     raise TypeError(type(model).__name__)
 
@@ -98,6 +99,6 @@ def _(model: SmolMamba, tokens, which) -> list:
     return parts
 
 
-def decays(layer):
+def decays(layer: CubaLayer) -> int:
     """Multiplications of a layer per step: the neurons whose current decays, and those whose membrane does."""
     return int((layer.i_decay < DECAY_ONE).sum()) + (layer.n if layer.v_decay < MEMORYLESS else 0)

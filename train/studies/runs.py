@@ -3,6 +3,8 @@ in OUT/<folder>/seed<k>. A run is held by a lock on its folder while a process w
 one OUT, each takes the runs that are free, and a run that was cut off goes on."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 from sim.base import files, locks, seals
 from sim.base.console import bar, note
@@ -13,7 +15,7 @@ from ..config import Config
 DONE, PLAN = "numbers.json", "plan.json"
 
 
-def numbers(run_dir, cfg, data_root=None):
+def numbers(run_dir: Path, cfg: Config, data_root: str | Path | None = None) -> dict:
     """What the tables need of a trained run, on validation data.
 
     `float_val` is the float model's accuracy at the end of the float phase. All else is of the net in the chip's
@@ -32,7 +34,7 @@ def numbers(run_dir, cfg, data_root=None):
     model, _ = checkpoint.load(run_dir / "model.pt")
     recordings = events.load(cfg.dataset, "val", data_root)
     x, y = events.token_streams(recordings, model.encoder, progress=False), torch.from_numpy(recordings.labels)
-    out = {"float_val": None}
+    out: dict[str, Any] = {"float_val": None}
     if (run_dir / "float.pt").exists():
         out["float_val"] = accuracy(checkpoint.load(run_dir / "float.pt")[0], x, y, exact=False, batch=cfg.batch)
     to_chip(model, data_root)
@@ -52,7 +54,7 @@ def numbers(run_dir, cfg, data_root=None):
     }
 
 
-def run(folder, cfg, data_root=None, threads=1):
+def run(folder: Path, cfg: Config, data_root: str | Path | None = None, threads: int = 1) -> dict | None:
     """Trains what is left of a run, measures it, notes the numbers in its folder, and returns them; None while another
     process is at it.
     """
@@ -71,7 +73,7 @@ def run(folder, cfg, data_root=None, threads=1):
     return content
 
 
-def finished(folder, cfg):
+def finished(folder: Path, cfg: Config) -> dict | None:
     """The numbers of a finished run, None if it is not. Raises `UserError` if they are of another configuration."""
     try:
         remedy = "delete it, the run will be measured again"
@@ -86,7 +88,7 @@ def finished(folder, cfg):
     return content
 
 
-def work(jobs, data_root=None, threads=1) -> int:
+def work(jobs: dict, data_root: str | Path | None = None, threads: int = 1) -> int:
     """Trains what is left of the runs, folder -> configuration. Returns how many are in another process's hands."""
     busy = 0
     with bar("", len(jobs)) as progress:
@@ -105,7 +107,7 @@ def work(jobs, data_root=None, threads=1) -> int:
     return busy
 
 
-def jobs_of(out, cfg, groups, seeds) -> dict:
+def jobs_of(out: Path, cfg: Config, groups: dict, seeds: list[int]) -> dict:
     """Folder -> configuration of each run, seed after seed, so that an early table holds every variant.
 
     groups: group -> {label: (folder, entries that differ from `cfg`)}.
@@ -118,7 +120,7 @@ def jobs_of(out, cfg, groups, seeds) -> dict:
     }
 
 
-def collect(out, cfg, groups, seeds) -> list:
+def collect(out: Path, cfg: Config, groups: dict, seeds: list[int]) -> list:
     """Rows dict(group, variant, folder, seeds, runs=[numbers]) of what is finished, in the order of `groups` (see
     `jobs_of`); variants without a run are left out.
     """
@@ -133,7 +135,7 @@ def collect(out, cfg, groups, seeds) -> list:
     return rows
 
 
-def parse_seeds(text):
+def parse_seeds(text: str) -> list[int]:
     """'5' -> 1 to 5, '4-6' -> 4, 5, 6, '1,3' -> 1, 3."""
     try:
         if "," in text or "-" not in text and not text.strip().isdigit():
@@ -150,7 +152,7 @@ def parse_seeds(text):
     return seeds
 
 
-def claim(out, cfg):
+def claim(out: Path, cfg: Config) -> None:
     """Makes OUT for this configuration. Raises `UserError` if it holds runs of another."""
     plan = out / PLAN
     own = dataclasses.replace(cfg, seed=0)

@@ -13,8 +13,10 @@ A residual sum is a small whole number, not a spike: see `counting` for how that
 `spikingjelly`.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,7 +49,7 @@ class Lif(nn.Module):
         super().__init__()
         self.node = _lif(threshold)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.node.reset()
         return self.node(x)
 
@@ -62,7 +64,7 @@ class Projection(nn.Module):
         self.linear, self.norm, self.lif = nn.Linear(m, n, bias=False), nn.BatchNorm1d(n), Lif()
         self.position = nn.Parameter(0.02 * torch.randn(position, n)) if position else None
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.linear(x)
         y = y if self.position is None else y + self.position
         return self.lif(self.norm(y.flatten(0, 2)).view_as(y))
@@ -78,7 +80,7 @@ class Products(nn.Module):
         super().__init__()
         self.scale, self.lif = nn.Parameter(torch.tensor(0.125)), Lif(0.5)
 
-    def forward(self, q, k, v):
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         return self.lif(self.scale * ((q @ k.transpose(-2, -1)) @ v))
 
 
@@ -91,13 +93,13 @@ class Attention(nn.Module):
         self.q, self.k, self.v, self.out = (Projection(width, width) for _ in range(4))
         self.products = Products()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # noqa: E731
         y = self.products(split(self.q(x)), split(self.k(x)), split(self.v(x)))
         return self.out(y.transpose(-3, -2).flatten(-2))
 
 
-def attention_block(width, heads=HEADS):
+def attention_block(width: int, heads: int = HEADS) -> Attention:
     """The attention alone, [T, B, N, width] -> the same, for any N: for timing over N."""
     return Attention(width, heads)
 
@@ -120,7 +122,7 @@ class Spikformer(nn.Module):
         )
         self.readout = nn.Linear(width, classes)
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = tokens.transpose(1, 2).unflatten(1, (self.n_frames, self.n_tokens)).transpose(0, 1)
         x = self.stem(x)
         for attention, mlp in zip(self.attention, self.mlp):
@@ -129,11 +131,11 @@ class Spikformer(nn.Module):
         return self.readout(x.mean((0, 2)))
 
 
-def parameters(model):
+def parameters(model: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def sizes_for(wanted, heads=HEADS, **sizes):
+def sizes_for(wanted: int, heads: int = HEADS, **sizes: Any) -> dict:
     """dict(width, hidden) for a `Spikformer(**sizes)` of so many parameters: the width, a multiple of `heads`, that
     comes closest with `hidden = 4 * width`, and then the hidden width that makes up the difference.
 
@@ -171,7 +173,7 @@ class Counted:
 
 
 @contextmanager
-def counting(model):
+def counting(model: Any) -> Iterator[list]:
     """Within it, the list that it gives is filled with the `Counted` of every part of a call, in the order of the net.
 
     By the rules of `train.studies.literature`. A residual sum of m spikes counts as m of them, so no synapse
@@ -220,6 +222,6 @@ def _(model: Spikformer, tokens, which) -> list:
     return [Part(c.name, c.neurons, whole(c.spikes), None, whole(c.acs), c.macs) for c in found]
 
 
-def microjoules(found, samples):
+def microjoules(found: list, samples: int) -> torch.Tensor:
     """What a sample costs by the convention of 45 nm (`train.studies.literature`), a tensor with its history."""
     return sum(AC_PJ * c.acs + MAC_PJ * c.macs for c in found) / samples * 1e-6

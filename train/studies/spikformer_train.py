@@ -10,9 +10,12 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
 
 import events
 from sim.base import locks
@@ -25,12 +28,19 @@ from ..config import PRESETS, Config, preset
 VERSION = 2
 
 
-def whole(cfg):
+def whole(cfg: Config) -> Config:
     """The configuration with streams of all tokens in reading order, which the transformer takes."""
     return dataclasses.replace(cfg, scan="forward", share=1.0, pruner="count", leak=0, least=0)
 
 
-def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
+def train(
+    cfg: Config,
+    run_dir: str | Path,
+    data_root: str | Path | None = None,
+    quiet: bool = False,
+    threads: int | None = None,
+    limit: int | None = None,
+) -> dict:
     """Trains a `Spikformer` of as many parameters as the `SmolMamba` of `cfg` and writes `spikformer.pt` and
     `log.jsonl` into `run_dir`.
 
@@ -47,7 +57,7 @@ def train(cfg, run_dir, data_root=None, quiet=False, threads=None, limit=None):
 
     run_dir = Path(run_dir)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    set_threads(threads or os.cpu_count())
+    set_threads(threads or os.cpu_count() or 1)
     console = Console(stderr=True, quiet=quiet)
     sets = [_first(events.load(cfg.dataset, split, data_root), limit) for split in ("train", "val")]
     model, sizes, facts = _model(cfg, sets, device)
@@ -171,7 +181,7 @@ def _first(recordings, limit):
     )
 
 
-def given_sizes(cfg, classes):
+def given_sizes(cfg: Config, classes: Sequence[str]) -> dict:
     """The sizes of a `Spikformer` that follow from the configuration."""
     encoder = cfg.make_encoder()
     return dict(
@@ -184,7 +194,7 @@ def given_sizes(cfg, classes):
     )
 
 
-def accuracy_and_energy(model, x, y, batch=64, device="cpu"):
+def accuracy_and_energy(model: Any, x: Any, y: np.ndarray, batch: int = 64, device: Any = "cpu") -> tuple[float, float]:
     """(share of right predictions, microjoules of a sample by the convention of 45 nm) on streams of all tokens."""
     import torch
 
@@ -202,12 +212,12 @@ def accuracy_and_energy(model, x, y, batch=64, device="cpu"):
     return hits / len(y), uj / len(y)
 
 
-def accuracy(model, x, y, batch=64, device="cpu"):
+def accuracy(model: Any, x: Any, y: np.ndarray, batch: int = 64, device: Any = "cpu") -> float:
     """Share of right predictions on streams of all tokens."""
     return accuracy_and_energy(model, x, y, batch, device)[0]
 
 
-def save(path, model, sizes, cfg, classes, facts):
+def save(path: str | Path, model: Any, sizes: dict, cfg: Config, classes: Sequence[str], facts: dict) -> None:
     """Writes a checkpoint of plain tensors and JSON values. sizes: of `sizes_for`."""
     from .. import checkpoint
 
@@ -222,7 +232,7 @@ def save(path, model, sizes, cfg, classes, facts):
     checkpoint.write(path, content)
 
 
-def load(path):
+def load(path: str | Path) -> tuple | None:
     """(model, config, content) of a checkpoint that `save` wrote, or None for another file.
 
     Raises `UserError` for one of another version, or broken.
@@ -286,7 +296,18 @@ def load(path):
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first so many recordings of each part.")
 @click.option("--threads", type=int, default=None, help="Threads; default: the number of cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
-def main(dataset, preset_name, data_root, name, seed, energy_uj, changes, limit, threads, as_json):
+def main(
+    dataset: str,
+    preset_name: str,
+    data_root: str | None,
+    name: str | None,
+    seed: int,
+    energy_uj: float | None,
+    changes: tuple[str, ...],
+    limit: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
     """Train a spiking transformer with as many parameters as the preset's SmolMamba, on the same data, augmentation,
     batches and epochs.
 

@@ -3,9 +3,13 @@
 import csv
 import io
 import statistics
+from pathlib import Path
+from typing import Any
 
 from sim.base import files, seals
 from sim.base.statistics import mean_interval
+
+from ..config import Config
 
 COLUMNS = ("float_val", "integer_val", "kept", "uj", "synops", "nanojoule", "parameters")
 SHOW = {
@@ -20,7 +24,7 @@ SHOW = {
 }
 
 
-def summary(row, default=None):
+def summary(row: dict, default: dict | None = None) -> dict:
     """dict(group, variant, n, and per column (mean, standard deviation)); None where it does not exist: no value, or
     one seed.
 
@@ -42,7 +46,7 @@ def summary(row, default=None):
     return out
 
 
-def cell(column, mean, deviation):
+def cell(column: str, mean: float, deviation: float) -> str:
     _, factor, digits = SHOW[column]
     if mean is None:
         return "–"
@@ -50,7 +54,7 @@ def cell(column, mean, deviation):
     return text if deviation is None or column == "parameters" else f"{text} ± {deviation * factor:,.{digits}f}"
 
 
-def markdown(summaries, cfg):
+def markdown(summaries: list[dict], cfg: Config) -> str:
     """The table as Markdown: one line per variant, mean ± standard deviation over seeds."""
     lines = [
         (
@@ -70,7 +74,7 @@ def markdown(summaries, cfg):
     return "\n".join(lines) + "\n"
 
 
-def write(out, rows, cfg, name, default=None) -> list:
+def write(out: Path, rows: list[dict], cfg: Config, name: str, default: dict | None = None) -> list:
     """Writes table.md, runs.csv (a line per run) and NAME.json (all of it) into `out`.
 
     Returns the summaries. `default`: see `summary`.
@@ -88,7 +92,7 @@ def write(out, rows, cfg, name, default=None) -> list:
     return summaries
 
 
-def picture(path, series, column, factor, label):
+def picture(path: str | Path, series: Any, column: str, factor: float, label: str) -> None:
     """Accuracy of the integer nets against a column, with the spread over seeds; nothing where there is no point.
 
     series: name -> (style, whether points are named, summaries).

@@ -55,7 +55,7 @@ class PyFusedNetModel(PyLoihiProcessModel):
         self.readout = net.nodes[-1].name
         self.ends = np.cumsum([i.size for i in net.inputs])[:-1]
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         self.pipeline.step(np.split(self.s_in.recv(), self.ends))
         now = self.pipeline.now
         self.y_out.send(now[self.readout])

@@ -2,6 +2,8 @@
 memory-mapped, row c at chip step c.
 """
 
+from typing import Any
+
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
@@ -38,7 +40,7 @@ class PySourceModel(PyLoihiProcessModel):
         super().__init__(proc_params)
         self.rows = np.load(proc_params["file"], mmap_mode="r")
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         step = self.time_step - 1
         row = self.rows[step] if step < len(self.rows) else np.zeros(self.rows.shape[1])
         self.s_out.send(row.astype(np.int32))
@@ -68,7 +70,7 @@ class PySinkModel(PyLoihiProcessModel):
         super().__init__(proc_params)
         self.rows, self.done = (np.load(proc_params[file], mmap_mode="r+") for file in ("file", "done"))
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         row = self.a_in.recv()
         if self.time_step <= len(self.rows):
             self.rows[self.time_step - 1] = row
@@ -102,14 +104,14 @@ class PyCollectModel(PyLoihiProcessModel):
         super().__init__(proc_params)
         self.parts, self.size = proc_params["parts"], proc_params["size"]
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         row = np.zeros(self.size, np.int32)
         for i, (_, columns, places) in enumerate(self.parts):
             row[places] = getattr(self, f"in_{i}").recv()[columns]
         self.s_out.send(row)
 
 
-def gather(parts, size):
+def gather(parts: list[tuple], size: int) -> tuple[Any, list]:
     """Joins vectors into one, in the same step, by as many `Collect`s as it takes.
 
     Args:

@@ -5,9 +5,10 @@ import numpy as np
 from ...integer import cuba_step
 from .. import dendrite
 from ..running import per_neuron
+from .net import Graph
 
 
-def by_definition(net, x) -> dict:
+def by_definition(net: Graph, x: np.ndarray) -> dict:
     """Node name -> int64 [B, K, *shape], of the input too, for input [B, K, *input shape].
 
     Raises:

@@ -143,7 +143,7 @@ class Graph:
         lags = self.lags
         return tuple(lags[node.name] - lags[e.source] - 1 + late for e, late in zip(node.edges, self.late(node)))
 
-    def checked(self, x) -> np.ndarray:
+    def checked(self, x: np.ndarray) -> np.ndarray:
         """`x` as uint8 spikes [B, K, *input shape].
 
         Raises:
@@ -158,7 +158,7 @@ class Graph:
             raise UserError(f"input: has values from {x.min()} to {x.max()}, expected spikes, 0 or 1")
         return x.astype(np.uint8)
 
-    def run(self, x) -> dict:
+    def run(self, x: np.ndarray) -> dict:
         """Node name -> uint8 spikes [B, K, *shape], of the input too, for input [B, K, *input shape].
 
         Raises:

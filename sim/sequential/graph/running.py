@@ -1,9 +1,12 @@
 """A graph at work: nodes in order, a chunk of steps at a time; nodes that stand in a loop go step by step."""
 
+from typing import Any
+
 import numpy as np
 
 from .. import InputLayer, dendrite
 from ..running import Chunk, delay_line, start
+from .net import Graph
 
 
 class GraphStream:
@@ -18,7 +21,7 @@ class GraphStream:
         order = net.places
         self._groups = [[_Working(net, net.nodes[k - 1], order, batch) for k in group] for group in _groups(net, order)]
 
-    def advance(self, x, states=()) -> tuple:
+    def advance(self, x: np.ndarray, states: Any = ()) -> tuple:
         """(name -> output, name -> states) for the next steps.
 
         Args:
@@ -44,7 +47,7 @@ class GraphStream:
         return out, kept
 
 
-def states_of(net, name: str, sent: dict) -> dict:
+def states_of(net: Graph, name: str, sent: dict) -> dict:
     """State -> [B, K, neurons] of the node `name`, from what all nodes sent, name -> [B, K, *shape]."""
     node = next(node for node in net.nodes if node.name == name)
     total = np.zeros((*next(iter(sent.values())).shape[:2], *node.shape), np.int32)
