@@ -1,12 +1,15 @@
 """`--html FILE` of run, verify and plan: what the command found as a page, in the form of `deploy report`."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sim.net import Net
-from sim.sequential import Sequential
-from sim.sequential.graph import Graph
+if TYPE_CHECKING:  # a command that is refused imports nothing heavy
+    from sim.net import Net
+    from sim.sequential import Sequential
+    from sim.sequential.graph import Graph
 
 html_option = click.option(
     "--html", default=None, metavar="FILE", help="Also write what was found as a page, in the form of `deploy report`."

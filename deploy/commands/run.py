@@ -110,6 +110,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Run NET on recordings, or on an array, and print accuracy, spikes and operations."""
+    of_chip = dict(partition=partition, board=board, host=host, probes=probes, profile=profile)
+    only(backend == "loihi2", "--backend loihi2", **of_chip)
+    chip = _chip(**of_chip, timeout=timeout) if backend == "loihi2" else None
     from sim import netx
     from sim.net import Net
 
@@ -122,12 +125,9 @@ def run(
     only(input_file is not None or not ours, "--input", probe=probes_of or None)
     only(not ours, "nets without an encoder of their own", step_us=step_us, steps=steps)
     only(ours, "nets of ours", golden=golden or None, run_on=running_on, scheduler=scheduler)
-    of_chip = dict(partition=partition, board=board, host=host, probes=probes, profile=profile)
-    only(backend == "loihi2", "--backend loihi2", **of_chip)
     only(backend == "fast", "--backend fast", scheduler=scheduler, run_on=running_on)
     only(not running_on, "runs without --run-on", scheduler=scheduler, output=output, html=html)
     only(file is not None, "--file", time_unit_us=unit_us)
-    chip = _chip(**of_chip, timeout=timeout) if backend == "loihi2" else None
     if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
         raise UserError("--golden, --file, --dataset and --input exclude each other")
     from .. import samples

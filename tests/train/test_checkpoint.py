@@ -173,7 +173,7 @@ def test_whatever_stands_in_it_a_checkpoint_is_read_or_refused_in_a_line(run, tm
 
 def test_a_huge_net_is_refused_before_it_is_built(run, tmp_path):
     content = checkpoint.read(run / "model.pt")
-    content["config"] |= {"stem": (65536,), "width": 65536, "blocks": 65536}
+    content["config"] |= {"stem": (4096,), "width": 4096, "blocks": 8}
     checkpoint.write(tmp_path / "m.pt", content)
     with pytest.raises(UserError, match="weights do not fit the configuration"):
         checkpoint.load(tmp_path / "m.pt")

@@ -14,7 +14,8 @@ from sim import prices
 from sim.base import files
 from sim.base.errors import UserError
 
-from .. import checkpoint, distributed, schema
+from .. import checkpoint, distributed
+from ..checkpoint import schema
 from ..config import Config
 from ..data.batches import to_device
 from ..distributed import Ranks

@@ -237,7 +237,8 @@ def load(path: str | Path) -> tuple | None:
 
     Raises `UserError` for one of another version, or broken.
     """
-    from .. import checkpoint, schema
+    from .. import checkpoint
+    from ..checkpoint import schema
     from .spikformer import Spikformer
 
     content = checkpoint.read(path)

@@ -10,7 +10,7 @@ import torch
 
 from sim.base.errors import UserError
 
-from .config import VERSION, Config
+from ..config import VERSION, Config
 
 CLASSES_MAX = 65536
 DEPTH_MAX = 8

@@ -2,7 +2,7 @@
 
 A file is checked before anything in it is looked at: by its seal (`sim.base.seals`); where it has none, as those of
 earlier releases, by the checksums that a zip archive has of each of its entries, which torch does not look at. What is
-in it is checked by `train.schema`."""
+in it is checked by `train.checkpoint.schema`."""
 
 import io
 import zipfile
@@ -15,9 +15,9 @@ import torch
 from sim.base import files, seals
 from sim.base.errors import UserError
 
+from ..config import VERSION, Config
+from ..model.smolmamba import SmolMamba
 from . import schema
-from .config import VERSION, Config
-from .model.smolmamba import SmolMamba
 
 REMEDY = "copy it again, or train again"
 _PART = 1 << 20
@@ -93,7 +93,7 @@ def load(path: str | Path, remedy: str = REMEDY) -> tuple[SmolMamba, dict]:
 
     Raises `UserError` for anything that is not one of this version, complete, finite and undamaged.
     """
-    from .model.smolmamba import SmolMamba
+    from ..model.smolmamba import SmolMamba
 
     content = read(path, remedy)
     try:
