@@ -55,7 +55,7 @@ def test_unknown_group_and_difference(tmp_path):
 
 def test_machine_and_groups():
     assert {"cpu", "cores", "load", "numpy"} <= machine().keys()
-    assert list(GROUPS) == ["executors", "netx", "tokens", "scaling", "roofline", "training", "loading"]
+    assert list(GROUPS) == ["executors", "netx", "sinabs", "tokens", "scaling", "roofline", "training", "loading"]
 
 
 def untrained(encoder, frames, classes, **changes):

@@ -1,6 +1,7 @@
 """Functions stay readable: bodies of 60 lines at most, but for kernels, which numba compiles as a whole."""
 
 import ast
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,16 @@ def test_functions_are_short(package):
 def test_it_would_be_seen():
     function = ast.parse("def f():\n    'x'\n" + "    y = 1\n" * 61).body[0]
     assert body_lines(function) == 61
+
+
+def test_every_folder_of_code_is_installed():
+    """A folder without `__init__.py`, or that git does not know, lacks in an installation."""
+    from setuptools import find_packages
+
+    found = {name.replace(".", "/") for name in find_packages(str(ROOT))}
+    kept = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True)
+    if kept.returncode:
+        pytest.skip("no checkout of git")
+    folders = {str(Path(file).parent) for file in kept.stdout.split()}
+    assert {f for f in folders if f.split("/")[0] in PACKAGES} <= found
+    assert all(f"{f}/__init__.py" in kept.stdout.split() for f in folders if f.split("/")[0] in PACKAGES)

@@ -208,8 +208,9 @@ def test_nengo_loihi_114_a_decay_rounds_toward_zero():
         assert seen == [sign * 3, sign * 1, 0, 0]
 
 
-def test_lava_83_231_an_exception_in_a_model_ends_the_run():
+def test_lava_83_231_an_exception_in_a_model_ends_the_run(monkeypatch):
     """Lava waits for ever for a process that has died; here the run ends and brings the traceback along."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE / "tests"))  # the worker must be able to import `broken`
     net, start = broken_net("raise"), time.monotonic()
     with pytest.raises(SimulationError, match="broken on purpose, in a step"):
         simulate(net, broken_tokens(net), threads=True)

@@ -116,6 +116,8 @@ def run(
     from sim import netx
     from sim.net import Net
 
+    if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
+        raise UserError("--golden, --file, --dataset and --input exclude each other")
     path = net_path(path, option)
     net = netx.load(path)
     ours = isinstance(net, Net)
@@ -128,8 +130,6 @@ def run(
     only(backend == "fast", "--backend fast", scheduler=scheduler, run_on=running_on)
     only(not running_on, "runs without --run-on", scheduler=scheduler, output=output, html=html)
     only(file is not None, "--file", time_unit_us=unit_us)
-    if golden + (file is not None) + (dataset is not None) + (input_file is not None) > 1:
-        raise UserError("--golden, --file, --dataset and --input exclude each other")
     from .. import samples
     from ..run import run as execute
     from ..run import run_on, table

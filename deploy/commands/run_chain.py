@@ -1,17 +1,22 @@
 """`python -m deploy run NET --input x.npy`, for nets that are chains of layers."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from sim.base import files
 from sim.base.console import add_row, bar, new_table, note, print_json, show
 from sim.base.errors import UserError
-from sim.net import Net
 
-from ..samples import Samples
 from .html import write_chain_run
+
+if TYPE_CHECKING:  # a command that is refused imports nothing heavy
+    from sim.net import Net
+
+    from ..samples import Samples
 
 
 class Asked(NamedTuple):

@@ -50,7 +50,9 @@ def items(
             size can need.
     """
     worker = _take()
-    call = dict(function=f"{function.__module__}:{function.__qualname__}", arguments=[str(path), *more])
+    call = dict(
+        function=f"{function.__module__}:{function.__qualname__}", arguments=[str(path), *more], folder=os.getcwd()
+    )
     call |= dict(seconds=SECONDS + size // _PACE, room=2 * room + _OVERHEAD)
     whole = False
     try:
@@ -217,6 +219,7 @@ def _answer(call, calls, link):
     module, name = call["function"].split(":")
     try:
         _limit_memory(None)
+        os.chdir(call["folder"])  # the caller's, which may have changed since this process began
         made = getattr(import_module(module), name)(*call["arguments"])
         _limit_memory(call["room"])
         while True:

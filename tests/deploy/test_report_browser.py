@@ -73,7 +73,7 @@ def place(tmp_path_factory):
     netx.write(net, net_file)
     taken = sources.from_dataset(net, None, "test", None, 30)
     net = replace(net, classes=names)
-    report = parts.of_run(parts.start(net_file, net), net, taken, run(net, taken, "fast"))
+    report = parts.of_run(parts.start(net_file, net), net, taken, run(net, taken).to_json())
     report = parts.of_verify(report, verify(net_file, executors=("engine",)))
     planned = plan(net, board.load("oheo-gulch"), x=taken.streams(0, 2), data="2 samples")
     curves = (sweep(digits_net(), taken, Asked()),)

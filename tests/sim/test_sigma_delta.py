@@ -135,7 +135,7 @@ def test_what_does_not_go_together_is_refused():
         with pytest.raises(UserError) as caught:
             Sequential(layers)
         assert str(caught.value).startswith(said)
-    with pytest.raises(UserError, match="recurrent synapses are not supported"):
+    with pytest.raises(UserError, match="supported with recurrent synapses"):
         DenseLayer("a", weight[:, :2], graded, weight[:, :2])
 
 

@@ -214,7 +214,7 @@ def test_configuration_faults(change):
 def test_unknown_preset():
     with pytest.raises(UserError, match="unknown preset 'huge'; there are tiny, small, medium, base"):
         preset("huge")
-    assert set(PRESETS) == {"tiny", "small", "medium", "base"}
+    assert set(PRESETS) == {"tiny", "small", "medium", "base", "photos", "photos-gpu"}
     assert (
         preset("small", dataset="dvs128").batch == 16
         and preset("small", dataset="dvs128", batch=4).batch == 4

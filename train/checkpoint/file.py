@@ -93,8 +93,6 @@ def load(path: str | Path, remedy: str = REMEDY) -> tuple[SmolMamba, dict]:
 
     Raises `UserError` for anything that is not one of this version, complete, finite and undamaged.
     """
-    from ..model.smolmamba import SmolMamba
-
     content = read(path, remedy)
     try:
         schema.check_content(content)
