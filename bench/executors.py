@@ -190,7 +190,7 @@ def own_modules(model):
                 (
                     setattr(parent, name, Layer(child))
                     if not isinstance(parent, (nn.ModuleDict, nn.ModuleList))
-                    else parent.__setitem__(int(name) if isinstance(parent, nn.ModuleList) else name, Layer(child))
+                    else parent.__setitem__(int(name) if isinstance(parent, nn.ModuleList) else name, Layer(child))  # pyright: ignore[reportArgumentType]
                 )
     return model.eval()
 

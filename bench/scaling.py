@@ -28,7 +28,7 @@ def rows(quick):
     engine.run(net, stream)  # compiled code is in the cache from here on
     yield Row("first call in a new Python, imports and reading included", _first_call(path), "s")
     yield from _speeds([(f"batch {n}", n, None) for n in BATCHES[:: 2 if quick else 1]], net, samples, quick)
-    cores = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= numba.config.NUMBA_NUM_THREADS]
+    cores = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= numba.config.NUMBA_NUM_THREADS]  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
     yield from _speeds([(f"batch 64, {k} thread{'s' * (k > 1)}", 64, k) for k in cores], net, samples, quick)
     if not quick:
         part = samples(64)

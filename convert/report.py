@@ -53,8 +53,8 @@ def layer_rows(model: SmolMamba, net: Net, result: engine.Result, n: int) -> lis
 
 def mantissas_before(layer: CubaLayer, rows: Any) -> list:
     """The weights of these neurons before rounding, in the unit of the chip's weights, an array for each synapse."""
-    dense = [layer.weight(s) * layer.gain[:, None] for s in layer.synapses]
-    every = [*dense, *(layer.weight(s) * layer.gain for s in layer.diagonal)]
+    dense = [layer.weight(s) * layer.gain[:, None] for s in layer.synapses]  # pyright: ignore[reportIndexIssue]
+    every = [*dense, *(layer.weight(s) * layer.gain for s in layer.diagonal)]  # pyright: ignore[reportOperatorIssue]
     return [(w.detach() * UNIT)[rows].cpu().numpy() for w in every]
 
 
@@ -79,9 +79,9 @@ def right_predictions(model: SmolMamba, x: Any, labels: np.ndarray) -> dict:
     """Which samples are right: name -> bool [n], for the model with rounding switched off (`float`) and in the chip's
     integers (`integer`).
     """
-    labels = torch.as_tensor(labels)
+    labels = torch.as_tensor(labels)  # pyright: ignore[reportAssignmentType]
     modes = {"float": False, "integer": True}
-    return {name: (predict(model, x, exact).argmax(1) == labels).numpy() for name, exact in modes.items()}
+    return {name: (predict(model, x, exact).argmax(1) == labels).numpy() for name, exact in modes.items()}  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def stage_rows(model: SmolMamba, x: Any, result: engine.Result, batch: int = 64) -> list[dict]:

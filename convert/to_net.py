@@ -39,13 +39,13 @@ def weight_integers(layer: CubaLayer, source: str) -> np.ndarray:
     w = layer.weight(source, exact=True)
     if source in layer.diagonal:
         return np.diag(integers(w, layer.gain)).astype(np.int16)
-    gain = layer.token_gain if source == TOKENS and layer.message_bits else layer.gain[:, None]
+    gain = layer.token_gain if source == TOKENS and layer.message_bits else layer.gain[:, None]  # pyright: ignore[reportIndexIssue]
     return integers(w, gain).astype(np.int16)
 
 
 def parts(layer: CubaLayer) -> list:
     """Neuron numbers of each gain of a layer, in the order of the first neuron: its nodes in the net."""
-    gains = layer.gain.cpu().numpy()
+    gains = layer.gain.cpu().numpy()  # pyright: ignore[reportCallIssue]
     _, first = np.unique(gains, return_index=True)
     return [np.nonzero(gains == gains[i])[0] for i in sorted(first)]
 
@@ -70,7 +70,7 @@ def to_net(model: SmolMamba, classes: Sequence[str], facts: dict) -> Net:
     nodes, ends, held = [], [], _stages(model)
     for t in model.towers:
         x = _stem(model, t, nodes, held)
-        for b, block in enumerate(model.blocks[t]):
+        for b, block in enumerate(model.blocks[t]):  # pyright: ignore[reportArgumentType]
             x = _block(t, b, block, x, nodes, held)
         w = integers(model.readout_weight(t, exact=True), model.readout_gain).astype(np.int16)
         ends.append(Dense(x, w))

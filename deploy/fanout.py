@@ -79,7 +79,7 @@ def run_parts(
     with client:
         if not client.scheduler_info()["workers"]:
             raise UserError(f"the Dask scheduler at {address!r} has no workers; start some with: dask worker {address}")
-        (shared,) = client.scatter(
+        (shared,) = client.scatter(  # pyright: ignore[reportGeneralTypeIssues]
             [(net, samples.encode)], broadcast=True
         )  # on every worker, so that none that is lost takes it along
         futures = [

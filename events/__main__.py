@@ -186,7 +186,7 @@ def gestures(out: str, clips: int, seed: int, workers: int | None, preview: str 
 def _picture(path, pixels):
     from matplotlib.image import imsave
 
-    files.fill(path, lambda file: imsave(file, pixels, format="png"))
+    files.fill(path, lambda file: imsave(file, pixels, format="png"))  # pyright: ignore[reportArgumentType]
 
 
 if __name__ == "__main__":

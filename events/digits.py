@@ -37,7 +37,7 @@ def split_of() -> np.ndarray:
     1397/200-th for validation, so every class has its share to within one."""
     from sklearn.datasets import load_digits  # takes a second, so not before it is needed
 
-    order = np.argsort(load_digits().target, kind="stable")
+    order = np.argsort(load_digits().target, kind="stable")  # pyright: ignore[reportAttributeAccessIssue]
     part = np.full(COUNT, "train", dtype="<U5")
     test = _spread(COUNT, 400)
     part[order[test]] = "test"
@@ -58,8 +58,8 @@ def load(split: str, root: str | Path | None = None) -> Recordings:
 
     data = load_digits()
     index = np.flatnonzero(split_of() == split)
-    events = simulate(data.images[index] / 16, index)
-    return Recordings(events, data.target[index].astype(np.int64), [f"digits/{i}" for i in index], CLASSES, SIZE, SIZE)
+    events = simulate(data.images[index] / 16, index)  # pyright: ignore[reportAttributeAccessIssue]
+    return Recordings(events, data.target[index].astype(np.int64), [f"digits/{i}" for i in index], CLASSES, SIZE, SIZE)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def simulate(pictures: np.ndarray, seeds: Sequence[int] | np.ndarray) -> list[np.ndarray]:

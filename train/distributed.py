@@ -9,6 +9,9 @@ The gradient is added up here rather than by torch's `DistributedDataParallel`, 
 with the phase (norms, then biases), which that wrapper does not take, and for a net of some hundred thousand weights
 there is nothing to gain from sending parts early."""
 
+# torch says of every attribute of a module that it may be a module itself.
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportOperatorIssue=false, reportOptionalMemberAccess=false
+
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator

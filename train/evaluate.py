@@ -31,7 +31,7 @@ def accuracy(
     model: nn.Module, x: Any, y: np.ndarray, exact: bool, batch: int = 64, device: Any = "cpu", ranks: Ranks = ALONE
 ) -> float:
     """Share of right predictions; with several processes of all of them, each with its own samples (one may have none)."""  # noqa: E501
-    hits = int((predict(model, x, exact, batch, device).argmax(1) == y).sum()) if len(y) else 0
+    hits = int((predict(model, x, exact, batch, device).argmax(1) == y).sum()) if len(y) else 0  # pyright: ignore[reportAttributeAccessIssue]
     hits, n = ranks.add(torch.tensor([hits, len(y)])).tolist()
     return hits / n
 
@@ -57,7 +57,7 @@ def accuracy_and_energy(
         logits = model(*to_device(x[i : i + batch], device), exact=exact)
         sums["hits"] += int((logits.argmax(1).cpu() == labels).sum())
         sums["samples"] += len(labels)
-        for name, value in cost.counts(model, len(labels), exact).items():
+        for name, value in cost.counts(model, len(labels), exact).items():  # pyright: ignore[reportArgumentType]
             sums[name] += value * len(labels)
     hits, n, *counted = ranks.add(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
     return hits / n, cost.microjoules(table, {name: value / n for name, value in zip(COUNTS, counted)})

@@ -247,7 +247,7 @@ def _(weight: np.ndarray):
     return np.count_nonzero(weight, axis=1).argmax()
 
 
-@_needs.register(sparse.csr_matrix)
+@_needs.register(sparse.csr_matrix)  # pyright: ignore[reportArgumentType]
 def _(weight):
     return np.diff(weight.indptr).argmax()
 

@@ -94,7 +94,7 @@ def _look(group, depth, prefix, left, path):
         if left[0] < 0:
             raise UserError(f"{path} holds more than {_MOST} groups and arrays; name its events 'events/x' and so on")
         item, where = group.get(name), f"{prefix}/{name}"
-        if item is not None and h5py.h5o.get_info(item.id).rc > 1:
+        if item is not None and h5py.h5o.get_info(item.id).rc > 1:  # pyright: ignore[reportAttributeAccessIssue]
             raise UserError(f"{path}: {where} has several names in the file, expected one")
         if isinstance(item, h5py.Group) and depth < _DEEPEST:
             yield from _look(item, depth + 1, where, left, path)

@@ -8,6 +8,9 @@ compiled anew in each process. Kernels in a place that can only be read are copi
 to the one that is taken.
 """
 
+# numba makes its settings when it is imported.
+# pyright: reportAttributeAccessIssue=false, reportPrivateImportUsage=false
+
 import hashlib
 import os
 import re

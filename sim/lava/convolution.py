@@ -1,5 +1,8 @@
 """Lava's convolution as a process between vectors. Imports Lava: `compat.apply()` must have run."""
 
+# Lava declares tuples and needs lists.
+# pyright: reportArgumentType=false
+
 from typing import Any
 
 from lava.proc.conv import utils

@@ -9,6 +9,9 @@ which neurons are reset, 0 for never. OUT gets `out_<i>`, [K, ...], what block i
 `seconds`, from the first step to the last; `steps`.
 """
 
+# Lava's blocks have attributes that their classes do not declare.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import os
 import sys
 import time

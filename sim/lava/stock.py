@@ -134,7 +134,7 @@ def _resonator(p, lead):
     process = (RF_IZ if p.resets else RF)(
         shape=(p.n,), period=4, alpha=0, vth=p.v_th, state_exp=STATE_SHIFT, decay_bits=DECAY_BITS
     )
-    process.sin_decay.init, process.cos_decay.init = (np.int32(values[0]) for values in p.turn)
+    process.sin_decay.init, process.cos_decay.init = (np.int32(values[0]) for values in p.turn)  # pyright: ignore[reportAttributeAccessIssue]
     return process
 
 

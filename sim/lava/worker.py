@@ -60,7 +60,7 @@ def run_lava(executable: Any, steps: int) -> None:
     try:
         runtime.initialize()
         runtime.start(RunSteps(num_steps=steps, blocking=False))
-        actors = runtime._messaging_infrastructure.actors
+        actors = runtime._messaging_infrastructure.actors  # pyright: ignore[reportOptionalMemberAccess]
         while not all(port.probe() for port in runtime.service_to_runtime):
             for actor in actors:
                 if not actor.is_alive():

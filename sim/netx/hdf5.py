@@ -118,7 +118,7 @@ def linked_once(group: Any, name: str, prefix: str, count: list, path: object) -
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise UserError(f"{path}: {prefix}{name}: is a link to elsewhere, expected the data itself")
     item = group[name]
-    if h5py.h5o.get_info(item.id).rc > 1:
+    if h5py.h5o.get_info(item.id).rc > 1:  # pyright: ignore[reportAttributeAccessIssue]
         raise UserError(f"{path}: {prefix}{name}: has several names in the file, expected one")
     return item
 

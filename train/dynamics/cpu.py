@@ -194,6 +194,6 @@ def leak(
 ) -> torch.Tensor:
     rows = _rows(x)
     out = _empty(rows)
-    start = np.zeros((len(rows), rows.shape[2]), np.float32) if start is None else _numpy(start)
+    start = np.zeros((len(rows), rows.shape[2]), np.float32) if start is None else _numpy(start)  # pyright: ignore[reportAssignmentType]
     _leak(rows, ((DECAY_ONE - i_decay.numpy()) / DECAY_ONE).astype(np.float32), reset_every, reverse, start, out)
     return _tensor(out)

@@ -10,6 +10,9 @@ A GPU waits several times longer for a value from memory than a step takes to co
 other work to fill the wait. So every kernel goes through the stream in chunks, and `_chunk` asks for the next one
 before this one is computed."""
 
+# Triton's loops exist for its compiler only.
+# pyright: reportGeneralTypeIssues=false
+
 from typing import Any
 
 import torch

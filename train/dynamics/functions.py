@@ -119,5 +119,5 @@ def set_threads(n: int) -> None:
     (both use the same OpenMP), and a run whose number changes on the way does not repeat bit by bit."""
     keep_heap()
     leak(torch.zeros(1, 1, 1), torch.tensor([DECAY_ONE]))
-    numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
     torch.set_num_threads(n)

@@ -80,7 +80,7 @@ def leak_reference(
         if first and not reverse:
             y = torch.zeros_like(y)
         y = y * keep + x[..., k]
-        out[k] = y
+        out[k] = y  # pyright: ignore[reportArgumentType, reportCallIssue]
         if first and reverse:
             y = torch.zeros_like(y)
-    return torch.stack(out, -1)
+    return torch.stack(out, -1)  # pyright: ignore[reportArgumentType]

@@ -1,5 +1,8 @@
 """One layer of CUBA neurons: SLAYER synapses and neurons, run by `train.dynamics`."""
 
+# torch says of every attribute of a module that it may be a module itself.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false, reportIndexIssue=false, reportOperatorIssue=false, reportOptionalOperand=false
+
 import math
 from typing import Any
 

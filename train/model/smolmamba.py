@@ -17,6 +17,9 @@ Every layer is one `CubaLayer`. A model is first trained in float with a norm on
 into weights and biases, and from then on the forward pass is the chip's.
 """
 
+# torch says of every attribute of a module that it may be a module itself.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false, reportReturnType=false
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

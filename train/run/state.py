@@ -65,7 +65,7 @@ class Run:
 
     @property
     def device(self) -> torch.device:
-        return self.ranks.device
+        return self.ranks.device  # pyright: ignore[reportReturnType]
 
     def epochs(self) -> Iterator[int]:
         """Those that are left; ends when `facts` say that training has stopped early."""

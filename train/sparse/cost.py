@@ -115,7 +115,7 @@ def _active(model, samples, exact):
 
 def always(layer: CubaLayer, exact: bool = False) -> torch.Tensor:
     """bool [n]: neurons of a layer that the chip counts as active at every step, by a bias or a lasting state."""
-    everyone = torch.ones_like(layer.gain) > 0
+    everyone = torch.ones_like(layer.gain) > 0  # pyright: ignore[reportArgumentType]
     if not layer.memoryless or layer.v_decay < 4095:
         return everyone
     if PHASE in layer.synapses:

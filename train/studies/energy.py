@@ -43,7 +43,7 @@ def energy(path: str | Path, split: str = "val", data_root: str | Path | None = 
         to_chip(model, data_root)
     y = torch.from_numpy(recordings.labels[:limit])
     x = events.token_streams(recordings, encoder, progress=False).only(range(len(y)))
-    right = spikformer_train.accuracy(model, x, y) if other else accuracy(model, x, y, exact=True)
+    right = spikformer_train.accuracy(model, x, y) if other else accuracy(model, x, y, exact=True)  # pyright: ignore[reportArgumentType]
     return {
         "model": str(path),
         "kind": "spikformer" if other else "smolmamba",

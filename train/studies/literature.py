@@ -101,4 +101,4 @@ def _(model: SmolMamba, tokens, which) -> list:
 
 def decays(layer: CubaLayer) -> int:
     """Multiplications of a layer per step: the neurons whose current decays, and those whose membrane does."""
-    return int((layer.i_decay < DECAY_ONE).sum()) + (layer.n if layer.v_decay < MEMORYLESS else 0)
+    return int((layer.i_decay < DECAY_ONE).sum()) + (layer.n if layer.v_decay < MEMORYLESS else 0)  # pyright: ignore[reportOperatorIssue]

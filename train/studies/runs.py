@@ -36,10 +36,10 @@ def numbers(run_dir: Path, cfg: Config, data_root: str | Path | None = None) -> 
     x, y = events.token_streams(recordings, model.encoder, progress=False), torch.from_numpy(recordings.labels)
     out: dict[str, Any] = {"float_val": None}
     if (run_dir / "float.pt").exists():
-        out["float_val"] = accuracy(checkpoint.load(run_dir / "float.pt")[0], x, y, exact=False, batch=cfg.batch)
+        out["float_val"] = accuracy(checkpoint.load(run_dir / "float.pt")[0], x, y, exact=False, batch=cfg.batch)  # pyright: ignore[reportArgumentType]
     to_chip(model, data_root)
     total = per_sample(operations(model, x, cfg.batch), len(x))["total"]
-    right, uj = accuracy_and_energy(model, x, y, True, prices.load(cfg.prices), cfg.batch)
+    right, uj = accuracy_and_energy(model, x, y, True, prices.load(cfg.prices), cfg.batch)  # pyright: ignore[reportArgumentType]
     return out | {
         "integer_val": right,
         "kept": x[range(len(y))].sent / (len(y) * model.n_frames * model.n_tokens),

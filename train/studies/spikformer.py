@@ -224,4 +224,4 @@ def _(model: Spikformer, tokens, which) -> list:
 
 def microjoules(found: list, samples: int) -> torch.Tensor:
     """What a sample costs by the convention of 45 nm (`train.studies.literature`), a tensor with its history."""
-    return sum(AC_PJ * c.acs + MAC_PJ * c.macs for c in found) / samples * 1e-6
+    return sum(AC_PJ * c.acs + MAC_PJ * c.macs for c in found) / samples * 1e-6  # pyright: ignore[reportReturnType]

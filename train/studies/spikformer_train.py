@@ -121,7 +121,7 @@ def _epochs(cfg, model, sets, facts, run_dir, device, console):
     for epoch in track(range(total), "training", console=console):
         began = time.time()
         loss = _epoch(cfg, model, optimizer, epoch, factor, (sets[0], encoder, x_train), run_dir, device)
-        val, uj = accuracy_and_energy(model, x_val, y_val, cfg.batch, device)
+        val, uj = accuracy_and_energy(model, x_val, y_val, cfg.batch, device)  # pyright: ignore[reportArgumentType]
         facts["seconds"] += time.time() - began
         best = cost.rank(facts["best_val"], facts["uj"], cfg) if facts["best_epoch"] >= 0 else (-1,)
         if epoch + 1 >= min(total, cfg.float_epochs + 1) and cost.rank(val, uj, cfg) >= best:

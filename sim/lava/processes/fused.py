@@ -2,6 +2,9 @@
 processes.
 """
 
+# Lava puts ports and arrays where its classes declare something else, or nothing.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportCallIssue=false, reportOptionalSubscript=false
+
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel

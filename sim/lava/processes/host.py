@@ -2,6 +2,9 @@
 memory-mapped, row c at chip step c.
 """
 
+# Lava puts ports and arrays where its classes declare something else, or nothing.
+# pyright: reportAssignmentType=false, reportOptionalSubscript=false
+
 from typing import Any
 
 import numpy as np
