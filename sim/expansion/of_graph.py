@@ -12,7 +12,7 @@ import numpy as np
 from ..sequential import ConvLayer, DenseLayer
 from ..sequential.graph import Graph
 from .of_sequential import by_decay, kernel_of, population_of
-from .parts import Builder, Expansion, Line
+from .parts import Builder, Expansion, Line, Population
 
 
 def expand_graph(net: Graph, wanted: Sequence[str] = (), slot: int | None = None) -> Expansion:
@@ -30,25 +30,21 @@ def expand_graph(net: Graph, wanted: Sequence[str] = (), slot: int | None = None
                 for projection in connect(edge.layer, builder, outputs[edge.source], p, delay)
             ]
             builder.add(replace(p, inputs=tuple(inputs)))
-    outputs = {name: tuple(_built(builder, part) for part in parts) for name, parts in outputs.items()}
+    built = {p.name: p for p in (line, *builder.populations)}
+    outputs = {name: tuple(built[part.name] for part in parts) for name, parts in outputs.items()}
     return Expansion(tuple(builder.populations), (line,), outputs, None, slot, lags[net.output])
 
 
 def _populations(node, lag, slot):
     """A node's populations, without inputs."""
-    layer = node.edges[0].layer
-    if len(node.shape) > 1:
-        return (population_of(layer, node.name, np.arange(int(np.prod(node.shape))), (), lag, slot),)
-    groups = by_decay(node.name, node.neuron, node.shape)
+    layer, size = node.edges[0].layer, int(np.prod(node.shape))
+    whole = [(node.name, np.arange(size))]  # what follows a convolution has to read it as a whole
+    groups = whole if len(node.shape) > 1 else by_decay(node.name, node.neuron, node.shape)
     return tuple(replace(population_of(layer, name, rows, (), lag, slot), layer=node.name) for name, rows in groups)
 
 
-def _built(builder, part):
-    return next((p for p in builder.populations if p.name == part.name), part)
-
-
 @singledispatch
-def connect(layer: Any, builder: Builder, sources: Any, target: str, delay: int | np.ndarray) -> tuple:
+def connect(layer: Any, builder: Builder, sources: tuple, target: Population, delay: int) -> tuple:
     """Projections of an edge's synapses into the population `target`."""
     raise TypeError(type(layer).__name__)
 
