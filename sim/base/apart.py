@@ -50,10 +50,12 @@ def items(
             size can need.
     """
     worker = _take()
-    call = dict(
-        function=f"{function.__module__}:{function.__qualname__}", arguments=[str(path), *more], folder=os.getcwd()
+    call = dict(function=f"{function.__module__}:{function.__qualname__}", arguments=[str(path), *more])
+    call |= dict(
+        folder=None if os.path.isabs(str(path)) else os.getcwd(),
+        seconds=SECONDS + size // _PACE,
+        room=2 * room + _OVERHEAD,
     )
-    call |= dict(seconds=SECONDS + size // _PACE, room=2 * room + _OVERHEAD)
     whole = False
     try:
         worker.say(call)
@@ -219,7 +221,8 @@ def _answer(call, calls, link):
     module, name = call["function"].split(":")
     try:
         _limit_memory(None)
-        os.chdir(call["folder"])  # the caller's, which may have changed since this process began
+        if call["folder"]:
+            os.chdir(call["folder"])  # the caller's, which may have changed since this process began
         made = getattr(import_module(module), name)(*call["arguments"])
         _limit_memory(call["room"])
         while True:

@@ -15,8 +15,14 @@ from pathlib import Path
 from .errors import FULL
 from .files import CannotWrite
 
-PREFIX = "smolmamba-"
+PREFIX, SUFFIX = "smolmamba-", ".tmp"
 _YOUNG_S = 30.0  # a folder that has just been made need not be locked yet
+
+
+def is_ours(place: str | os.PathLike) -> bool:
+    """Whether a folder was made by `folder`, and goes with its process."""
+    name = os.path.basename(os.path.abspath(place))
+    return name.startswith(PREFIX) and name.endswith(SUFFIX)
 
 
 @contextlib.contextmanager
@@ -28,7 +34,7 @@ def folder(kind: str) -> Iterator[str]:
     """
     sweep()
     try:
-        place = tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", suffix=".tmp")
+        place = tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", suffix=SUFFIX)
     except OSError as e:
         raise CannotWrite("the temporary folder", f"{e.strerror}; set TMPDIR to one that can be written") from None
     lock = os.open(place, os.O_RDONLY)
@@ -49,7 +55,7 @@ def sweep() -> None:
     """Removes the folders of processes that are no more."""
     now = time.time()
     try:
-        found = [p for p in Path(tempfile.gettempdir()).iterdir() if p.name.startswith(PREFIX) and p.suffix == ".tmp"]
+        found = [p for p in Path(tempfile.gettempdir()).iterdir() if is_ours(p)]
     except OSError:
         return
     for place in found:

@@ -13,7 +13,7 @@ import struct
 import threading
 from typing import Any
 
-from sim.base import forks
+from sim.base import forks, scratch
 
 LONGEST = 80  # characters of a folder in which a socket still has a name that the system takes
 _job: "queue.SimpleQueue[bytes]" = queue.SimpleQueue()
@@ -47,7 +47,7 @@ def _attend(folder: str | None, with_job: bool) -> None:
             _job.put(content)
     while os.read(0, 1):
         pass
-    if folder is not None:
+    if folder is not None and scratch.is_ours(folder):  # a user may have started this, with files of their own
         shutil.rmtree(folder, ignore_errors=True)
     forks.leave()  # no cleaning up: the main thread is still at work on what there is to clean up, and would crash
 

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..integer import DECAY_BITS, DECAY_ONE, STATE_SHIFT, clip24
+from ..integer import DECAY_ONE, STATE_SHIFT, clip24, decay
 from .checks import require, require_values
 from .cuba import THRESHOLD_NEVER
 
@@ -65,13 +65,14 @@ def resonator_step(re: Any, im: Any, a: np.ndarray, b: np.ndarray, neuron: Reson
         (re, im, spikes): int64, after the step.
     """
     v_th = neuron.v_th << STATE_SHIFT
-    new_re = clip24(_down(cos * re) - _down(sin * im) + (np.asarray(a, np.int64) << STATE_SHIFT))
-    new_im = clip24(_down(sin * re) + _down(cos * im) + (np.asarray(b, np.int64) << STATE_SHIFT))
+    new_re = clip24(_turned(re, cos) - _turned(im, sin) + (np.asarray(a, np.int64) << STATE_SHIFT))
+    new_im = clip24(_turned(re, sin) + _turned(im, cos) + (np.asarray(b, np.int64) << STATE_SHIFT))
     if not neuron.resets:
         return new_re, new_im, ((new_re >= v_th) & (new_im >= 0) & (im < 0)).astype(np.int64)
     fired = new_im >= v_th
     return np.where(fired, 0, new_re), np.where(fired, v_th - 1, new_im), fired.astype(np.int64)
 
 
-def _down(x):
-    return np.sign(x) * (np.abs(x) >> DECAY_BITS)
+def _turned(x, share):
+    """down(share * x): a decay whose share of 4096 that stays may be negative."""
+    return np.sign(share) * decay(x, DECAY_ONE - np.abs(share))

@@ -282,15 +282,15 @@ def _resonating(layer, batch, seen, parts):
     imaginary ones.
     """
     neuron, n = layer.neuron, int(np.prod(layer.shape))
-    sin, cos = (per_neuron(values, layer.shape).astype(np.int64) for values in (neuron.sin_decay, neuron.cos_decay))
-    re, im = np.zeros((2, batch, n), np.int64)
+    sin, cos = (per_neuron(values, layer.shape) / DECAY_ONE for values in (neuron.sin_decay, neuron.cos_decay))
+    re, im = np.zeros((2, batch, n))
 
     def step(x, states=False):
         spikes, kept = _outputs(x, layer, states)
         x = seen(x).astype(np.float32)
         sums = [part(x).reshape(spikes.shape) for part in parts]
         b = sums[1] if len(sums) > 1 else np.zeros_like(sums[0])
-        resonator_scan(sums[0], b, sin, cos, neuron.v_th << STATE_SHIFT, neuron.resets, re, im, spikes, kept)
+        resonator_scan(sums[0], b, sin, cos, float(neuron.v_th << STATE_SHIFT), neuron.resets, re, im, spikes, kept)
         return _chunk(x, layer, spikes, kept, ("re", "im") if states else ())
 
     return step
