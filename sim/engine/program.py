@@ -182,6 +182,7 @@ class Runner:
         """
         self.state.hits[:] = 0
         self.state.stats[:] = 0
+        messages = inputs(self.net, stream) if self.net.message_bits else {}
         program, batch, steps = self.program, len(stream), stream.steps
         names = self.names if trace == "all" else list(dict.fromkeys(trace))
         places, total, last = np.full(len(self.names), -1, np.int64), 0, self.net.nodes[-1]
@@ -198,7 +199,7 @@ class Runner:
                 *self.state,
                 stream.tokens,
                 stream.which,
-                self._brought(stream),
+                self._brought(stream, messages),
                 places,
                 raster,
                 graded.reshape(-1),
@@ -208,17 +209,14 @@ class Runner:
             name: graded if name == last.name else shaped(places[self.names.index(name)], self._rows[name]["size"])
             for name in names
         }
-        messages = inputs(self.net, stream) if self.net.message_bits and traces else {}
         return traces | {name: messages[name] for name in traces if name in messages}
 
-    def _brought(self, stream):
+    def _brought(self, stream, messages):
         """int32 [B, S, columns]: what graded spikes bring to each neuron that they reach; columns of the nodes as their
-        rows say.
+        rows say. messages: of `sim.net.tokens.inputs`; none where the net takes no graded spikes.
         """
-        if not self.net.message_bits:
-            return np.zeros((len(stream), 0, 0), np.int32)
-        messages, columns = inputs(self.net, stream), []
-        for node in self.net.nodes:
+        columns = []
+        for node in self.net.nodes if messages else ():
             found = [
                 graded_input(s.weight, messages[s.source], s.shift)
                 for s in node.synapses
