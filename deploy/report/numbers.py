@@ -31,7 +31,7 @@ def layer_numbers(net: Net | Sequential | Graph, rows: list | None = None, expor
 def weights_of(layer: Any) -> list[np.ndarray]:
     """The weight arrays of a layer or node of any net."""
     parts = [*getattr(layer, "synapses", ()), *(edge.layer for edge in getattr(layer, "edges", ())), layer]
-    every = [getattr(part, name, None) for part in parts for name in ("weight", "recurrent")]
+    every = [getattr(part, name, None) for part in parts for name in ("weight", "recurrent", "imaginary")]
     return [w for w in every if isinstance(w, np.ndarray)]
 
 

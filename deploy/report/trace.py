@@ -3,7 +3,8 @@
 import numpy as np
 
 from sim import engine
-from sim.integer import STATE_SHIFT, cuba_step
+from sim.compare.history import states
+from sim.integer import STATE_SHIFT
 from sim.net import Cuba, Net
 from sim.net.tokens import Stream as Tokens
 from sim.sequential import Sequential, Stream
@@ -18,7 +19,7 @@ STATES = 1 << 17  # the same of states
 
 
 def of_net(net: Net, stream: Tokens, title: str) -> Trace:
-    """The first sample of a stream, by the engine; states by `sim.integer.cuba_step` from the engine's spikes.
+    """The first sample of a stream, by the engine; states by the definition (`sim.compare.history`) from its spikes.
 
     Raises:
         RuntimeError: the equation gives other spikes than the engine, a defect of this program.
@@ -30,8 +31,8 @@ def of_net(net: Net, stream: Tokens, title: str) -> Trace:
     for name in names:
         node, spikes = net.node(name), found[name][0, :steps]
         watched = _watched(spikes, getattr(node, "i_decay", None)) if isinstance(node, Cuba) else np.zeros(0, int)
-        states = _states(net, node, found, watched, steps) if len(watched) else {}
-        layers.append(_layer(name, spikes, watched, states, getattr(node, "v_th", None)))
+        kept = _states(net, node, found, watched, steps) if len(watched) else {}
+        layers.append(_layer(name, spikes, watched, kept, getattr(node, "v_th", None)))
     return Trace(title, net.steps, net.places, stream.which[0, :steps] < 0, tuple(layers))
 
 
@@ -42,11 +43,11 @@ def of_chain(net: Sequential | Graph, x: np.ndarray, title: str) -> Trace:
     steps = _shown(x.shape[1], sizes)
     names = [layer.name for layer in net.layers if getattr(layer, "neuron", None) is not None]
     run = (GraphStream if isinstance(net, Graph) else Stream)(net, 1)
-    out, states = run.advance(x[:, :steps], names)
+    out, known = run.advance(x[:, :steps], names)
     layers = []
     for layer in net.layers:
         spikes = out[layer.name][0].reshape(steps, -1)
-        has = {n: s for n, s in states.get(layer.name, {}).items() if s is not None and s.size}
+        has = {n: s for n, s in known.get(layer.name, {}).items() if s is not None and s.size}
         watched = _watched(spikes, None) if has else np.zeros(0, int)
         kept = {n: s[0].reshape(steps, -1)[:, watched].astype(np.int32) for n, s in has.items()}
         layers.append(_layer(layer.name, spikes, watched, kept, layer.neuron.v_th if "v" in kept else None))
@@ -59,11 +60,11 @@ def _shown(steps, sizes):
     return max(1, min(steps, VALUES // sum(min(n, NEURONS) for n in sizes), STATES // watched))
 
 
-def _layer(name, spikes, watched, states, threshold):
+def _layer(name, spikes, watched, kept, threshold):
     size = spikes.shape[1]
     neurons = np.union1d(np.arange(min(size, NEURONS)), watched)
     limit = None if threshold is None else int(threshold) << STATE_SHIFT
-    return LayerTrace(name, size, neurons, spikes[:, neurons], watched, states, limit)
+    return LayerTrace(name, size, neurons, spikes[:, neurons], watched, kept, limit)
 
 
 def _watched(spikes, i_decay):
@@ -76,16 +77,7 @@ def _watched(spikes, i_decay):
 
 def _states(net, node, found, watched, steps):
     """u and v of the neurons `watched` after each step, int32 [steps, w]."""
-    drive = np.zeros((steps, len(watched)), np.int64)
-    for s in node.synapses:
-        drive += (found[s.source][0, :steps].astype(np.int64) @ s.weight[watched].T.astype(np.int64)) >> s.shift
-    out = np.zeros((2, steps, len(watched)), np.int32)
-    u = v = np.zeros(len(watched), np.int64)
-    for k in range(steps):
-        if node.frame_reset and k % net.places == 0:
-            u = v = np.zeros(len(watched), np.int64)
-        u, v, fired = cuba_step(u, v, drive[k], node.i_decay[watched], node.v_decay, node.v_th, node.bias[watched])
-        if not np.array_equal(fired, found[node.name][0, k, watched] != 0):
-            raise RuntimeError(f"layer {node.name}, step {k}: the engine's spikes are not those of the equation")
-        out[0, k], out[1, k] = u, v
-    return {"u": out[0], "v": out[1]}
+    by_rule = states(node, net, {name: trace[0] for name, trace in found.items()}, watched, steps)
+    if not np.array_equal(by_rule.spikes, found[node.name][0, :steps, watched].T):
+        raise RuntimeError(f"layer {node.name}: the engine's spikes are not those of the equation")
+    return {"u": by_rule.u.astype(np.int32), "v": by_rule.v.astype(np.int32)}

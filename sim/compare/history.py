@@ -5,6 +5,7 @@ of the dendritic input that the executor's spikes bring. So where an executor's 
 gives (`rule`), that executor is wrong; where it is, its input was."""
 
 from functools import singledispatch
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,27 +58,50 @@ def neuron_rows(node: Cuba | Readout, net: Net, traces: dict, neuron: int, step:
 
 @neuron_rows.register
 def _(node: Cuba, net, traces, neuron, step):
-    rows, u, v = [], np.zeros(1, np.int64), np.zeros(1, np.int64)
-    period = net.places if node.frame_reset else net.steps
-    for k, a in enumerate(_dendrite(node, traces, neuron, step)):
-        if k % period == 0:
-            u[:], v[:] = 0, 0
-        never = 1 << 24  # a threshold out of reach shows the voltage before its reset
-        _, before, _ = cuba_step(u, v, [a], node.i_decay[neuron], node.v_decay, never, node.bias[neuron])
-        u, v, s = cuba_step(u, v, [a], node.i_decay[neuron], node.v_decay, node.v_th, node.bias[neuron])
-        rows.append(dict(input=int(a), u=int(u[0]), v=int(before[0]), rule=int(s[0])))
-    return rows
+    found = states(node, net, traces, np.array([neuron]), step + 1)
+    named = dict(input=found.input, u=found.u, v=found.before, rule=found.spikes)
+    return [{name: int(values[k, 0]) for name, values in named.items()} for k in range(step + 1)]
 
 
 @neuron_rows.register
 def _(node: Readout, net, traces, neuron, step):
-    return [dict(rule=int(a)) for a in _dendrite(node, traces, neuron, step)]
+    return [dict(rule=int(a[0])) for a in _dendrite(node, traces, np.array([neuron]), step + 1)]
 
 
-def _dendrite(node, traces, neuron, step) -> np.ndarray:
-    """int64 [step + 1], weights times spikes."""
-    spikes = ((s, traces[s.source][: step + 1].astype(np.int64)) for s in node.synapses)
-    return np.sum([(x @ s.weight[neuron].astype(np.int64)) >> s.shift for s, x in spikes], 0)
+class States(NamedTuple):
+    """Of some neurons in every step, int64 [steps, neurons]: the dendritic input; current and voltage after the step;
+    the voltage `before` a spike resets it; spikes, 0 or 1.
+    """
+
+    input: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    before: np.ndarray
+    spikes: np.ndarray
+
+
+def states(node: Cuba, net: Net, traces: dict, neurons: np.ndarray, steps: int) -> States:
+    """What the definition says about neurons of a layer, given what its sources sent (`sample_traces`), in the first so
+    many steps of a sample.
+    """
+    total, found = _dendrite(node, traces, neurons, steps), []
+    period = net.places if node.frame_reset else net.steps
+    u = v = np.zeros(len(neurons), np.int64)
+    for k, a in enumerate(total):
+        if k % period == 0:
+            u = v = np.zeros(len(neurons), np.int64)
+        never = 1 << 24  # a threshold out of reach shows the voltage before its reset
+        _, before, _ = cuba_step(u, v, a, node.i_decay[neurons], node.v_decay, never, node.bias[neurons])
+        u, v, s = cuba_step(u, v, a, node.i_decay[neurons], node.v_decay, node.v_th, node.bias[neurons])
+        found.append((u, v, before, s))
+    u, v, before, s = np.array(found, np.int64).transpose(1, 0, 2)
+    return States(total, u, v, before, s)
+
+
+def _dendrite(node, traces, neurons, steps) -> np.ndarray:
+    """int64 [steps, neurons], weights times spikes."""
+    spikes = ((s, traces[s.source][:steps].astype(np.int64)) for s in node.synapses)
+    return np.sum([(x @ s.weight[neurons].T.astype(np.int64)) >> s.shift for s, x in spikes], 0)
 
 
 def lines(found: dict[str, list[dict]] | None) -> list[str]:
