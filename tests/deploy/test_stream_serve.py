@@ -122,7 +122,7 @@ def test_pictures_arrive_and_end(show, playing):
 
 
 def test_a_browser_that_does_not_read_holds_nothing_up(show, playing):
-    """Frames go on, pictures are left out, and the end does not wait for long."""
+    """Frames go on, pictures are left out, and the end comes."""
     classifier, play = playing
     stalled = http.client.HTTPConnection("127.0.0.1", show.port, timeout=30)
     stalled.request("GET", "/" + show.address.split("/")[3] + "/events")
@@ -130,25 +130,23 @@ def test_a_browser_that_does_not_read_holds_nothing_up(show, playing):
         time.sleep(0.01)
     made = play(show, rounds=200)
     assert len(made) >= 1000 and show.shown < len(made) / 4
-    start = time.monotonic()
     show.finish({})
-    assert time.monotonic() - start < 10
+    assert not show._thread.is_alive()
 
 
-def test_handing_over_takes_next_to_nothing(show, playing):
-    """Less than a hundredth of a frame of 50 ms, with a browser that watches; the median, as machines are busy."""
+def test_the_stream_only_hands_over(show, playing, monkeypatch):
+    """What is drawn for a browser is drawn in the browser's own thread, not in the one that runs the net."""
     classifier, play = playing
+    drew, draw = set(), show._frame
+    monkeypatch.setattr(show, "_frame", lambda picture: drew.add(threading.get_ident()) or draw(picture))
     watcher = threading.Thread(target=lambda: urllib.request.urlopen(show.address + "events").read(), daemon=True)
     watcher.start()
     while not show._watching:
         time.sleep(0.01)
-    decision = play(show)[-1]
-    spent = []
-    for _ in range(300):
-        start = time.perf_counter()
-        show.put(classifier, decision)
-        spent.append(time.perf_counter() - start)
-    assert np.median(spent) < 0.5e-3
+    play(show)
+    show.finish({})
+    watcher.join()
+    assert drew and threading.get_ident() not in drew
 
 
 def test_room_for_some(show):
