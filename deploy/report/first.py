@@ -47,9 +47,9 @@ def _listed(names):
 def _what(r):
     ours = r.kind.startswith("Net(")
     start = (
-        "A Vision SmolMamba: a spiking net that reads the events of a camera, or pixels. Each frame is cut into patches (tokens);"
-        " the liveliest are sent to the net, one in each time step. Our reconstruction from the abstract of arXiv"
-        " 2604.25570. "
+        "A Vision SmolMamba: a spiking net that reads the events of a camera, or pixels. Each frame is cut into patches"
+        " (tokens); the liveliest are sent to the net, one in each time step. Our reconstruction from the abstract of"
+        " arXiv 2604.25570. "
         if ours
         else "A net from another tool, run in the chip's integers. "
     )
