@@ -67,7 +67,7 @@ def peak(code, *arguments):
 
 
 def test_a_net_of_packed_zeros(tmp_path):
-    """Its digest is right, its weights are 784 MB of nothing in 17 KB."""
+    """Its digest is right, its weights are 76 MiB of nothing in some KB."""
     path = tmp_path / "a.net"
     netx.write(random_net(1), path)
     own = {k.removeprefix(ROOT): v for k, v in hdf5.load(path).items() if k.startswith(ROOT) and not k.endswith(DIGEST)}
