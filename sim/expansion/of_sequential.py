@@ -22,6 +22,7 @@ from ..sequential import (
     SigmaDelta,
     imaginary_part,
 )
+from ..sequential.sigma_delta import dense_loss
 from .parts import CUBA, DELTA, RESONATOR, SIGMA, SIGMA_DELTA, Builder, Expansion, Line, Population, Projection, Reset
 from .weights import Kernel
 
@@ -100,9 +101,10 @@ def _(layer: DenseLayer, builder):
     own = [builder.population(layer, name, rows, ()) for name, rows in groups]  # what a recurrent layer reads
     delay = builder.late if layer.synapse_delay is None else builder.late + layer.synapse_delay
     of = lambda rows: np.broadcast_to(delay, layer.weight.shape)[rows] if np.ndim(delay) else delay  # noqa: E731
-    out = []
+    out, loss = [], dense_loss(layer) if layer.neuron.graded else 0
     for name, rows in groups:
         inputs = builder.connect(builder.source, name, layer.weight[rows], of(rows))
+        inputs = tuple(replace(j, loss=loss) for j in inputs)
         if layer.imaginary is not None:
             more = builder.connect(builder.source, name, layer.imaginary[rows], of(rows))
             inputs += tuple(replace(j, imaginary=True) for j in more)

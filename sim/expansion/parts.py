@@ -32,6 +32,7 @@ class Projection:
         delay: steps beyond the synapse's own, 0..62: one integer, or an array that broadcasts to [targets, sources].
         exponent: what arrives is `weight << exponent`; below 0 the sum over all sources loses its lowest bits.
         graded: its source sends graded spikes.
+        loss: upper bits of 32 that the sum loses, see `sim.sequential.sigma_delta`.
         imaginary: they lead to the imaginary input of resonators.
         injected: no synapses and no step: the host writes these values into the neurons.
     """
@@ -42,6 +43,7 @@ class Projection:
     delay: Any = 0
     exponent: int = 0
     graded: bool = False
+    loss: int = 0
     imaginary: bool = False
     injected: bool = False
 

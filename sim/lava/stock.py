@@ -27,7 +27,6 @@ from scipy.sparse import csr_matrix
 from ..expansion import CUBA, DELTA, READOUT, RELAY, RESONATOR, SIGMA, SIGMA_DELTA, Expansion, Kernel
 from ..expansion.weights import values
 from ..integer import DECAY_BITS, MESSAGE_BITS, STATE_SHIFT, WEIGHT_STEP
-from ..sequential.sigma_delta import loss_bits
 from . import convolution
 
 
@@ -77,14 +76,14 @@ def render(expansion: Expansion, inputs: Any, lead: int = 0) -> Graph:
         base += line.n
     for p in expansion.populations:
         taps[p.name] = Tap(neurons[p.name].s_out, np.arange(p.n), p.index)
-    kinds, synapses = {p.name: p.kind for p in expansion.populations}, []
+    synapses = []
     for j in expansion.projections:
         process = neurons[j.target]
         target = process.a_imag_in if j.imaginary else process.a_real_in if isinstance(process, RF) else process.a_in
         if j.injected:  # the only line, and as wide as its neurons
             inputs.connect(target)
         else:
-            synapses.append(_synapse(j, taps[j.source], target, kinds[j.target]))
+            synapses.append(_synapse(j, taps[j.source], target))
     others: tuple = ()
     if expansion.readout and not any(j.source == line.name for line in expansion.lines for j in expansion.projections):
         # Nothing depends on the host; but Lava takes no graph in two pieces, so its spikes must at least arrive.
@@ -147,17 +146,14 @@ NEURONS = {
     SIGMA: _sigma,
     RESONATOR: _resonator,
 }
-ADDS_UP = SIGMA_DELTA, SIGMA  # their dense synapses are scaled as netx does: `sim.sequential.sigma_delta`
 
 
-def _synapse(projection, tap, target, kind):
-    """The process of a projection, connected; kind: of its target."""
+def _synapse(projection, tap, target):
+    """The process of a projection, connected."""
     weight, exponent = projection.weight, projection.exponent
-    if kind in ADDS_UP and not isinstance(weight, Kernel):
-        weight = weight.toarray() if isinstance(weight, csr_matrix) else weight
-        if not np.any(projection.delay):
-            bits = loss_bits(weight)
-            weight, exponent = weight.astype(np.int32) << bits, exponent - bits
+    if projection.loss and not np.any(projection.delay):  # with delays Lava loses none: it shows where sums overflow
+        dense = weight.toarray() if isinstance(weight, csr_matrix) else weight
+        weight, exponent = dense.astype(np.int32) << projection.loss, exponent - projection.loss
     options: dict[str, Any] = dict(
         sign_mode=_sign(weight), weight_exp=exponent, num_message_bits=MESSAGE_BITS if projection.graded else 0
     )

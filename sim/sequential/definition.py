@@ -16,7 +16,7 @@ from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLaye
 from .net import Sequential
 from .resonator import Resonator, resonator_step
 from .running import per_neuron
-from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, delta_step, lose, loss_bits, sigma_delta_step, wrap32
+from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, delta_step, dense_loss, lose, sigma_delta_step, wrap32
 
 
 def by_definition(net: Sequential, x: np.ndarray) -> dict:
@@ -114,7 +114,7 @@ def _accumulated(layer, a):
     """What is left of a dendritic sum: see `sim.sequential.sigma_delta`."""
     if not layer.neuron.graded:
         return a
-    return lose(a, loss_bits(layer.weight) if layer.axon_delay is None and layer.synapse_delay is None else 0)
+    return lose(a, dense_loss(layer))
 
 
 @_accumulated.register

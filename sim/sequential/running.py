@@ -15,7 +15,7 @@ from .cuba import Neuron
 from .dendrite import dendrite
 from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, imaginary_part
 from .resonator import Resonator
-from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, loss_bits
+from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, dense_loss
 
 
 class Chunk(NamedTuple):
@@ -264,8 +264,7 @@ def _(neuron: Neuron, layer, batch):
 def _(neuron, layer, batch):
     seen, matrix = _sources(layer)
     weights, place = _rows(matrix, 2 * N16)
-    loss = loss_bits(layer.weight) if layer.synapse_delay is None and layer.axon_delay is None else 0
-    return _graded_step(dense_graded, (weights,), loss, place, layer, batch, seen)
+    return _graded_step(dense_graded, (weights,), dense_loss(layer), place, layer, batch, seen)
 
 
 @dense.register

@@ -22,6 +22,7 @@ Dendritic sums: a convolution's wraps at 24 bits. Lava's dense synapse scales th
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -120,6 +121,12 @@ def loss_bits(weight: np.ndarray) -> int:
         ratio = min(127 / high if high else np.inf, 128 / -low)
         return int(np.floor(np.log2(ratio))) + 1
     return int(np.floor(np.log2(255 / high if low >= 0 else 256 / -low)))
+
+
+def dense_loss(layer: Any) -> int:
+    """Upper bits that the sums of a dense layer of sigma-delta or sigma neurons lose."""
+    delayed = layer.axon_delay is not None or layer.synapse_delay is not None
+    return 0 if delayed else loss_bits(layer.weight)
 
 
 def delta_step(

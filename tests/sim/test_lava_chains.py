@@ -6,7 +6,18 @@ from chains import even, random_net
 
 from sim.base.errors import UserError
 from sim.lava.chains import check, simulate_chain
-from sim.sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, Neuron, Sequential
+from sim.sequential import (
+    AverageLayer,
+    ConvLayer,
+    Delta,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    Neuron,
+    Sequential,
+    Sigma,
+    SigmaDelta,
+)
 
 pytest.importorskip("lava.proc.lif")
 
@@ -71,3 +82,25 @@ def test_what_lava_cannot_is_refused():
     wide = ConvLayer("c", even(r, (3, 1, 1, 1)), neuron(r, decays, 3), (1, 1), (0, 0), (1, 1), 1, (1, 5, 5))
     with pytest.raises(UserError, match="c: Lava's neurons behind a convolution have one current decay"):
         check(Sequential((InputLayer("in", (1, 5, 5)), wide)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [None, 0, 3])
+def test_sums_that_overflow(delay):
+    """netx scales the weights of a layer without delays up, and its sums lose as many upper bits; with delays of what
+    the layer sends they do not, whoever carries these out.
+    """
+    r = np.random.default_rng(5)
+    axon = None if delay is None else np.full(3, delay, np.int32)
+    weight = (np.where(r.random((3, 700)) < 0.9, 60, -20)).astype(np.int16)  # 60: two bits to spare
+    net = Sequential(
+        (
+            InputLayer("in", (700,), Delta(0)),
+            DenseLayer("a", weight, SigmaDelta(0), None, axon),
+            DenseLayer("b", even(r, (2, 3)), Sigma()),
+        )
+    )
+    x = r.integers(1500, 2047, (1, 6, 700))
+    same(net, x)
+    sums = x.astype(np.int64)[0, 0] @ weight.T.astype(np.int64) << 6
+    assert (abs(sums) >= 1 << 31).any()
