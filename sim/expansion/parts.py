@@ -32,7 +32,8 @@ class Projection:
         delay: steps beyond the synapse's own, 0..62: one integer, or an array that broadcasts to [targets, sources].
         exponent: what arrives is `weight << exponent`; below 0 the sum over all sources loses its lowest bits.
         graded: its source sends graded spikes.
-        loss: upper bits of 32 that the sum loses, see `sim.sequential.sigma_delta`.
+        loss: upper bits of 32 that the sum loses, see `sim.sequential.sigma_delta`. Lava's synapses with delays would
+            lose them in each product, and so lose none: spikes behind delayed sources differ if a sum needs these bits.
         imaginary: they lead to the imaginary input of resonators.
         injected: no synapses and no step: the host writes these values into the neurons.
     """

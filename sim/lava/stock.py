@@ -151,7 +151,7 @@ NEURONS = {
 def _synapse(projection, tap, target):
     """The process of a projection, connected."""
     weight, exponent = projection.weight, projection.exponent
-    if projection.loss and not np.any(projection.delay):  # with delays Lava loses none: it shows where sums overflow
+    if projection.loss and not np.any(projection.delay):  # see `Projection.loss`
         dense = weight.toarray() if isinstance(weight, csr_matrix) else weight
         weight, exponent = dense.astype(np.int32) << projection.loss, exponent - projection.loss
     options: dict[str, Any] = dict(
