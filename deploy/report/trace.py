@@ -78,6 +78,9 @@ def _watched(spikes, i_decay):
 def _states(net, node, found, watched, steps):
     """u and v of the neurons `watched` after each step, int32 [steps, w]."""
     by_rule = states(node, net, {name: trace[0] for name, trace in found.items()}, watched, steps)
-    if not np.array_equal(by_rule.spikes, found[node.name][0, :steps, watched].T):
-        raise RuntimeError(f"layer {node.name}: the engine's spikes are not those of the equation")
+    differ = (by_rule.spikes != found[node.name][0, :steps, watched].T).any(1)
+    if differ.any():
+        raise RuntimeError(
+            f"layer {node.name}, step {differ.argmax()}: the engine's spikes are not those of the equation"
+        )
     return {"u": by_rule.u.astype(np.int32), "v": by_rule.v.astype(np.int32)}

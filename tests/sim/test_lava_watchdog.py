@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from broken import STEP, broken_net, broken_tokens
 
+from sim.base import scratch
 from sim.lava.simulate import SimulationError, simulate
 
 HERE = Path(__file__).resolve().parents[1]
@@ -169,7 +170,7 @@ def test_killed_worker(alive, processes):
 def test_a_worker_whose_parent_is_gone_ends_before_it_has_imported_lava(alive, tmp_path):
     """It removes the folder that they shared: who was killed cannot. With and without a job on the way."""
     for name, begun in (("a", b""), ("b", b"\x10\0\0\0\0\0\0\0half")):
-        folder = tmp_path / name
+        folder = tmp_path / f"{scratch.PREFIX}{name}{scratch.SUFFIX}"
         folder.mkdir()
         (folder / "in_0.npy").write_bytes(b"x")
         worker = subprocess.Popen(
