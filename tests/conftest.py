@@ -3,6 +3,7 @@ examples on every machine in CI. `-n auto` (`make test`): how many processes run
 """
 
 import os
+import signal
 
 # Before numpy, torch or numba are imported; an explicit setting wins. Tests use tiny tensors, which lose by threads.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -12,6 +13,10 @@ _CORES = len(os.sched_getaffinity(0))
 if "PYTEST_XDIST_WORKER" in os.environ:  # side by side: each has its share of the cores
     _share = max(1, _CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     os.environ.setdefault("NUMBA_NUM_THREADS", str(_share))
+
+# A shell that starts `pytest` in the background has it ignore Ctrl-C, and all that it starts; some tests send one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
