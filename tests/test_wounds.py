@@ -5,19 +5,19 @@ nengo-loihi: github.com/nengo. The number of each report stands with its test. C
 their own elsewhere are not repeated.
 """
 
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import event_files
 import h5py
 import numpy as np
 import pytest
+import segments
 from broken import broken_net, broken_tokens
 from event_files import evt_header
 
+from bench import census
 from deploy.chip import board
 from deploy.chip.plan import plan
 from events import formats
@@ -223,19 +223,11 @@ def test_lava_260_730_runs_leave_no_descriptors_and_no_shared_memory():
     net = one_layer(np.full((3, 2), 64), v_th=3)
     x = np.ones((1, net.steps, 2), np.uint8)
 
-    def held():
-        return len(os.listdir("/proc/self/fd")), {p.name for p in Path("/dev/shm").glob("psm_*")}
-
     simulate(net, x)
-    before, shared = held()
+    before, shared = census.descriptors(), segments.held()
     for _ in range(3):
         simulate(net, x)
-    after, left = held()
-    left, end = left - shared, time.monotonic() + 60  # those of others on this machine go, too
-    while left and time.monotonic() < end:
-        time.sleep(0.2)
-        left &= held()[1]
-    assert after == before and not left
+    assert census.descriptors() == before and not segments.left(shared)
 
 
 def test_lava_826_a_net_that_is_too_large_is_refused():
