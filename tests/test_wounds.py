@@ -344,3 +344,33 @@ def test_tonic_210_two_events_at_one_time_are_two(tmp_path):
     path.write_bytes(event_files.text(table))
     found, _ = formats.read(path)
     assert found["t"].tolist() == [0, 0, 29_900] and found["x"].tolist() == [1, 3, 5]
+
+
+@pytest.mark.parametrize("threshold", [0.004, 1.0, 37.0])
+def test_nir_111_threshold_weights_and_decays_shift_together(threshold):
+    """The paper's script shifts thresholds and decays by fixed numbers of bits and leaves the weights; what a neuron
+    does depends on their ratio: four inputs that take the graph's neuron 1, 2, 3 and 7 steps to its threshold, with a
+    membrane that leaks 1/64 a step.
+    """
+    nir = pytest.importorskip("nir")
+    from convert.nir.from_graph import from_graph
+
+    dt, tau = 1e-3, 64e-3
+    all_of = lambda x: np.full(4, x, np.float64)  # noqa: E731
+    first = np.array([1, 2, 3, 7])  # a sum of k inputs that leak is w * 64 (1 - (63/64)^k)
+    reached = 64 * (1 - (63 / 64) ** np.array([first, first - 1]))
+    weight = 2 * threshold / reached.sum(0)  # above the threshold after so many, below it one step before
+    graph = nir.NIRGraph(
+        {
+            "input": nir.Input(np.array([4])),
+            "w": nir.Linear(np.diag(weight)),
+            "n": nir.LIF(all_of(tau), all_of(tau / dt), all_of(0.0), all_of(threshold), all_of(0.0)),
+            "output": nir.Output(np.array([4])),
+        },
+        [("input", "w"), ("w", "n"), ("n", "output")],
+    )
+    net, (row,) = from_graph(graph, dt)
+    spikes = net.run(np.ones((1, 14, 4), np.uint8))["layer/1"][0]
+    assert (spikes.argmax(0) + 1).tolist() == first.tolist()
+    assert net.layers[1].neuron.v_decay == row["v_decay"] == 4096 // 64
+    assert spikes.sum(0).tolist() == (14 // first).tolist()
