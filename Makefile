@@ -53,8 +53,9 @@ demo: setup
 	$(PY) -m convert export runs/demo/model.pt
 	$(PY) -m deploy report runs/demo/model.net
 
+# Side by side on all cores (tests/conftest.py says how many); ARGS="-n 0": one after the other, in one process.
 test: setup
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: setup
 	@$(PY) -m ruff check .

@@ -39,18 +39,40 @@ def descriptors() -> int:
 
 def resident_kib() -> int:
     """Memory of this process."""
+    return _status_kib("VmRSS:")
+
+
+def highest_kib() -> int:
+    """Most memory that this process has had."""
+    return _status_kib("VmHWM:")
+
+
+def _status_kib(entry: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+    return next(int(line.split()[1]) for line in lines if line.startswith(entry))
 
 
 def shared_memory() -> set[str]:
     """Segments that no process has mapped or open: of processes that are gone."""
-    names = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if name.startswith(("psm_", "sem.mp-"))}
+    names = _segments()
     for folder in Path("/proc").iterdir():
         if names and folder.name.isdigit():
-            held = _mapped(folder) + _opened(folder)
-            names -= {name for name in names if name in held}
+            names -= _held(names, folder)
     return names
+
+
+def held_by(process: int) -> set[str]:
+    """Segments that a process has mapped or open."""
+    return _held(_segments(), Path("/proc", str(process)))
+
+
+def _segments() -> set[str]:
+    return {f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if name.startswith(("psm_", "sem.mp-"))}
+
+
+def _held(names: set[str], process: Path) -> set[str]:
+    held = _mapped(process) + _opened(process)
+    return {name for name in names if name in held}
 
 
 def _mapped(process: Path) -> str:

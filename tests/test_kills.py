@@ -6,6 +6,7 @@ import subprocess
 import sys
 from multiprocessing import shared_memory
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 
 def test_a_process_that_runs_on_is_seen():
-    mark = "of-this-test"
+    mark = uuid4().hex
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1, env=dict(os.environ) | {census.MARK: mark})
     try:
         assert census.gone(mark, 0.2) == [process.pid]
@@ -30,9 +31,9 @@ def test_shared_memory_that_nobody_has_is_seen():
     before = census.shared_memory()
     segment = shared_memory.SharedMemory(create=True, size=64)
     name = f"/dev/shm/{segment.name.lstrip('/')}"
-    assert name not in census.abandoned(before, 0)  # this process has it
+    assert name not in census.abandoned(before, 0) and name in census.held_by(os.getpid())
     segment.close()
-    assert name in census.abandoned(before, 0.5)
+    assert name in census.abandoned(before, 0.5) and name not in census.held_by(os.getpid())
     segment.unlink()
     assert name not in census.shared_memory()
 

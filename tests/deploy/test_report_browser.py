@@ -38,6 +38,7 @@ addEventListener("load", () => {
   const said = {
     width: document.documentElement.scrollWidth, window: innerWidth,
     canvases: [...document.querySelectorAll("canvas")].map(drawn),
+    cut: [...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth).length,
     charts: [...document.querySelectorAll("svg")].map((svg) => svg.getBoundingClientRect().width),
     changed: before !== document.getElementById("raster").toDataURL(),
     background: getComputedStyle(document.body).backgroundColor,
@@ -96,6 +97,17 @@ def test_in_a_browser(place, width):
 def test_dark_and_light(place):
     light, dark = (browse(place, 800, f"--blink-settings=preferredColorScheme={k}")[0] for k in (1, 0))
     assert light["background"] == "rgb(255, 255, 255)" != dark["background"]
+
+
+@needs_chromium
+def test_on_paper(place):
+    """A4 with Chromium's margins is 718 pixels wide: tables that a screen would scroll fit it."""
+    screen, paper = place.read_text(), place.with_name("paper.html")
+    assert screen.count("@media print {") == 1
+    paper.write_text(screen.replace("@media print {", "@media all {"))
+    said, console = browse(paper, 718)
+    assert console == [] and said["width"] <= said["window"] == 718 and said["cut"] == 0
+    assert browse(place, 718)[0]["cut"] > 0
 
 
 @needs_chromium

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zlib
 from functools import cache
 
 import h5py
@@ -215,3 +216,22 @@ def _inline(value) -> str:
     if isinstance(value, float):
         return repr(value).replace("inf", "inf")
     return json.dumps(value)
+
+
+def png(files: list[bytes], r) -> bytes:
+    """A few bytes of one chunk are others, or the chunk stands twice, or is gone; its checksum is right."""
+    data, at, chunks = files[int(r.integers(len(files)))], 8, []
+    while at + 12 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        chunks.append((data[at + 4 : at + 8], bytearray(data[at + 8 : at + 8 + size])))
+        at += 12 + size
+    which, way = int(r.integers(len(chunks))), int(r.integers(6))
+    for _ in range(int(r.integers(1, 4))):
+        if chunks[which][1]:
+            chunks[which][1][int(r.integers(len(chunks[which][1])))] = int(r.integers(256))
+    if way == 0:
+        chunks.insert(which, chunks[int(r.integers(len(chunks)))])
+    elif way == 1:
+        del chunks[which]
+    body = (len(c).to_bytes(4, "big") + k + bytes(c) + zlib.crc32(k + c).to_bytes(4, "big") for k, c in chunks)
+    return data[:8] + b"".join(body)

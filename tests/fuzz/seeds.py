@@ -1,5 +1,6 @@
 """Sound files of every kind that is read, small ones, and mutants that stay sound files with something else in them."""
 
+import contextlib
 import io
 import json
 import os
@@ -228,6 +229,24 @@ def _torch_files():
     yield _written(made.torch_file, made.rows(100), name="file.pt")
 
 
+def _pictures(kind):
+    from PIL import Image
+
+    picture = Image.fromarray(np.random.default_rng(5).integers(0, 256, (40, 56, 3), np.uint8))
+    for image in (picture, picture.convert("L"), picture.quantize(16)):
+        buffer = io.BytesIO()
+        with contextlib.suppress(OSError):  # JPEG has no palettes
+            image.save(buffer, kind)
+            yield buffer.getvalue()
+
+
+def _cifar():
+    r = np.random.default_rng(6)
+    rows = r.integers(0, 256, (3, 1 + 3 * 1024), np.uint8)
+    rows[:, 0] %= 10
+    return [rows.tobytes()]
+
+
 def _config():
     from train.config import preset
 
@@ -269,6 +288,10 @@ KINDS = {
     "graph": Kind(".net", _graphs, edits.hdf5),
     "nir": Kind(".nir", _nir, edits.hdf5, "the package nir"),
     "checkpoint": Kind(".pt", _checkpoints, needs="torch"),
+    "png": Kind(".png", lambda: _pictures("PNG"), edits.png, "the package pillow"),
+    "jpeg": Kind(".jpg", lambda: _pictures("JPEG"), needs="the package pillow"),
+    "bmp": Kind(".bmp", lambda: _pictures("BMP"), needs="the package pillow"),
+    "cifar": Kind(".bin", _cifar),
     "config": Kind(".json", _config, edits.json_text),
     "folder": Kind(".json", _folder_settings, edits.json_text),
     "board": Kind(".toml", lambda: _read_all("deploy/chip/chips/*.toml"), edits.toml),

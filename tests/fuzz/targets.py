@@ -80,6 +80,25 @@ def checkpoint(path):
     load(path)
 
 
+def picture(path):
+    """A photograph is refused, or becomes a picture of the size that was asked for, in colour and for the camera."""
+    from events.pictures import Photograph
+
+    for saccade in (False, True):
+        found = Photograph(32, saccade)(path)
+        if not saccade:
+            assert found.shape == (3, 32, 32) and found.dtype == np.uint8
+
+
+def cifar(path):
+    from events.pictures import load_cifar10
+
+    path.replace(path.parent / "test_batch.bin")
+    found = load_cifar10("test", path.parent)
+    assert found is not None and 0 <= found.labels.min() and found.labels.max() < 10
+    assert all(found.events[i].shape == (3, 32, 32) for i in range(len(found.labels)))
+
+
 def config(path):
     """As a checkpoint's, whose values come from elsewhere."""
     from train.config import Config
@@ -116,6 +135,10 @@ TARGETS = {
     "graph": net,
     "nir": nir,
     "checkpoint": checkpoint,
+    "png": picture,
+    "jpeg": picture,
+    "bmp": picture,
+    "cifar": cifar,
     "config": config,
     "folder": folder,
     "board": board,

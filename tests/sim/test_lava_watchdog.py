@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import segments
 from broken import STEP, broken_net, broken_tokens
 
 from sim.base import scratch
@@ -59,17 +60,10 @@ def gone(alive, seconds=60):
 
 @pytest.fixture
 def shared_memory():
-    """Checks at the end of a test that it has left no shared memory behind; that of others on this machine may be there
-    for a while.
-    """
-    folder = Path("/dev/shm")
-    before = set(folder.glob("psm_*"))
+    """Checks at the end of a test that it has left no shared memory behind."""
+    before = segments.held()
     yield
-    left, end = set(folder.glob("psm_*")) - before, time.monotonic() + 60
-    while left and time.monotonic() < end:
-        time.sleep(0.1)
-        left = {path for path in left if path.exists()}
-    assert not left
+    assert not segments.left(before)
 
 
 @pytest.mark.parametrize("threads", [False, True])
