@@ -85,7 +85,9 @@ class Comparison:
         self.compared += differ.size
         if differ.any():
             sample, step, neuron = (int(i) for i in np.argwhere(differ)[0])
-            values = {names[0]: int(expected[sample, step, neuron]), names[1]: int(found[sample, step, neuron])}
+            values: dict[str, int | None] = {}
+            for name, side in zip(names, (expected, found)):
+                values[name] = int(side[sample, step, neuron])
             self._differ(int(differ.sum()), Difference(layer, sample, step, neuron, values))
 
     def hashes(self, layer: str, expected: tuple, found: tuple, n: int) -> None:
