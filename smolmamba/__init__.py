@@ -14,13 +14,14 @@ TYPE_CHECKING = False  # `typing` itself takes time to import
 if TYPE_CHECKING:
     from typing import Any
 
+    from deploy.verify.results import Verification
     from events.encoder import Encoder
     from sim.base.errors import SimulationError, UserError
     from sim.net.tokens import Stream
 
     from . import lava
     from .nets import Net, Result, encode, load, rows, simulate
-    from .proofs import Verification, plan, verify
+    from .proofs import plan, verify
     from .training import Trained, configuration, export, train
 
 _PLACES = {
@@ -34,7 +35,7 @@ _PLACES = {
     "load": "smolmamba.nets",
     "rows": "smolmamba.nets",
     "simulate": "smolmamba.nets",
-    "Verification": "smolmamba.proofs",
+    "Verification": "deploy.verify.results",
     "plan": "smolmamba.proofs",
     "verify": "smolmamba.proofs",
     "Trained": "smolmamba.training",

@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from deploy.chip.results import ChipPlan
 from sim import netx
 from sim.net import Net as Core
 
 from .nets import Net, as_net, encode
 
-
-@dataclass(frozen=True)
-class Verification:
-    """Whether all executors agree, at every layer, step and neuron.
-
-    Attributes:
-        executors: which were compared. samples: how many.
-        compared, differences: neuron-steps and read-outs.
-        first_difference: None, or dict(layer, sample, step, neuron, values, history).
-        seconds: executor -> seconds of its run.
-    """
-
-    executors: tuple[str, ...]
-    samples: int
-    compared: int
-    differences: int
-    first_difference: dict[str, Any] | None
-    seconds: dict[str, float]
-
-    def __bool__(self) -> bool:
-        return not self.differences
+if TYPE_CHECKING:
+    from deploy.chip.results import ChipPlan
+    from deploy.verify.results import Verification
 
 
 def verify(
@@ -49,6 +30,10 @@ def verify(
     Args:
         threads, timeout_s: as of `smolmamba.simulate`.
 
+    Returns:
+        Verification: true if all agree, else with the `first_difference`; `to_json()` is what `smolmamba deploy verify
+            --json` prints.
+
     Raises:
         UserError: the net, or an unknown executor. SimulationError: Lava ended before its time.
     """
@@ -56,19 +41,11 @@ def verify(
 
     net = as_net(net)
     if net.path is not None:
-        found = compare(net.path, samples, executors, threads, timeout_s=timeout_s)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            netx.write(net.core, f"{folder}/model.net")
-            found = compare(f"{folder}/model.net", samples, executors, threads, timeout_s=timeout_s)
-    return Verification(
-        tuple(found["executors"]),
-        found["samples"],
-        found["compared"],
-        found["differences"],
-        found["first_difference"],
-        dict(found["seconds"]),
-    )
+        return compare(net.path, samples, executors, threads, timeout_s=timeout_s)
+    with tempfile.TemporaryDirectory() as folder:
+        netx.write(net.core, f"{folder}/model.net")
+        found = compare(f"{folder}/model.net", samples, executors, threads, timeout_s=timeout_s)
+    return replace(found, net=repr(net.core))
 
 
 def plan(
@@ -87,7 +64,7 @@ def plan(
         tables: prices per operation: names, or files of one's own.
 
     Returns:
-        ChipPlan: `fits`, or the `reason` why not, `sizes`, `layers`, `placed`, `costs`; `to_dict()` is what
+        ChipPlan: `fits`, or the `reason` why not, `sizes`, `layers`, `placed`, `costs`; `to_json()` is what
             `smolmamba deploy plan --json` prints.
 
     Raises:

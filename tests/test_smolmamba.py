@@ -122,7 +122,9 @@ def test_simulate_is_run(net, digits):
 def test_verify_and_plan(net, digits):
     proof = sm.verify(net, executors=("engine", "fused"), threads=True)
     assert proof and proof.compared > 0 and proof.executors[-2:] == ("engine", "fused")
-    assert sm.verify(net.core, samples=1, executors=("engine", "fused"), threads=True)
+    assert isinstance(proof, sm.Verification) and proof.to_json()["net"] == net.path and proof.first_difference is None
+    unsaved = sm.verify(net.core, samples=1, executors=("engine", "fused"), threads=True)
+    assert unsaved and unsaved.net == repr(net.core)
     assert sm.plan(net).fits and sm.plan(net).costs is None
     assert sm.plan(net, samples=digits.events[:2]).costs is not None
 

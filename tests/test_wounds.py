@@ -156,7 +156,7 @@ def test_lava_501_a_matrix_of_zeros_runs_and_costs_nothing(tmp_path):
     assert expected.traces["n"].all()  # the bias alone
     assert np.array_equal(chiptime.run(net, x)["n"], expected.traces["n"])
     assert "zero" in netx.stock_refusal(net)  # so that stock netx is not offered what it cannot pack
-    rows = plan(net, board.load("oheo-gulch")).to_dict()["layers"]
+    rows = plan(net, board.load("oheo-gulch")).to_json()["layers"]
     assert next(row for row in rows if row["layer"] == "n")["synapses"] == 0
 
 

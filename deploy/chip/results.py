@@ -1,11 +1,13 @@
 """What a plan says."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sim.base.plain import plain
 
 from .activity import Counts
 from .board import Board
+from .energy import Cost
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class PopulationRow:
     role: str
     neurons: int
     graded: bool
-    decays: tuple
+    decays: tuple[tuple[int, int], ...]
     threshold: int
 
 
@@ -56,7 +58,7 @@ class LayerRow:
     synapses: int
     weight_bits: int
     longest_delay: int
-    populations: tuple
+    populations: tuple[PopulationRow, ...]
     cores: int | None = None
     synapse_bits: int | None = None
 
@@ -88,9 +90,9 @@ class CoreRow:
 
     core: int
     chip: int
-    use: dict
-    share: dict
-    parts: tuple
+    use: dict[str, int]
+    share: dict[str, float]
+    parts: tuple[PartRow, ...]
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,12 @@ class Sizes:
     """
 
     neurons: int
-    neurons_by_role: dict
+    neurons_by_role: dict[str, int]
     synapses: int
     weight_bits: int
     steps_per_sample: int | None
     latency_steps: int | None
-    left_out: tuple
+    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,10 @@ class Placed:
 
     cores_used: int
     chips_used: int
-    cores_by_packing: dict
+    cores_by_packing: dict[str, int | None]
     bottleneck: Bottleneck
     synapse_bits: int
-    cores: tuple
+    cores: tuple[CoreRow, ...]
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class Costs:
     data: str | None
     sent: float | None
     counts: Counts
-    energy: dict
+    energy: dict[str, Cost]
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,8 @@ class ChipPlan:
     board: Board
     packing: str
     sizes: Sizes
-    layers: tuple
-    host: tuple
+    layers: tuple[LayerRow, ...]
+    host: tuple[HostRow, ...]
     placed: Placed | None = None
     reason: Reason | None = None
     costs: Costs | None = None
@@ -167,7 +169,7 @@ class ChipPlan:
     def fits(self) -> bool:
         return self.reason is None
 
-    def to_dict(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values, one level."""
         board, placed, costs = self.board, self.placed, self.costs
         return plain(

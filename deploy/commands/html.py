@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # a command that is refused imports nothing heavy
     from sim.sequential import Sequential
     from sim.sequential.graph import Graph
 
+    from ..verify.results import Verification
+
 html_option = click.option(
     "--html", default=None, metavar="FILE", help="Also write what was found as a page, in the form of `deploy report`."
 )
@@ -36,7 +38,7 @@ def write_chain_run(out: str | None, path: str, net: Sequential | Graph, x: Any,
         write(foreign.of_chain_run(parts.start(path, net), net, x, result), out)
 
 
-def write_verify(out: str | None, path: str | None, result: dict) -> None:
+def write_verify(out: str | None, path: str | None, result: Verification) -> None:
     """Of `deploy.verify.verify` and its like, on a net."""
     if out is not None and path is not None:
         from sim import netx

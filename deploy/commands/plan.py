@@ -97,7 +97,7 @@ def plan(
         draw(result, picture)
     write_plan(html, net, loaded, result)
     if as_json:
-        print_json({"net": net, **result.to_dict()})
+        print_json({"net": net, **result.to_json()})
     else:
         _show_plan(net, result)
     if result.reason:

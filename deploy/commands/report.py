@@ -66,7 +66,7 @@ def report(net: str | None, out: str | None, as_json: bool, **asked: Any) -> Non
     out = out or str(Path(path).with_name("report.html"))
     write(measured, out)
     if as_json:
-        print_json(measured.to_dict() | {"report": out})
+        print_json(measured.to_json() | {"report": out})
     else:
         for line in summary(measured):
             show(line)

@@ -1,6 +1,9 @@
 """`python -m deploy verify`: do all executors agree."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +12,9 @@ from sim.base.errors import UserError
 
 from .html import html_option, write_verify
 from .options import NET_HELP, access, loihi2_options, net_path, only
+
+if TYPE_CHECKING:  # a command that is refused imports nothing heavy
+    from ..verify.results import Verification
 
 
 @click.command(
@@ -156,10 +162,10 @@ def verify(
         result = _verify_file(path, input_file, samples, executors, chosen, threads, timeout, chip)
     write_verify(html, path, result)
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
     else:
         _print_verify(result)
-    sys.exit(1 if result["differences"] else 0)
+    sys.exit(0 if result else 1)
 
 
 def _chip(partition, board, host, timeout):
@@ -190,29 +196,25 @@ def _verify_file(path, input_file, samples, executors, chosen, threads, timeout,
     return verify_chain(path, net, x, samples, chosen if executors else None, threads, timeout, say)
 
 
-def _print_verify(r):
-    table = new_table(f"{r['net']}: {' = '.join(r['executors'])}", "samples", "values compared", "differences", left=0)
-    samples = f"{r['samples']} ({', '.join(sorted(set(r['inputs'])))})"
-    add_row(table, samples, f"{r['compared']:,}", f"{r['differences']:,}")
+def _print_verify(r: Verification):
+    table = new_table(f"{r.net}: {' = '.join(r.executors)}", "samples", "values compared", "differences", left=0)
+    samples = f"{r.samples} ({', '.join(sorted(set(r.inputs)))})"
+    add_row(table, samples, f"{r.compared:,}", f"{r.differences:,}")
     show(table)
     from sim.compare.history import lines
 
-    first = r["first_difference"]
-    if first:
-        values = ", ".join(f"{k} {v}" for k, v in first["values"].items())
-        net = f"random net of seed {first['seed']}, " if "seed" in first else ""
-        show(
-            f"first difference: {net}layer {first['layer']}, sample {first['sample']}, step {first['step']}, neuron"
-            f" {first['neuron']}: {values}",
-        )
-        for line in lines(first.get("history")):
+    from ..verify.results import ChainVerification, ScaleVerification
+
+    if r.first_difference:
+        show(f"first difference: {r.first_difference}")
+        for line in lines(r.first_difference.history):
             show(line)
-    for name, reason in r.get("left_out", {}).items():
-        show(f"not compared with {name}: {reason}")
-    for line in r.get("notes", ()):
-        show(line)
-    for name, steps in r.get("neuron_steps", {}).items():
-        show(
-            f"{name}: {steps:,} neuron-steps in {r['seconds'][name]:.1f} s,"
-            f" {steps / max(r['seconds'][name], 1e-9):,.0f} per second",
-        )
+    if isinstance(r, ChainVerification):
+        for name, reason in r.left_out.items():
+            show(f"not compared with {name}: {reason}")
+        for line in r.notes:
+            show(line)
+    if isinstance(r, ScaleVerification):
+        for name, steps in r.neuron_steps.items():
+            spent = r.seconds[name]
+            show(f"{name}: {steps:,} neuron-steps in {spent:.1f} s, {steps / max(spent, 1e-9):,.0f} per second")

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from sim.compare.traces import Difference
+
 from ..chip.results import ChipPlan
 
 
@@ -41,7 +43,7 @@ class Parity:
     Attributes:
         executors: who was compared, the first with each of the others. samples: how many; inputs: their kinds.
         compared, differences: numbers of values.
-        first: the first difference (`sim.compare.traces`), None without one.
+        first: the first difference, None without one.
         left_out: executor -> why it was not compared.
         simulated: test samples that ran in Lava besides, None if none did; simulated_equal: whether their predictions
             and spikes in every layer were the engine's.
@@ -52,7 +54,7 @@ class Parity:
     inputs: tuple
     compared: int
     differences: int
-    first: dict | None = None
+    first: Difference | None = None
     left_out: dict = field(default_factory=dict)
     simulated: int | None = None
     simulated_equal: bool | None = None
@@ -209,7 +211,7 @@ class Report:
     notes: tuple = ()
     raw: dict[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict:
+    def to_json(self) -> dict:
         """What was measured, as JSON values."""
-        plan = None if self.plan is None else self.plan.to_dict()
+        plan = None if self.plan is None else self.plan.to_json()
         return {"net": self.net, "digest": self.digest, "facts": self.about, **self.raw, "plan": plan}

@@ -10,6 +10,7 @@ from sim.sequential import Sequential
 from sim.sequential.graph import Graph
 
 from ..samples import Samples
+from ..verify.results import ChainVerification, Verification
 from .beside import beside
 from .content import Accuracy, Counted, Parity, Report
 from .digest import digest_of
@@ -96,19 +97,15 @@ def confusion(labels: list | None, predictions: list, classes: int) -> np.ndarra
     return out
 
 
-def parity(result: dict) -> Parity:
-    """Of `deploy.verify.verify` or `deploy.verify.chain.verify_chain`."""
-    return Parity(
-        tuple(result["executors"]),
-        result["samples"],
-        tuple(result["inputs"]),
-        result["compared"],
-        result["differences"],
-        result["first_difference"],
-        result.get("left_out", {}),
-    )
-
-
-def of_verify(report: Report, result: dict) -> Report:
+def of_verify(report: Report, result: Verification) -> Report:
     """Adds what a comparison gave."""
-    return replace(report, parity=parity(result), raw={**report.raw, "parity": result})
+    parity = Parity(
+        result.executors,
+        result.samples,
+        result.inputs,
+        result.compared,
+        result.differences,
+        result.first_difference,
+        result.left_out if isinstance(result, ChainVerification) else {},
+    )
+    return replace(report, parity=parity, raw={**report.raw, "parity": result.to_json()})

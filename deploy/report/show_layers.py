@@ -107,12 +107,5 @@ def parity(r: Report) -> Markup | None:
     rows += _at_export(r.beside.export)
     rows += [(f"not compared: {name}", why) for name, why in p.left_out.items()]
     if p.first:
-        f = p.first
-        values = ", ".join(f"{k} {v}" for k, v in f["values"].items())
-        rows.append(
-            (
-                "first difference",
-                f"layer {f['layer']}, sample {f['sample']}, step {f['step']}, neuron {f['neuron']}: {values}",
-            )
-        )
+        rows.append(("first difference", str(p.first)))
     return tag("section", tag("h2", "Same spikes everywhere"), table(("", ""), rows, 2), id="parity")

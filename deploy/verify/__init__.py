@@ -2,6 +2,7 @@
 set and on random nets (`many`), on nets that SLAYER or NIR made (`chain`).
 """
 
+from .results import Verification
 from .tokens import inputs, verify
 
-__all__ = ["inputs", "verify"]
+__all__ = ["Verification", "inputs", "verify"]

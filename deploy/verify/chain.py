@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from sim.lava.simulate import SimulationError
 from sim.sequential import Sequential, by_definition, graph
 
 from ..run.executors import ENGINE, STOCK, check_names
+from .results import ChainVerification
 
 STEPS, NETX = "steps", "netx"
 EXECUTORS = (ENGINE, STEPS, STOCK, NETX)
@@ -50,7 +51,7 @@ def verify_chain(
     timeout_s: float | None = None,
     progress: Callable[[str], object] | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> ChainVerification:
     """Compares the engine with the step function, with Lava's stock processes and with lava-dl's netx.
 
     Args:
@@ -58,9 +59,6 @@ def verify_chain(
         x: [n, K, *input shape]; None for made-up samples: an empty one, one of the largest values, random ones.
         samples: how many of them. executors: some of `EXECUTORS`; None for all that run here.
         threads, timeout_s: of `sim.lava.chains.simulate_chain`. progress: called with a line before each executor.
-
-    Returns:
-        dict of JSON values, as of `deploy.verify.verify`, and `left_out`: executor -> why it was.
 
     Raises:
         UserError: an unknown executor; an executor that was asked for and cannot run the net.
@@ -87,16 +85,18 @@ def verify_chain(
             flat = (len(x), x.shape[1], -1)
             comparison.arrays(name, expected[name].reshape(flat), values.reshape(flat), (ENGINE, executor))
     compared = [ENGINE] + [e for e in chosen if e != ENGINE and e not in left_out]
-    return dict(
+    return ChainVerification(
         net=str(path),
-        executors=compared,
+        executors=tuple(compared),
         samples=len(x),
-        inputs=kinds,
+        inputs=tuple(kinds),
         steps=int(x.shape[1]),
-        **comparison.result(),
+        compared=comparison.compared,
+        differences=comparison.differences,
+        first_difference=comparison.first,
         seconds=seconds,
         left_out=left_out,
-        notes=list(net.notes),
+        notes=tuple(net.notes),
     )
 
 

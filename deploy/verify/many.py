@@ -4,7 +4,6 @@ by step (`sim.chiptime`, what the fused Lava process computes) on every sample, 
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from sim import chiptime, engine, netx
 from sim.compare.random_nets import random_net, random_stream
@@ -13,6 +12,7 @@ from sim.lava.simulate import simulate_together
 
 from .. import samples
 from ..run.executors import ENGINE, FUSED, STOCK, Executor, check_names, others, table
+from .results import DatasetVerification, RandomVerification
 
 BATCH = 16
 LAVA_SAMPLES = 4
@@ -34,7 +34,7 @@ def verify_dataset(
     timeout_s: float | None = None,
     progress: Say | None = None,
     chip: Executor | None = None,
-) -> dict[str, Any]:
+) -> DatasetVerification:
     """Compares on the recordings of a data set: engine against step function on all, against the Lava executors (and
     the chip) on the first `lava_samples`.
 
@@ -42,10 +42,6 @@ def verify_dataset(
         path: the artifact. dataset, split, root, limit: as in `deploy.samples.from_dataset`.
         executors, threads, timeout_s, chip: as in `deploy.verify.verify`.
         progress: called with (what runs, samples done, samples in all).
-
-    Returns:
-        dict of JSON values as `deploy.verify.verify`'s, and dataset, split, neuron_steps (compared values) and seconds
-            by executor.
     """
     held = others(executors, table(threads, timeout_s, chip))
     net = netx.read(path)
@@ -68,16 +64,19 @@ def verify_dataset(
         with clock(executor.name, _values(net, n)):
             found = executor.run(net, stream, "all", share).layers
         comparison.traces(net, stream, expected, found, (ENGINE, executor.name))
-    return dict(
+    return DatasetVerification(
         net=str(path),
         dataset=taken.dataset,
         split=split,
-        executors=[ENGINE, STEP, *(e.name for e in held)],
+        executors=(ENGINE, STEP, *(e.name for e in held)),
         samples=len(taken),
         lava_samples=n,
-        inputs=[taken.dataset],
-        **comparison.result(),
-        **clock.result(),
+        inputs=(taken.dataset,),
+        compared=comparison.compared,
+        differences=comparison.differences,
+        first_difference=comparison.first,
+        seconds=clock.seconds,
+        neuron_steps=clock.compared(),
     )
 
 
@@ -87,13 +86,11 @@ def verify_random(
     executors: Iterable[str] = (ENGINE, STOCK),
     timeout_s: float | None = None,
     progress: Say | None = None,
-) -> dict[str, Any]:
+) -> RandomVerification:
     """Compares on `n` random nets of `sim.compare.random_nets`, with random inputs: engine against step function, then
     against the Lava executors, whose process models run as threads, many nets in one run.
 
-    Returns:
-        as `verify_dataset`; `first_difference` names the seed of the net, with which `sim.compare.random_nets` makes it
-            again.
+    `first_difference` names the seed of the net, with which `sim.compare.random_nets` makes it again.
     """
     executors = tuple(executors)
     check_names(executors)
@@ -111,18 +108,19 @@ def verify_random(
                 found[executor] = [r.traces for r in simulate_together(jobs, executor, "all", True, timeout_s)]
         for executor, traces in found.items():
             for s, (net, stream), a, b in zip(seeds, jobs, expected, traces):
-                comparison.traces(net, stream, a, b, (ENGINE, executor), where=dict(seed=s))
+                comparison.traces(net, stream, a, b, (ENGINE, executor), seed=s)
         say("random nets", seeds.stop - seed, n)
-    return dict(
+    return RandomVerification(
         net=f"{n} random nets",
-        dataset=None,
-        split=None,
-        executors=[ENGINE, STEP, *(e for e in executors if e != ENGINE)],
+        executors=(ENGINE, STEP, *(e for e in executors if e != ENGINE)),
         samples=n * RANDOM_BATCH,
-        inputs=["random"],
+        inputs=("random",),
         seed=seed,
-        **comparison.result(),
-        **clock.result(),
+        compared=comparison.compared,
+        differences=comparison.differences,
+        first_difference=comparison.first,
+        seconds=clock.seconds,
+        neuron_steps=clock.compared(),
     )
 
 
@@ -146,5 +144,5 @@ class _Clock:
     def __exit__(self, *error):
         self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.start
 
-    def result(self):
-        return dict(seconds=self.seconds, neuron_steps={name: steps for name, steps in self.steps.items() if steps})
+    def compared(self):
+        return {name: steps for name, steps in self.steps.items() if steps}

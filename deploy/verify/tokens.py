@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from sim.net.tokens import EMPTY, Stream, join, order_of
 from sim.netx.golden import Golden, spike_hash
 
 from ..run.executors import ENGINE, LAVA, Executor, others, table
+from .results import Verification
 
 USUAL = (ENGINE, *LAVA)
 
@@ -27,7 +27,7 @@ def verify(
     timeout_s: float | None = None,
     progress: Callable[[str], object] | None = None,
     chip: Executor | None = None,
-) -> dict[str, Any]:
+) -> Verification:
     """Compares the artifact's golden spikes with the engine, and the engine with Lava.
 
     The golden input comes first; what `samples` asks for beyond it is an empty sample, one of all ones, and random
@@ -40,11 +40,6 @@ def verify(
         threads, timeout_s: of `sim.lava.simulate.simulate`.
         progress: called with a line of text before each step.
         chip: the executor `loihi2`.
-
-    Returns:
-        dict of JSON values: executors, samples, inputs (their kinds), compared, differences, first_difference (None, or
-            dict(layer, sample, step,
-        neuron, values, history)), seconds by executor.
 
     Raises:
         UserError: the file; an unknown executor.
@@ -68,8 +63,15 @@ def verify(
         seconds[executor.name] = found.seconds
         comparison.traces(net, stream, expected.traces, found.layers, (ENGINE, executor.name))
     names = ["artifact"] * (golden is not None) + [ENGINE, *(e.name for e in held)]
-    return dict(
-        net=str(path), executors=names, samples=len(stream), inputs=kinds, **comparison.result(), seconds=seconds
+    return Verification(
+        net=str(path),
+        executors=tuple(names),
+        samples=len(stream),
+        inputs=tuple(kinds),
+        compared=comparison.compared,
+        differences=comparison.differences,
+        first_difference=comparison.first,
+        seconds=seconds,
     )
 
 

@@ -44,7 +44,7 @@ OHEO = board.load("oheo-gulch")
 
 def plan(*args, **options):
     """A plan as a script reads it."""
-    return make_plan(*args, **options).to_dict()
+    return make_plan(*args, **options).to_json()
 
 
 def cuba(name, weight, source=TOKENS, i_decay=4096, bias=0, v_th=10):

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chains
 import numpy as np
 import pytest
 from nets import edge_net, random_net, random_stream
 
 from deploy.verify import many as scale
+from deploy.verify import verify
+from deploy.verify.chain import verify_chain
 from sim import chiptime, engine, netx
 from sim.compare.history import STEPS, history, lines, sample_traces
 from sim.compare.traces import Comparison
@@ -98,10 +101,9 @@ def test_comparison_places_and_explains_the_first_difference():
     bad[layer][2, 17, 0] ^= 1
     comparison = Comparison()
     comparison.traces(net, tokens, good, good, ("engine", "other"))
-    comparison.traces(net, tokens, good, bad, ("engine", "other"), first_sample=100, where=dict(seed=13))
-    result = comparison.result()
-    assert result["compared"] == 2 * values(net, 3) and result["differences"] == 1
-    first = result["first_difference"]
+    comparison.traces(net, tokens, good, bad, ("engine", "other"), first_sample=100, seed=13)
+    assert comparison.compared == 2 * values(net, 3) and comparison.differences == 1
+    first = comparison.first.to_json()
     assert {k: first[k] for k in ("seed", "layer", "sample", "step", "neuron")} == dict(
         seed=13, layer=layer, sample=102, step=17, neuron=0
     )
@@ -112,7 +114,11 @@ def test_comparison_places_and_explains_the_first_difference():
         and others[-1]["spike"] != others[-1]["rule"]
         and engines[:-1] == others[:-1]
     )
-    json.dumps(result)
+    assert list(first) == ["seed", "layer", "sample", "step", "neuron", "values", "history"]
+    assert json.loads(json.dumps(first)) == first
+    assert str(comparison.first).startswith(
+        f"random net of seed 13, layer {layer}, sample 102, step 17, neuron 0: engine"
+    )
 
 
 # At scale.
@@ -122,13 +128,8 @@ def test_step_function_is_compared_on_all_samples():
     net = netx.read(DIGITS)
     seen = []
     result = scale.verify_dataset(DIGITS, limit=19, lava_samples=0, progress=lambda *a: seen.append(a))
-    assert result["compared"] == result["neuron_steps"][scale.STEP] == values(net, 19)
-    assert (
-        result["differences"] == 0
-        and result["samples"] == 19
-        and result["executors"] == ["engine", scale.STEP]
-        and result["dataset"] == "digits"
-    )
+    assert result and result.compared == result.neuron_steps[scale.STEP] == values(net, 19)
+    assert (result.samples, result.executors, result.dataset) == (19, ("engine", scale.STEP), "digits")
     assert seen == [(scale.STEP, 16, 19), (scale.STEP, 19, 19)]
 
 
@@ -141,12 +142,10 @@ def test_a_wrong_spike_in_the_second_batch_is_found(monkeypatch):
 
     monkeypatch.setattr(chiptime, "run", tampered)
     result = scale.verify_dataset(DIGITS, limit=19, lava_samples=0)
-    first = result["first_difference"]
-    assert result["differences"] == 1
-    assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(
-        layer="f0.out", sample=17, step=50, neuron=7
-    )
-    assert first["history"][scale.STEP][-1]["rule"] == first["values"]["engine"]
+    first = result.first_difference
+    assert result.differences == 1 and not result
+    assert (first.layer, first.sample, first.step, first.neuron, first.seed) == ("f0.out", 17, 50, 7, None)
+    assert first.history[scale.STEP][-1]["rule"] == first.values["engine"]
 
 
 def test_dataset_command():
@@ -181,9 +180,9 @@ def test_a_wrong_random_net_is_named(monkeypatch):
     monkeypatch.setattr(chiptime, "run", tampered)
     monkeypatch.setattr(scale, "PACKED", 3)
     result = scale.verify_random(9, 0, ("engine",))
-    assert result["differences"] >= 1 and 0 <= result["first_difference"]["seed"] <= 7
-    first = result["first_difference"]
-    assert random_net(first["seed"]).nodes[0].name == first["layer"]
+    first = result.first_difference
+    assert result.differences >= 1 and 0 <= first.seed <= 7
+    assert random_net(first.seed).nodes[0].name == first.layer
 
 
 @pytest.mark.parametrize(
@@ -200,6 +199,28 @@ def test_a_wrong_random_net_is_named(monkeypatch):
 def test_mistakes(args, message):
     error = python("deploy", "verify", *args, code=2).stderr
     assert message in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_what_is_printed(tmp_path):
+    """One level, for each kind of comparison its entries in their order."""
+    net = random_net(1)
+    netx.write(net, tmp_path / "a.net", golden=random_stream(net, 1, 2))
+    common = "compared differences first_difference seconds"
+    printed = {
+        f"net executors samples inputs {common}": verify(tmp_path / "a.net", executors=("engine",)),
+        f"net dataset split executors samples lava_samples inputs {common} neuron_steps": scale.verify_dataset(
+            DIGITS, limit=1, lava_samples=0
+        ),
+        f"net dataset split executors samples inputs seed {common} neuron_steps": scale.verify_random(
+            1, 0, ("engine",)
+        ),
+        f"net executors samples inputs steps {common} left_out notes": verify_chain(
+            tmp_path, chains.random_net(3)[0], None, 1, ("engine", "steps")
+        ),
+    }
+    for names, result in printed.items():
+        found = result.to_json()
+        assert list(found) == names.split() and json.loads(json.dumps(found)) == found
 
 
 # SLAYER against the engine.

@@ -65,7 +65,7 @@ def _content(path, report, net, asked, recorded):
     own, moved = _own_files(asked)
     npz = io.BytesIO()
     samples.write(recorded, npz)
-    plan = None if report.plan is None else report.plan.to_dict()
+    plan = None if report.plan is None else report.plan.to_json()
     packing = None if report.plan is None else report.plan.packing
     facts = dict(
         net="model.net",

@@ -97,9 +97,9 @@ def _executors(net, path, recorded):
         result = verify(path, executors=("engine", "fused", "stock") if lava else ("engine",))
     else:
         result = verify_chain(path, net, recorded.x, executors=None if lava else ("engine", "steps"))
-    text = f"{' = '.join(result['executors'])}: {result['compared']:,} values, {result['differences']:,} differ"
+    text = f"{' = '.join(result.executors)}: {result.compared:,} values, {result.differences:,} differ"
     missing = "" if lava else "; Lava is not installed here (make lava)"
-    return "executors", not result["differences"], text + missing
+    return "executors", bool(result), text + missing
 
 
 def _plan(folder, net, facts, recorded):
@@ -116,7 +116,7 @@ def _plan(folder, net, facts, recorded):
         before["data"],
         tuple(place(t) for t in facts["tables"]),
     )
-    wrong = difference(before, json.loads(json.dumps(again.to_dict())))
+    wrong = difference(before, json.loads(json.dumps(again.to_json())))
     if wrong:
         return "plan", False, wrong
     energy = [f"{c['energy_j_per_sample'] * 1e6:,.3f} uJ ({name})" for name, c in (before["energy"] or {}).items()]
