@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .layers import ConvLayer, DenseLayer, imaginary_part
-from .running import taps_of
+from .taps import taps_of
 
 
 @singledispatch
