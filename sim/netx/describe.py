@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base.plain import Json
 from ..integer import weight_bits
 from ..net import Cuba, Input, Net, Readout
 from ..sequential import (
@@ -15,17 +16,18 @@ from ..sequential import (
     FlattenLayer,
     InputLayer,
     Resonator,
+    Sequential,
     Sigma,
     SigmaDelta,
 )
 from ..sequential.graph import Graph, Node
 
 
-def describe(net: Any) -> list:
+def describe(net: Net | Sequential | Graph) -> list[dict[str, Json]]:
     """One dict per layer, in order: `type`, `name`, `sources`, `shape`, and what the type has.
 
     Args:
-        net: a `sim.net.Net` or a `sim.sequential.Sequential`.
+        net: of any kind.
 
     Weighted layers have `weight_bits` (`sim.integer`), `synapses` (places in the matrices; a kernel's are shared),
     `nonzero`, `parameters` (weights and biases). CUBA neurons: `threshold`, `i_decay` (the distinct values), `v_decay`,
