@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -58,6 +58,9 @@ class Kernel:
         return sparse.csr_matrix((kernel[found], (target[found], source[found])), self.shape)
 
 
+Weight: TypeAlias = np.ndarray | sparse.csr_matrix | Kernel
+
+
 def _axis(size, out_size, kernel, stride, padding, dilation):
     """int [size, kernel]: the output position to which an input position contributes through each tap, -1 for none."""
     place = np.arange(size)[:, None] + padding - dilation * np.arange(kernel)[None, :]
@@ -73,7 +76,7 @@ def compact(weight: np.ndarray) -> np.ndarray | sparse.csr_matrix:
 
 
 @singledispatch
-def count(weight: Any) -> tuple:
+def count(weight: Weight) -> tuple:
     """(places, non-zero synapses) of a whole projection, each target neuron's counted, shared or not."""
     raise TypeError(type(weight).__name__)
 
@@ -99,7 +102,7 @@ def _(weight: Kernel):
 
 
 @singledispatch
-def values(weight: Any) -> np.ndarray:
+def values(weight: Weight) -> np.ndarray:
     """The weights that are stored, any shape."""
     raise TypeError(type(weight).__name__)
 

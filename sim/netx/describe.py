@@ -1,7 +1,6 @@
 """What a net consists of, layer by layer, as plain JSON values."""
 
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from ..sequential import (
     SigmaDelta,
 )
 from ..sequential.graph import Graph, Node
+from ..sequential.layers import Layer
 
 
 def describe(net: Net | Sequential | Graph) -> list[dict[str, Json]]:
@@ -41,7 +41,7 @@ def describe(net: Net | Sequential | Graph) -> list[dict[str, Json]]:
 
 
 @singledispatch
-def describe_node(node: Any, before: tuple) -> dict:
+def describe_node(node: Input | Cuba | Readout | Layer | Node, before: tuple) -> dict:
     """See `describe`; `before`: names of the sources, for layers of a chain that do not know them."""
     raise TypeError(type(node).__name__)
 

@@ -2,13 +2,13 @@
 
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sim.base.errors import UserError
 from sim.netx import hdf5
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Sequential
+from sim.sequential.layers import Layer
 
 
 def write(net: Sequential, path: str | Path) -> None:
@@ -24,7 +24,7 @@ def write(net: Sequential, path: str | Path) -> None:
 
 
 @singledispatch
-def pack(layer: Any) -> dict:
+def pack(layer: Layer) -> dict:
     """Entries of the layer's group."""
     raise UserError(f"{layer.name}: a {type(layer).__name__} cannot be written")
 
