@@ -7,6 +7,7 @@ opened. Colours are brightness
 to the camera: (19595 R + 38470 G + 7471 B) / 65536 (ITU-R 601, Pillow's "L").
 """
 
+import io
 import os
 import re
 import warnings
@@ -34,6 +35,8 @@ CIFAR_SIZE = 32
 IMAGENET_SIZE = 64
 _PIXELS = CIFAR_SIZE * CIFAR_SIZE
 _PICTURE_LIMIT = 1 << 26  # pixels of a photograph
+_FILE_LIMIT = 1 << 28  # bytes of one
+_DECODED_LIMIT = 1 << 24  # of which so many are in memory at once, two or three times over
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -74,14 +77,14 @@ class Photograph:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
+                # Of bytes in memory no more are asked for than there are, whatever a chunk says of its length.
+                image = Image.open(io.BytesIO(_content(path)), formats=("PNG", "JPEG", "BMP"))
             with image:
-                if image.width * image.height > _PICTURE_LIMIT:
-                    raise UserError(
-                        f"{path}: a picture of {image.width} x {image.height} pixels; at most {_PICTURE_LIMIT} are read"
-                    )
-                # A JPEG is decoded no larger than it needs to be.
+                size = image.size
+                _require(path, size, size, _PICTURE_LIMIT)
+                # A JPEG is decoded no larger than it needs to be; a progressive one is held as a whole meanwhile.
                 image.draft("L" if self.saccade else "RGB", (self.size, self.size))
+                _require(path, size, size if image.info.get("progressive") else image.size, _DECODED_LIMIT)
                 colours = image.convert("RGB")
                 if self.saccade:
                     colours = colours.convert("L")
@@ -93,6 +96,20 @@ class Photograph:
         if not self.saccade:
             return np.ascontiguousarray(picture.transpose(2, 0, 1))
         return _see(picture, f"{Path(path).parent.name}/{Path(path).name}")
+
+
+def _content(path):
+    if os.path.getsize(path) > _FILE_LIMIT:
+        raise UserError(f"{path}: more than {_FILE_LIMIT} bytes, no picture is so long; is this the right file?")
+    return Path(path).read_bytes()
+
+
+def _require(path, size, held, most):
+    if held[0] * held[1] > most:
+        raise UserError(
+            f"{path}: a picture of {size[0]} x {size[1]} pixels; at most {most} are read (of a JPEG that is not"
+            f" progressive {_PICTURE_LIMIT}); save it smaller"
+        )
 
 
 def brightness(rgb: np.ndarray) -> np.ndarray:

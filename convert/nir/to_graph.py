@@ -191,6 +191,8 @@ def _(layer: ConvLayer, i, before, shape, draft, last):
 
 
 def _convolution(layer):
+    if not layer.plain:
+        raise UserError(f"{layer.name}: NIR has no transposed convolutions, and no pools of sides that leave a rest")
     if layer.groups != 1:
         raise UserError(
             f"{layer.name}: {layer.groups} groups; nir takes the kernel's channels for the input's, so that it cannot"

@@ -185,7 +185,8 @@ def bottleneck(placement: Placement, board: Board) -> Bottleneck:
     for p in parts:
         by_layer[p.population.layer] += weight(p)
     layer = by_layer.most_common(1)[0][0]
-    text = f"{resource}: {used:,} of {most:,} ({share:.1%}), most in layer {layer}"
+    of = "the board's" if resource == CORES else "a core's"
+    text = f"{resource}, {used:,} of {of} {most:,} ({100 * share:.1f} %), most of them in layer {layer}"
     return Bottleneck(resource, layer, used, most, share, text)
 
 

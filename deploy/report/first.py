@@ -12,10 +12,25 @@ def first_screen(r: Report) -> Markup:
     return tag(
         "header",
         tag("h1", Path(r.net).name, " ", tag("small", r.net)),
+        tag("p", verdict(r), class_="sentence"),
         tag("p", sentence(r), class_="sentence"),
         tag("div", tiles, class_="tiles"),
         tag("p", _what(r), class_="note"),
     )
+
+
+def verdict(r: Report) -> str:
+    """In one line: whether executors agree, whether the net fits, whether a chip has run it."""
+    parts = []
+    if r.parity:
+        parts.append("all executors give the same spikes" if r.parity.holds else "executors DIFFER")
+    if r.plan:
+        board = r.plan.board.title
+        parts.append(f"fits {board}" if r.plan.placed and r.plan.fits else f"does not fit {board}")
+    if "loihi2" not in ((r.accuracy.backend,) if r.accuracy else ()) + (r.parity.executors if r.parity else ()):
+        parts.append("no chip has run it")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def sentence(r: Report) -> Markup | str:
@@ -48,12 +63,12 @@ def _what(r):
     ours = r.kind.startswith("Net(")
     start = (
         "A Vision SmolMamba: a spiking net that reads the events of a camera, or pixels. Each frame is cut into patches"
-        " (tokens); the liveliest are sent to the net, one in each time step. Our reconstruction from the abstract of"
-        " arXiv 2604.25570. "
+        " (tokens); the liveliest are sent to the net, one in each time step; channels are the inputs of a patch. Our"
+        " reconstruction from the abstract of arXiv 2604.25570. "
         if ours
         else "A net from another tool, run in the chip's integers. "
     )
-    return [start, tag("code", r.kind)]
+    return [start, tag("code", r.kind.partition("(")[2].rstrip(")") if ours else r.kind)]
 
 
 def tile(title: str, value: str, unit: str, kind: str, explained: str, good: bool | None = None) -> Markup:
@@ -69,6 +84,30 @@ def tile(title: str, value: str, unit: str, kind: str, explained: str, good: boo
     )
 
 
+_RAN = {
+    "fast": "run in the chip's integers by the engine",
+    "sim": "run in the chip's integers by Lava",
+    "loihi2": "run by the chip",
+}
+_WHO = {
+    "artifact": "the spikes that the file holds",
+    "engine": "the fast integer engine",
+    "fused": "Lava's simulator with one process for the net",
+    "stock": "with Lava's own neurons and synapses",
+    "steps": "the equations, step by step",
+    "netx": "lava-dl's own reader",
+    "loihi2": "the chip",
+}
+
+
+def _slayer(export):
+    """What the record of the export says of the net that was trained."""
+    try:
+        return f" At export the trained net gave them in SLAYER on {export['parity']['samples']:,} samples."
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
 def _accuracy(r):
     a = r.accuracy
     if a is None:
@@ -80,8 +119,8 @@ def _accuracy(r):
         percent(a.value),
         f"{low} to {high}",
         "measured",
-        f"{a.right:,} of {a.n:,} samples of {a.dataset}{part} were recognized. Another such set would, with 95 %"
-        " certainty, give a share within the interval (Wilson's).",
+        f"{a.right:,} of {a.n:,} samples of {a.dataset}{part} were recognized, {_RAN.get(a.backend, a.backend)}. The"
+        " range is the 95 % confidence interval of the true accuracy (Wilson's).",
     )
 
 
@@ -91,26 +130,19 @@ def _parity(r):
         return None
     lava = {
         None: "",
-        True: f" And {p.simulated} test samples gave the same answers and spikes in Lava.",
+        True: f" Besides, {p.simulated} test samples in Lava: all answers and spikes are the engine's.",
         False: f" But {p.simulated} test samples gave OTHER answers or spikes in Lava.",
     }[p.simulated_equal]
-    who = {
-        "artifact": "the file's own record",
-        "engine": "the fast integer engine",
-        "fused": "Intel's Lava simulator",
-        "stock": "Lava with its own neurons and synapses",
-        "steps": "the equations, step by step",
-        "netx": "lava-dl's netx",
-        "loihi2": "the Loihi 2 chip",
-    }
-    names = _listed([who.get(e, e) for e in p.executors])
+    slayer = "" if "artifact" not in p.executors else _slayer(r.beside.export)
+    names = _listed([f"{_WHO[e]} ({e})" if e in _WHO else e for e in p.executors])
+    samples = f"{p.samples:,} sample{'s' if p.samples != 1 else ''}"
     return tile(
         "Same spikes",
         f"{p.differences:,}",
         "differences" if p.differences != 1 else "difference",
         "measured",
-        f"Compared at every layer, neuron and time step: {names}; {p.compared:,} values, {p.differences:,} differ."
-        + lava,
+        f"Parity, on {samples}, at every layer, neuron and time step: {names}. {p.compared:,} values were compared,"
+        f" {p.differences:,} differ.{lava}{slayer}",
         p.holds,
     )
 
@@ -126,11 +158,12 @@ def _energy(r):
         return None
     return tile(
         "Energy",
-        quantity(cost.energy_j_per_sample, "J"),
+        f"about {quantity(cost.energy_j_per_sample, 'J', 2)}",
         "a sample",
         "estimate",
-        f"All operations of the chip were counted on {r.plan.costs.data} and priced by the table {cost.table}"
-        f" ({cost.title}). The idle chip and the host are left out.",
+        "What the chip would do (operations at synapses, updates of neurons, messages), counted in the engine, mean of"
+        f" {r.plan.costs.data}, times the prices of {cost.table} ({cost.title}). No prices of Loihi 2 are public."
+        " Without leakage, input and output, and the host.",
     )
 
 
@@ -142,11 +175,11 @@ def _time(r):
     length = f"{steps:,} time steps, each" if steps else "All time steps, each"
     return tile(
         "Time",
-        quantity(cost.seconds_per_sample, "s"),
+        f"about {quantity(cost.seconds_per_sample, 's', 2)}",
         "a sample",
         "estimate",
-        f"{length} as long as its busiest neurocore needs, by the table {cost.table}. A recording itself lasts longer;"
-        " this is how soon the chip is done with it.",
+        f"{length} as long as its busiest neurocore computes, by {cost.table}, if all of the sample lies ready. A"
+        " camera delivers it over the length of the recording, and the chip waits for it.",
     )
 
 
@@ -162,7 +195,7 @@ def _cores(r):
         f"of {p.board.cores:,}",
         "estimate",
         f"The parts of the chip that compute; a net fits if it needs no more than the board has: {p.board.title}."
-        f" First to run short: {p.placed.bottleneck.text}.",
+        f" Nearest to a limit: {p.placed.bottleneck.text}.",
         True,
     )
 
@@ -171,16 +204,18 @@ def _counted(r):
     c = r.counted
     if c is None:
         return None
+    over = f", mean of {r.accuracy.n:,} samples" if r.accuracy else ""
     kept = (
         ""
         if c.kept is None
-        else f" {percent(c.kept)} of the patches of the frames (tokens) are sent, the rest costs nothing."
+        else f" {percent(c.kept)} of the patches of the frames (tokens) are sent; the chip never sees the rest."
     )
     return tile(
         "Spikes",
         f"{c.spikes:,.0f}",
         "a sample",
         "measured",
-        f"Messages between neurons, in {c.steps:,} time steps; they cause {c.synops:,.0f} operations at synapses.{kept}"
-        f" The answer is complete {c.latency} steps after the sample's end.",
+        f"Messages of inputs and neurons in the {c.steps:,} time steps of a sample, counted in the engine{over}; they"
+        f" cause {c.synops:,.0f} operations at synapses.{kept} The answer is complete {c.latency} steps after the"
+        " sample's last, in which the next one can already run.",
     )

@@ -78,8 +78,9 @@ def percent(share: float) -> str:
 UNITS = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 
 
-def quantity(value: float, unit: str) -> str:
-    """A number with three digits and the prefix that makes it readable: 0.000235 J is 235 µJ."""
-    rounded = float(f"{abs(value):.2e}")
+def quantity(value: float, unit: str, digits: int = 3) -> str:
+    """A number with so many digits and the prefix that makes it readable: 0.000235 J is 235 µJ."""
+    rounded = float(f"{abs(value):.{digits - 1}e}")
     size = next((u for u in UNITS if rounded >= u[0]), UNITS[-1]) if value else UNITS[0]
-    return f"{value / size[0]:.3g} {size[1]}{unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"
+    shown = rounded / size[0] * (1 if value >= 0 else -1)
+    return f"{shown:.{digits}g} {size[1]}{unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"

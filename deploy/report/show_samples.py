@@ -30,9 +30,11 @@ def film(r: Report) -> Markup | None:
                 tag("i", class_="swatch on"),
                 " brighter, ",
                 tag("i", class_="swatch off"),
-                " darker.",
+                " darker, ",
+                tag("i", class_="swatch both"),
+                " both.",
             ],
-            " Framed patches are the tokens that are sent; shaded ones are dropped and cost nothing."
+            " Framed patches are the tokens that are sent; shaded ones are dropped, the chip never sees them."
             " Below each frame: the class that is ahead so far.",
             class_="note",
         ),

@@ -4,6 +4,7 @@ While a command is being imported (`starting`) there is nothing to clear up and 
 an exception in their imports into others, or swallow it. From then on (`listen`) a signal is an `Ended` in the main
 thread. What has been ignored from the start (`nohup`, a job in the background) stays so."""
 
+import _thread
 import os
 import signal
 import sys
@@ -104,21 +105,39 @@ def end_at_once(number: int, text: str) -> None:
     os._exit(SIGNALS + number)
 
 
-def _raise(number: int, _frame: FrameType | None) -> None:
-    if not _first or _lost:
+def _raise(number: int, frame: FrameType | None) -> None:
+    if _in_hook(frame):
+        _send_again(number)
+    elif not _first or _lost:
         _lost.clear()
         _first[:] = [(number, time.monotonic())]
         raise Ended(number)
-    if time.monotonic() - _first[0][1] > PATIENCE_S:
+    elif time.monotonic() - _first[0][1] > PATIENCE_S:
         end_at_once(number, f"{NAMES[number]} a second time: ended at once")
 
 
 def _unraisable(unraisable: Any) -> None:
     """A destructor or a callback has swallowed `Ended`: it is raised again where it is not."""
     if isinstance(unraisable.exc_value, Ended):
-        _lost.append(True)
-        again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), unraisable.exc_value.number))
-        again.daemon = True
-        again.start()
+        _send_again(unraisable.exc_value.number)
     else:
         sys.__unraisablehook__(unraisable)
+
+
+def _in_hook(frame: FrameType | None) -> bool:
+    """Whether Python is in `_unraisable`, out of which no exception comes."""
+    while frame is not None and frame.f_code is not _unraisable.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _send_again(number: int) -> None:
+    """Sends this process a signal that was lost, in a moment. A bare thread: a handler may have interrupted `threading`
+    while it holds its locks."""
+    _lost.append(True)
+
+    def later():
+        time.sleep(_AGAIN_S)
+        os.kill(os.getpid(), number)
+
+    _thread.start_new_thread(later, ())

@@ -93,7 +93,8 @@ def _(layer: ConvLayer, builder):
 
 def kernel_of(layer: ConvLayer) -> Kernel:
     """Its weights and how they are laid over the source."""
-    return Kernel(layer.weight, layer.in_shape, layer.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
+    steps = layer.stride, layer.padding, layer.dilation
+    return Kernel(layer.weight, layer.in_shape, layer.shape, *steps, layer.groups, layer.spread, layer.plain)
 
 
 @expand_layer.register

@@ -7,6 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
+from ..sequential.taps import taps
+
 SPARSE_SHARE = 0.5  # up to this share of weights that are not zero a matrix is kept sparse
 
 
@@ -17,7 +19,8 @@ class Kernel:
     Attributes:
         weight: [channels_out, channels_in / groups, kernel height, kernel width].
         in_shape, out_shape: (channels, height, width); neurons are in this order, the width runs fastest.
-        stride, padding, dilation: (vertical, horizontal).
+        stride, padding, dilation, spread: (vertical, horizontal), see `sim.sequential.ConvLayer`.
+        plain: whether Lava's convolution computes it.
     """
 
     weight: np.ndarray
@@ -27,6 +30,8 @@ class Kernel:
     padding: tuple
     dilation: tuple
     groups: int
+    spread: tuple = (1, 1)
+    plain: bool = True
 
     @property
     def shape(self) -> tuple:
@@ -40,8 +45,9 @@ class Kernel:
         """
         (_, height, width), (_, out_height, out_width) = self.in_shape, self.out_shape
         k_height, k_width = self.weight.shape[2:]
-        rows = _axis(height, out_height, k_height, self.stride[0], self.padding[0], self.dilation[0])
-        columns = _axis(width, out_width, k_width, self.stride[1], self.padding[1], self.dilation[1])
+        pairs = zip(self.stride, self.padding, self.dilation, self.spread)
+        sizes = ((height, out_height, k_height), (width, out_width, k_width))
+        rows, columns = (taps(*size, *steps).astype(np.int64) for size, steps in zip(sizes, pairs))
         target = rows[:, None, :, None] * out_width + columns[None, :, None, :]
         hit = (rows[:, None, :, None] >= 0) & (columns[None, :, None, :] >= 0)
         return np.where(hit, target, -1).reshape(height * width, k_height * k_width)
@@ -59,13 +65,6 @@ class Kernel:
 
 
 Weight: TypeAlias = np.ndarray | sparse.csr_matrix | Kernel
-
-
-def _axis(size, out_size, kernel, stride, padding, dilation):
-    """int [size, kernel]: the output position to which an input position contributes through each tap, -1 for none."""
-    place = np.arange(size)[:, None] + padding - dilation * np.arange(kernel)[None, :]
-    out = place // stride
-    return np.where((place % stride == 0) & (out >= 0) & (out < out_size), out, -1)
 
 
 def compact(weight: np.ndarray) -> np.ndarray | sparse.csr_matrix:

@@ -211,6 +211,7 @@ def _(weight, delay, tap, options):
 
 @synapses.register
 def _(weight: Kernel, delay, tap, options):
-    if np.any(delay) or tap.port.shape != (weight.shape[1],):  # Lava's convolution has no delays and reads all
+    # Lava's convolution has no delays, reads all of a population, and is no transposed one.
+    if np.any(delay) or tap.port.shape != (weight.shape[1],) or not weight.plain:
         return synapses(weight.matrix(), delay, tap, options)
     return convolution.behind(tap.port, weight, options)

@@ -99,7 +99,8 @@ def _program(command, folder, timeout_s):
             worker.wait()
         worker.stdin.close()
     if worker.returncode:
-        raise SimulationError(f"netx ended with an error:\n{log.read_text(errors='replace')[-2000:]}")
+        said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise SimulationError(f"netx ended with an error: {said[-1][-300:]}")  # the last line of a traceback says it
 
 
 def to_lava(x: np.ndarray, shape: tuple) -> np.ndarray:

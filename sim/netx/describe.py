@@ -170,7 +170,7 @@ def _(layer: DenseLayer, before):
 @describe_node.register
 def _(layer: ConvLayer, before):
     return dict(
-        type="conv",
+        type="conv" if layer.spread == (1, 1) else "convT",
         name=layer.name,
         sources=list(before),
         shape=list(layer.shape),
@@ -179,6 +179,7 @@ def _(layer: ConvLayer, before):
         padding=list(layer.padding),
         dilation=list(layer.dilation),
         groups=layer.groups,
+        **({} if layer.plain else dict(spread=list(layer.spread), overhang=list(layer.overhang))),
         delayed=layer.axon_delay is not None,
         **_neurons(layer.neuron),
         **_weighted([w for w in (layer.weight, layer.imaginary) if w is not None], _biases(layer)),

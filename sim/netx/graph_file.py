@@ -51,6 +51,8 @@ def _edge(edge):
         for key in ("stride", "padding", "dilation", "in_shape"):
             out[key] = np.array(getattr(layer, key), "<i8")
         out["groups"] = np.array(layer.groups, "<i8")
+        if not layer.plain:  # a file without them is read by earlier releases, too
+            out |= {key: np.array(getattr(layer, key), "<i8") for key in ("spread", "overhang")}
     return out
 
 
@@ -93,14 +95,19 @@ def _node(fields, here):
         at = f"{here}edge/{k}/"
         conv = fields.has(f"{at}groups")
         weight = fields.integers(f"{at}weight", 4 if conv else 2, -256, 254, np.int16)
-        if conv:
-            stride, padding, dilation = (fields.sizes(f"{at}{key}", 2, 0) for key in ("stride", "padding", "dilation"))
-            groups = fields.number(f"{at}groups", 1, NEURONS_LIMIT)
-            layer = ConvLayer(name, weight, neuron, stride, padding, dilation, groups, fields.sizes(f"{at}in_shape", 3))
-        else:
-            layer = DenseLayer(name, weight, neuron)
+        layer = _conv(fields, at, name, weight, neuron) if conv else DenseLayer(name, weight, neuron)
         edges.append(Edge(fields.text(f"{at}source"), layer, fields.number(f"{at}delay", 0, MAX_DELAY)))
     return Node(name, tuple(edges))
+
+
+def _conv(fields, at, name, weight, neuron):
+    more, low = {}, 0
+    if fields.has(f"{at}spread"):  # padding may be negative then, see `ConvLayer`
+        more, low = {key: fields.sizes(f"{at}{key}", 2, 0) for key in ("spread", "overhang")}, -NEURONS_LIMIT
+    stride, dilation = (fields.sizes(f"{at}{key}", 2, 0) for key in ("stride", "dilation"))
+    padding, groups = fields.sizes(f"{at}padding", 2, low), fields.number(f"{at}groups", 1, NEURONS_LIMIT)
+    in_shape = fields.sizes(f"{at}in_shape", 3)
+    return ConvLayer(name, weight, neuron, stride, padding, dilation, groups, in_shape, **more)
 
 
 class _Fields:

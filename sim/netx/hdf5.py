@@ -100,6 +100,8 @@ def _walk(group, prefix, found, count, path):
             raise UserError(f"{path}: {prefix}: has an entry named {name!r}, expected plain letters, digits and marks")
         where, item = prefix + name, linked_once(group, name, prefix, count, path)
         if isinstance(item, h5py.Group):
+            if not len(item):  # SLAYER's KWTA block writes such a layer, which would be missed in the table
+                raise UserError(f"{path}: {where}: is an empty group, expected what it holds")
             _walk(item, where + "/", found, count, path)
             continue
         if not isinstance(item, h5py.Dataset):

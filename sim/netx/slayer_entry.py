@@ -97,6 +97,18 @@ class Entry:
             self.fail(f"{key} spans [{low}, {high}], expected [-256, 254]")
         return value.astype(np.int16)
 
+    def complex_weight(self, ndim: int) -> tuple:
+        """(real, imaginary) weights, (None, None) where they are not complex."""
+        if not self.complex:
+            return None, None
+        return tuple(self.weight(f"weight/{part}", ndim) for part in ("real", "imag"))
+
+    def per_channel(self, delay: np.ndarray, n: int) -> np.ndarray:
+        """A `delay` of one value or of `n`, as `n`."""
+        if delay.size not in (1, n):
+            self.fail(f"delay has {delay.size} values, expected 1 or {n}")
+        return np.broadcast_to(delay.ravel(), (n,)).copy()
+
     def delay(self) -> np.ndarray | None:
         """Steps, int32 of any shape, or None; what is longer than a synapse's longest is cut to that, as netx does."""
         if not self.has("delay"):

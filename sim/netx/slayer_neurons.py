@@ -11,7 +11,7 @@ from .slayer_entry import Entry
 INTEGRATOR = Neuron(np.zeros(1, np.int32), 1 << 12, 1 << 17, np.zeros(1, np.int32))
 NO_FIXED_POINT = {
     "ALIF": "Lava's fixed-point ATRLIF takes decays as whole numbers, so that they can only be 0 or 1",
-    "ADRF": "Lava has no adaptive resonator",
+    "ADRF_PHASE": "Lava has no adaptive resonator",
     "ADRF_IZHIKEVICH": "Lava has no adaptive resonator",
 }
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from ..base.errors import UserError
 from ..integer import STATE_SHIFT
-from ..sequential import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, Sequential
+from ..sequential import AverageLayer, DenseLayer, FlattenLayer, InputLayer, Sequential
 from .slayer_entry import Entry
+from .slayer_images import conv, conv_transposed, pool, unpool
 from .slayer_neurons import INTEGRATOR, neuron
 
 
@@ -19,7 +20,7 @@ def parse(content: dict, path: str | PathLike, layers: int | None = None) -> Seq
         layers: read only the first so many groups (a file may end in a layer that nobody but SLAYER knows).
 
     Raises:
-        UserError: an unsupported layer or neuron type (adaptive, unpool, ...), a value
+        UserError: an unsupported layer or neuron type (adaptive, concat, ...), a value
             out of range, shapes that do not chain. Names the layer's index and type.
     """
     groups = {}
@@ -39,7 +40,8 @@ def parse(content: dict, path: str | PathLike, layers: int | None = None) -> Seq
     for index in sorted(groups)[:layers]:
         entry = Entry(groups[index], index, path)
         if entry.type not in LAYER_TYPES:
-            entry.fail(f"this layer type is not supported, expected one of {', '.join(LAYER_TYPES)}")
+            why = f" ({NOT_READ[entry.type]})" if entry.type in NOT_READ else ""
+            entry.fail(f"this layer type is not supported{why}, expected one of {', '.join(LAYER_TYPES)}")
         if entry.type != "input" and not made:
             made.append(_implied_input(entry))
         try:
@@ -89,7 +91,7 @@ def _flatten(entry, made):
 
 
 def _dense(entry, made):
-    weight, imaginary = _parts(entry, 2)
+    weight, imaginary = entry.complex_weight(2)
     if weight is None:
         weight = _dense_weight(entry)
     elif len(weight) != int(np.prod(entry.shape())):
@@ -106,13 +108,6 @@ def _dense(entry, made):
         else:
             entry.fail(f"delay has {delay.size} values, expected 1, {n_out} or {n_in}")
     return DenseLayer(entry.name, weight, neuron(entry, INTEGRATOR), None, axon, synapse, imaginary)
-
-
-def _parts(entry, ndim):
-    """(real, imaginary) weights, (None, None) where they are not complex."""
-    if not entry.complex:
-        return None, None
-    return tuple(entry.weight(f"weight/{part}", ndim) for part in ("real", "imag"))
 
 
 def _dense_weight(entry):
@@ -135,56 +130,8 @@ def _dense_rec(entry, made):
             f"{entry.name}: delays as SLAYER has them, of what the layer sends; netx 0.6 puts them on the synapses, the"
             " recurrent ones too"
         )
-        delay = _per_channel(entry, delay, len(weight))
+        delay = entry.per_channel(delay, len(weight))
     return DenseLayer(entry.name, weight, neuron(entry), entry.weight("weight_rec", 2), delay)
-
-
-def _per_channel(entry, delay, n):
-    if delay.size not in (1, n):
-        entry.fail(f"delay has {delay.size} values, expected 1 or {n}")
-    return np.broadcast_to(delay.ravel(), (n,)).copy()
-
-
-def _conv(entry, made):
-    weight, imaginary = _parts(entry, 4)
-    weight = entry.weight("weight", 4) if weight is None else weight
-    in_shape, stride = _image(entry, made), entry.pair("stride", 1)
-    return _convolution(entry, weight, entry.number("groups", 1), in_shape, stride, imaginary)
-
-
-def _pool(entry, made):
-    """SLAYER's pool is a convolution of every channel for itself with one kernel."""
-    in_shape, weight = _image(entry, made), entry.weight("weight", 4)
-    if weight.shape[:2] != (1, 1):
-        entry.fail(f"weight has shape {weight.shape}, expected (1, 1, height, width)")
-    each = np.repeat(weight, in_shape[0], axis=0)
-    return _convolution(entry, each, in_shape[0], in_shape, entry.pair("stride", weight.shape[2:]))
-
-
-def _image(entry, made):
-    in_shape = made[-1].shape
-    if len(in_shape) != 3:
-        entry.fail(f"the layer before gives {in_shape}, expected (channels, height, width)")
-    return in_shape
-
-
-def _convolution(entry, weight, groups, in_shape, stride, imaginary=None):
-    delay = entry.delay()
-    layer = ConvLayer(
-        entry.name,
-        weight,
-        neuron(entry),
-        stride,
-        entry.pair("padding", 0),
-        entry.pair("dilation", 1),
-        groups,
-        in_shape,
-        None if delay is None else _per_channel(entry, delay, len(weight)),
-        imaginary,
-    )
-    if layer.shape != entry.shape():
-        entry.fail(f"shape is {entry.shape()}, its kernel makes {layer.shape}")
-    return layer
 
 
 def _average(entry, made):
@@ -194,13 +141,16 @@ def _average(entry, made):
     return AverageLayer(entry.name, groups, n // groups)
 
 
+NOT_READ = {"concat": "netx names it, no block of SLAYER writes it"}
 LAYER_TYPES = {
     "input": _input,
     "flatten": _flatten,
     "dense": _dense,
     "dense_comp": _dense,  # netx's word for complex weights
     "dense_rec": _dense_rec,
-    "conv": _conv,
-    "pool": _pool,
+    "conv": conv,
+    "convT": conv_transposed,
+    "pool": pool,
+    "unpool": unpool,
     "average": _average,
 }

@@ -7,6 +7,7 @@ import numpy as np
 
 from sim.base.errors import UserError
 from sim.netx import hdf5
+from sim.netx.slayer_images import turned
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Sequential
 from sim.sequential.layers import Layer
 
@@ -64,14 +65,20 @@ def _(layer: DenseLayer):
 
 @pack.register
 def _(layer: ConvLayer):
-    pairs = dict(kernelSize=layer.weight.shape[2:], stride=layer.stride, padding=layer.padding, dilation=layer.dilation)
+    if any(layer.overhang) or layer.spread != (1, 1) and layer.stride != (1, 1):
+        raise UserError(f"{layer.name}: overhang {layer.overhang}, or strides on both sides, cannot be written")
+    weight, transposed, padding, stride = layer.weight, layer.spread != (1, 1), layer.padding, layer.stride
+    if transposed:
+        weight, stride = turned(weight, layer.groups), layer.spread
+        padding = tuple(d * (k - 1) - p for d, k, p in zip(layer.dilation, weight.shape[2:], padding))
+    pairs = dict(kernelSize=weight.shape[2:], stride=stride, padding=padding, dilation=layer.dilation)
     return {
-        "type": np.array([b"conv"], "S10"),
+        "type": np.array([b"convT" if transposed else b"conv"], "S10"),
         "shape": np.array(layer.shape, "<i8"),
         "inChannels": np.array(layer.in_shape[0], "<i8"),
         "outChannels": np.array(layer.shape[0], "<i8"),
         "groups": np.array(layer.groups, "<i8"),
-        "weight": layer.weight.astype("<f4"),
+        "weight": weight.astype("<f4"),
         **{key: np.array(value, "<i8") for key, value in pairs.items()},
         **_neuron(layer.neuron),
     }

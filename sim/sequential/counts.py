@@ -5,7 +5,7 @@ from functools import singledispatch
 import numpy as np
 
 from .layers import ConvLayer, DenseLayer, Layer, imaginary_part
-from .running import taps_of
+from .taps import taps_of
 
 
 @singledispatch

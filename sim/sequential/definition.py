@@ -15,7 +15,7 @@ from .layers import AnyNeuron, AverageLayer, ConvLayer, DenseLayer, FlattenLayer
 from .net import Sequential
 from .resonator import Resonator, resonator_step
 from .running import per_neuron
-from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, delta_step, dense_loss, lose, sigma_delta_step, wrap32
+from .sigma_delta import Delta, Sigma, SigmaDelta, conv_loss, delta_step, dense_loss, lose, sigma_delta_step, wrap32
 
 
 def by_definition(net: Sequential, x: np.ndarray) -> dict:
@@ -118,7 +118,7 @@ def _accumulated(layer, a):
 
 @_accumulated.register
 def _(layer: ConvLayer, a):
-    return lose(a, CONV_LOSS) if layer.neuron.graded else a
+    return lose(a, conv_loss(layer)) if layer.neuron.graded else a
 
 
 @singledispatch

@@ -35,10 +35,10 @@ def _(layer: DenseLayer, x, dtype=np.float32):
 
 @dendrite.register
 def _(layer: ConvLayer, x, dtype=np.float32):
-    (top, left), (down, right), (gap_y, gap_x) = layer.padding, layer.stride, layer.dilation
+    (down, right), (gap_y, gap_x) = layer.stride, layer.dilation
     batch, steps = x.shape[:2]
     c_out, height, width = layer.shape
-    frames = np.pad(x.reshape(-1, *x.shape[2:]), ((0, 0), (0, 0), (top, top), (left, left))).astype(dtype)
+    frames = _padded(_spread(x.reshape(-1, *x.shape[2:]), layer.spread), layer).astype(dtype)
     frames = frames.reshape(len(frames), layer.groups, -1, *frames.shape[2:])
     kernels = layer.weight.reshape(layer.groups, c_out // layer.groups, *layer.weight.shape[1:]).astype(dtype)
     total = np.zeros((len(frames), layer.groups, c_out // layer.groups, height * width), dtype)
@@ -49,3 +49,19 @@ def _(layer: ConvLayer, x, dtype=np.float32):
             ]
             total += kernels[..., y, z] @ seen.reshape(*seen.shape[:3], -1)
     return total.reshape(batch, steps, c_out, height, width)
+
+
+def _spread(frames, spread):
+    """Neighbours `spread` apart, zeros between them."""
+    (down, right), (height, width) = spread, frames.shape[2:]
+    out = np.zeros((*frames.shape[:2], (height - 1) * down + 1, (width - 1) * right + 1), frames.dtype)
+    out[:, :, ::down, ::right] = frames
+    return out
+
+
+def _padded(frames, layer):
+    """Zeros around, or cut where the padding is negative."""
+    sides = [(p, p + over) for p, over in zip(layer.padding, layer.overhang)]
+    frames = np.pad(frames, ((0, 0), (0, 0), *((max(a, 0), max(b, 0)) for a, b in sides)))
+    (top, below), (left, right) = ((max(-a, 0), frames.shape[2 + i] - max(-b, 0)) for i, (a, b) in enumerate(sides))
+    return frames[:, :, top:below, left:right]

@@ -116,6 +116,9 @@ class ConvLayer:
         in_shape: (channels, height, width) of the source.
         axon_delay: int32 [channels_out] or None, 0..62.
         imaginary: as of `DenseLayer`.
+        spread: (vertical, horizontal) distance at which the kernel sees neighbours of the source, zeros between them:
+            above 1 in what is trained as a transposed convolution of that stride; a negative padding cuts there.
+        overhang: rows below and columns to the right of the source, of zeros, beside the padding.
     """
 
     name: str
@@ -128,22 +131,30 @@ class ConvLayer:
     in_shape: tuple
     axon_delay: np.ndarray | None = None
     imaginary: np.ndarray | None = None
+    spread: tuple = (1, 1)
+    overhang: tuple = (0, 0)
 
     def __post_init__(self):
         c_out, c_in = self.weight.shape[:2]
         check_weight(self.weight.reshape(c_out, -1), self.name)
         if not self.neuron.takes_graded:
-            require_fan_in(fan_in(self.weight), self.name)
+            require_fan_in(self.fan_in, self.name)
         _check_imaginary(self)
         require(
             self.groups >= 1 and c_out % self.groups == 0 and c_in * self.groups == self.in_shape[0],
             self.name,
             f"kernel {self.weight.shape} in {self.groups} groups does not fit {self.in_shape[0]} input channels",
         )
+        cuts = self.spread != (1, 1)
         require(
-            min(self.stride) >= 1 and min(self.dilation) >= 1 and min(self.padding) >= 0,
+            min(self.stride) >= 1 and min(self.dilation) >= 1 and (cuts or min(self.padding) >= 0),
             self.name,
             f"stride {self.stride} and dilation {self.dilation} must be positive, padding {self.padding} not negative",
+        )
+        require(
+            min(self.spread) >= 1 and min(self.overhang) >= 0,
+            self.name,
+            f"spread {self.spread} must be positive, overhang {self.overhang} not negative",
         )
         require(
             min(self.shape) >= 1, self.name, f"kernel {self.weight.shape[2:]} does not fit into {self.in_shape[1:]}"
@@ -161,11 +172,38 @@ class ConvLayer:
         return (
             self.weight.shape[0],
             *(
-                (size + 2 * p - d * (k - 1) - 1) // s + 1
-                for size, p, d, k, s in zip(
-                    self.in_shape[1:], self.padding, self.dilation, self.weight.shape[2:], self.stride
+                ((size - 1) * apart + 2 * p + over - d * (k - 1)) // s + 1
+                for size, apart, p, over, d, k, s in zip(
+                    self.in_shape[1:],
+                    self.spread,
+                    self.padding,
+                    self.overhang,
+                    self.dilation,
+                    self.weight.shape[2:],
+                    self.stride,
                 )
             ),
+        )
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is what Lava and other tools call a convolution."""
+        return self.spread == (1, 1) and self.overhang == (0, 0)
+
+    @property
+    def fan_in(self) -> np.ndarray:
+        """int64 [channels_out]: the largest sum of |weights| that any neuron can get: a kernel reads a spread source
+        only through places of one phase.
+        """
+        (rows, columns), (gap_y, gap_x) = self.weight.shape[2:], self.dilation
+        phase_y, phase_x = (np.arange(rows) * gap_y % self.spread[0]), (np.arange(columns) * gap_x % self.spread[1])
+        return np.max(
+            [
+                fan_in(self.weight[:, :, phase_y == y][:, :, :, phase_x == x])
+                for y in np.unique(phase_y)
+                for x in np.unique(phase_x)
+            ],
+            axis=0,
         )
 
 

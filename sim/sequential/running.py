@@ -15,7 +15,8 @@ from .cuba import Neuron
 from .dendrite import dendrite
 from .layers import AnyNeuron, AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, Layer, imaginary_part
 from .resonator import Resonator
-from .sigma_delta import CONV_LOSS, Delta, Sigma, SigmaDelta, dense_loss
+from .sigma_delta import Delta, Sigma, SigmaDelta, conv_loss, dense_loss
+from .taps import taps_of
 
 
 class Chunk(NamedTuple):
@@ -317,23 +318,6 @@ def _kernels(layer):
     return (weights.ravel(), *taps_of(layer), width), place.ravel()
 
 
-def taps_of(layer: ConvLayer) -> tuple:
-    """(rows, columns), int32 [size of the input, of the kernel]: the place in the output that an input reaches through
-    each place of the kernel, or -1.
-    """
-    return tuple(
-        _taps(*sizes)
-        for sizes in zip(
-            layer.in_shape[1:], layer.shape[1:], layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation
-        )
-    )
-
-
-def _taps(size_in, size_out, kernel, stride, padding, dilation):
-    at, rest = np.divmod(np.arange(size_in)[:, None] + padding - np.arange(kernel) * dilation, stride)
-    return np.where((rest == 0) & (0 <= at) & (at < size_out), at, -1).astype(np.int32)
-
-
 @conv.register
 def _(neuron: Neuron, layer, batch):
     kernels, place = _kernels(layer)
@@ -360,7 +344,7 @@ def _(neuron, layer, batch):
     (weights, *_), place = _kernels(layer)
     lanes = len(place) // int(np.prod(layer.shape[1:]))
     synapses = (weights, *_reach(layer, lanes), lanes)
-    return _graded_step(conv_graded, synapses, CONV_LOSS, place, layer, batch, lambda x: x)
+    return _graded_step(conv_graded, synapses, conv_loss(layer), place, layer, batch, lambda x: x)
 
 
 def _reach(layer, lanes):

@@ -18,7 +18,8 @@ A delta encoder takes values x for a dendritic sum: new = x << 12, and the rest 
 sigma itself.
 
 Dendritic sums: a convolution's wraps at 24 bits. Lava's dense synapse scales the weights up by as many bits as fit
-(`loss_bits`) and the sum down again, so that it loses as many of its upper bits; one with delays does not.
+(`loss_bits`) and the sum down again, so that it loses as many of its upper bits; one with delays does not, nor does
+the sparse one, which stands for transposed convolutions.
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +32,6 @@ from .checks import require, require_values
 
 STATE_BITS = 24  # of the chip
 SPIKE_EXP, STATE_EXP, MESSAGE_BITS = 6, 6, 16  # netx's own
-CONV_LOSS = 32 - STATE_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +127,11 @@ def dense_loss(layer: Any) -> int:
     """Upper bits that the sums of a dense layer of sigma-delta or sigma neurons lose."""
     delayed = layer.axon_delay is not None or layer.synapse_delay is not None
     return 0 if delayed else loss_bits(layer.weight)
+
+
+def conv_loss(layer: Any) -> int:
+    """The same of a convolution; what Lava's does not compute it has as a sparse matrix, which loses none."""
+    return 32 - STATE_BITS if layer.plain else 0
 
 
 def delta_step(

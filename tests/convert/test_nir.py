@@ -599,6 +599,19 @@ def plain(name="a", source=TOKENS, **k):
             ),
             "layer/1: nir types its output (2, 3, 3)",
         ),
+        (
+            one(
+                ConvLayer(
+                    "layer/1",
+                    np.full((2, 1, 2, 2), 4, np.int16),
+                    N2,
+                    *((1, 1), (1, 1), (1, 1), 1, (1, 3, 3)),
+                    spread=(2, 2),
+                ),
+                (1, 3, 3),
+            ),
+            "layer/1: NIR has no transposed convolutions",
+        ),
     ],
 )
 def test_nets_that_are_refused(net, message):

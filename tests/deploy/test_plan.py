@@ -20,7 +20,8 @@ from deploy.chip.plan import plan as make_plan
 from deploy.chip.synapses import list_bits, lists, order
 from sim import engine
 from sim.base.errors import UserError
-from sim.expansion import RELAY, Kernel, expand
+from sim.expansion import RELAY, expand
+from sim.expansion.of_sequential import kernel_of
 from sim.expansion.weights import count
 from sim.integer import weight_bits
 from sim.net import PHASE, TOKENS, Cuba, Dense, Input, Net, Readout
@@ -231,11 +232,14 @@ def test_lists_of_a_convolution_against_the_unrolled_matrix(seed):
         groups,
         in_shape,
     )
+    if r.random() < 0.5:
+        apart, over = ((int(v) for v in r.integers(low, low + 3, 2)) for low in (1, 0))
+        layer = replace(layer, spread=tuple(apart), overhang=tuple(over))
     n_in, n_out = int(np.prod(in_shape)), int(np.prod(layer.shape))
     unit = np.eye(n_in, dtype=np.uint8).reshape(1, n_in, *in_shape)
     full = dendrite(layer, unit).reshape(n_in, n_out).T
     ones = dendrite(replace(layer, weight=np.full_like(weight, 2)), unit).reshape(n_in, n_out).T
-    k = Kernel(weight, in_shape, layer.shape, layer.stride, layer.padding, layer.dilation, groups)
+    k = kernel_of(layer)
     by_pixel = np.arange(n_out).reshape(layer.shape[0], -1).T.ravel()
     start = int(r.integers(0, n_out))
     stop = int(r.integers(start + 1, n_out + 1))

@@ -1,7 +1,11 @@
 """Photographs, as pictures and before a simulated camera. Files are written here."""
 
+import contextlib
+import tracemalloc
+
 import numpy as np
 import pytest
+from PIL import Image
 from streams import same
 
 from events import EVENT, Encoder, cache, default_encoder, load, pictures, token_streams
@@ -157,8 +161,6 @@ def test_the_python_version_of_cifar_is_never_opened(tmp_path):
 
 
 def picture_tree(root, parts, classes, ending="png", size=(32, 32), count=20):
-    from PIL import Image
-
     for part in parts:
         for label, name in enumerate(classes):
             (root / part / name).mkdir(parents=True)
@@ -216,6 +218,32 @@ def test_pictures_that_are_wrong_are_named_or_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "_PICTURE_LIMIT", 1000)
     with pytest.raises(UserError, match="a picture of 32 x 32 pixels; at most 1000"):
         recordings.events[5]
+
+
+def test_pictures_in_memory_are_bounded(tmp_path, monkeypatch):
+    """A PNG as a whole, a JPEG as small as it is decoded, a progressive one as a whole; long files not at all; a chunk
+    that claims to be longer than its file takes no memory for it."""
+    picture = Image.fromarray(np.full((256, 256, 3), 90, np.uint8))
+    for name, options in (("a.png", {}), ("a.jpg", {}), ("p.jpg", {"progressive": True})):
+        picture.save(tmp_path / name, **options)
+    read = pictures.Photograph(32)
+    monkeypatch.setattr(pictures, "_DECODED_LIMIT", 128 * 128)
+    assert read(tmp_path / "a.jpg").shape == (3, 32, 32)
+    for name in ("a.png", "p.jpg"):
+        with pytest.raises(UserError, match=rf"{name}: a picture of 256 x 256 pixels; at most 16384 are read"):
+            read(tmp_path / name)
+    monkeypatch.undo()
+    content = (tmp_path / "a.png").read_bytes()
+    at = content.index(b"IDAT") - 4
+    (tmp_path / "b.png").write_bytes(content[:at] + b"\x7f" + content[at + 1 :])
+    tracemalloc.start()
+    with contextlib.suppress(UserError):
+        read(tmp_path / "b.png")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
+    monkeypatch.setattr(pictures, "_FILE_LIMIT", 100)
+    with pytest.raises(UserError, match=r"a\.png: more than 100 bytes"):
+        read(tmp_path / "a.png")
 
 
 def test_what_the_camera_saw_is_kept(tmp_path, monkeypatch):

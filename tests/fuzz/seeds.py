@@ -156,9 +156,12 @@ def _slayer():
         (
             InputLayer("layer/0", (2, 6, 6)),
             ConvLayer("layer/1", w(3, 2, 3, 3), neuron(), (1, 1), (1, 1), (1, 1), 1, (2, 6, 6)),
-            FlattenLayer("layer/2", (108,)),
-            DenseLayer("layer/3", w(5, 108), neuron()),
-            DenseLayer("layer/4", w(4, 5), neuron(), w(4, 4)),
+            ConvLayer(
+                "layer/2", w(2, 3, 2, 2), neuron(), (1, 1), (1, 1), (1, 1), 1, (3, 6, 6), spread=(2, 2)
+            ),  # transposed
+            FlattenLayer("layer/3", (288,)),
+            DenseLayer("layer/4", w(5, 288), neuron()),
+            DenseLayer("layer/5", w(4, 5), neuron(), w(4, 4)),
         )
     )
     yield _written(lambda path: slayer_writer.write(chain, path))

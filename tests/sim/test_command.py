@@ -131,6 +131,15 @@ SWALLOWS = """
     del x
     time.sleep(60)
 """
+IN_HOOK = """
+    class Fails:
+        def __del__(self):
+            raise ValueError
+    sys.__unraisablehook__ = lambda _: time.sleep(1)
+    x = Fails()
+    del x
+    time.sleep(60)
+"""
 TURNS = """
     try:
         time.sleep(60)
@@ -146,9 +155,10 @@ TURNS = """
         ("time.sleep(60)", "pass", "started", " before anything was begun"),
         ("", "time.sleep(60)", "begun", "; two of three are kept"),
         ("", SWALLOWS.strip(), "begun", "; two of three are kept"),
+        ("", IN_HOOK.strip(), "begun", "; two of three are kept"),
         ("", TURNS.strip(), "begun", "; two of three are kept"),
     ],
-    ids=["importing", "running", "swallowed", "turned into another"],
+    ids=["importing", "running", "swallowed", "while one is swallowed", "turned into another"],
 )
 def test_a_signal_is_a_line_and_a_code(tmp_path, number, words, start, body, after, kept):
     (tmp_path / "program.py").write_text(SLEEPS.format(start=start, body=body))

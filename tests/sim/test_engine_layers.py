@@ -48,7 +48,9 @@ def test_convolution(seed):
     )
     height, width = (int(v) for v in r.integers(5, 9, 2))
     weight = (r.integers(-128, 128, (c_out, c_in // groups, ky, kx)) * 2).astype(np.int16)
-    layer = ConvLayer("c", weight, neuron(r, 1, c_out), stride, padding, dilation, groups, (c_in, height, width))
+    apart, over = (tuple(int(v) for v in r.integers(low, 3, 2)) for low in (1, 0))
+    where = (stride, padding, dilation, groups, (c_in, height, width))
+    layer = ConvLayer("c", weight, neuron(r, 1, c_out), *where, spread=apart, overhang=over)
     layer = replace(layer, neuron=neuron(r, int(np.prod(layer.shape)), c_out))
     check(layer, (r.random((2, 12, c_in, height, width)) < r.choice([0.1, 0.5, 1.0])).astype(np.uint8))
 

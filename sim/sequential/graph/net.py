@@ -33,7 +33,7 @@ class Edge:
     @property
     def fan_in(self) -> np.ndarray:
         """int64 [shape[0]]: sums of |weights|, the same for all neurons of a channel."""
-        return fan_in(self.layer.weight)
+        return self.layer.fan_in if isinstance(self.layer, ConvLayer) else fan_in(self.layer.weight)
 
 
 @dataclass(frozen=True, eq=False)
