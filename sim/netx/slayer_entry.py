@@ -36,7 +36,7 @@ class Entry:
             :40
         ]  # one printable line, whatever it was
 
-    def integers(self, key: str, default: int | None = None) -> np.ndarray:
+    def integers(self, key: str, default: int | tuple[int, ...] | None = None) -> np.ndarray:
         """The entry as int64, whatever number type it was written in; NaN, infinity and fractions are refused."""
         return self._whole(key, default).astype(np.int64)
 
@@ -54,13 +54,13 @@ class Entry:
             self.fail(f"{key} has values that are no 32-bit integers")
         return value
 
-    def number(self, key: str, default: int | None = None) -> int:
+    def number(self, key: str, default: int | tuple[int, ...] | None = None) -> int:
         value = self.integers(key, default)
         if value.size != 1:
             self.fail(f"{key} has shape {value.shape}, expected one number")
         return int(value.ravel()[0])
 
-    def pair(self, key: str, default: int) -> tuple[int, int]:
+    def pair(self, key: str, default: int | tuple[int, ...]) -> tuple[int, int]:
         value = self.integers(key, default).ravel()
         if value.size not in (1, 2):
             self.fail(f"{key} has {value.size} values, expected one or two")
