@@ -12,11 +12,12 @@ STAMP   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types docs train bench kills soak gpu fuzz audit clean
+.PHONY: help setup demo test coverage lint types docs train bench kills soak gpu fuzz audit clean
 
 help:
 	@echo 'make demo     install, train a small model, export it, run it in the Lava simulator, write runs/demo/report.html'
 	@echo 'make test     install, run the tests (ARGS="-m \"not slow\"" and the like go to pytest)'
+	@echo 'make coverage install, run the tests, say which lines of sim and convert none of them runs'
 	@echo 'make lint     install, check style, format and types'
 	@echo 'make types    install, check types alone (pyright)'
 	@echo 'make docs     install, build the documentation as a site in site/'
@@ -56,6 +57,13 @@ demo: setup
 # Side by side on all cores (tests/conftest.py says how many); ARGS="-n 0": one after the other, in one process.
 test: setup
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
+
+coverage: setup
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts -c constraints.txt -e '.[coverage]'
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest -n auto --dist worksteal $(ARGS)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
 
 lint: setup
 	@$(PY) -m ruff check .
@@ -100,5 +108,5 @@ gpu: setup
 	@timeout 230 $(PY) -m bench --only training --quick
 
 clean:
-	@rm -rf $(VENV) build site *.egg-info .pytest_cache .hypothesis .ruff_cache
+	@rm -rf $(VENV) build site *.egg-info .pytest_cache .hypothesis .ruff_cache .coverage .coverage.*
 	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -71,12 +72,17 @@ def test_in_turn_they_wait_and_no_two_are_inside(tmp_path):
                 inside.pop()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
-    for t in threads:
-        t.start()
+    with locks.in_turn(tmp_path, "writes", locks.CACHE, said.append):
+        for t in threads:
+            t.start()
+        while len(said) < 4:  # all of them wait
+            assert all(t.is_alive() for t in threads)
+            time.sleep(0.001)
+        assert not most
     for t in threads:
         t.join()
     assert len(most) == 160 and max(most) == 1
-    assert said and all(line.endswith("; waiting for it") for line in said)
+    assert all(line.endswith("; waiting for it") for line in said)
     assert os.listdir(tmp_path) == []
 
 
