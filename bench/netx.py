@@ -49,11 +49,8 @@ NETS = (
 def rows(quick):
     from sim.lava import stock_netx
 
-    try:
-        folder = Path(str(distribution("lava-dl").locate_file("tests/lava/lib/dl/netx")))
-    except PackageNotFoundError:
-        folder = None
-    if folder is None or not folder.is_dir() or not stock_netx.installed():
+    folder = lava_dl_nets()
+    if folder is None or not stock_netx.installed():
         yield Row("SLAYER's nets", None, "", note="lava-dl is not installed")
         return
     for known in NETS[:1] if quick else NETS:
@@ -62,6 +59,15 @@ def rows(quick):
             yield from compare(known, place, quick)
         else:
             yield Row(known.name, None, "", note=f"no {known.file} in {place}")
+
+
+def lava_dl_nets() -> Path | None:
+    """The folder of nets in lava-dl's wheel, if that is installed."""
+    try:
+        folder = Path(str(distribution("lava-dl").locate_file("tests/lava/lib/dl/netx")))
+    except PackageNotFoundError:
+        return None
+    return folder if folder.is_dir() else None
 
 
 def compare(known, folder, quick):

@@ -7,6 +7,7 @@ GROUPS = {
     "executors": "bench.executors",
     "netx": "bench.netx",
     "sinabs": "bench.sinabs",
+    "others": "bench.others",
     "tokens": "bench.tokens",
     "scaling": "bench.scaling",
     "roofline": "bench.roofline",

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import executors, loading, roofline, tokens
+from bench import executors, loading, others, roofline, tokens
 from bench.measure import Different, machine, require
+from bench.netx import lava_dl_nets
 from bench.registry import GROUPS, Row
 from bench.training import kernel
-from sim import engine
+from sim import engine, netx
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,7 +56,52 @@ def test_unknown_group_and_difference(tmp_path):
 
 def test_machine_and_groups():
     assert {"cpu", "cores", "load", "numpy"} <= machine().keys()
-    assert list(GROUPS) == ["executors", "netx", "sinabs", "tokens", "scaling", "roofline", "training", "loading"]
+    assert list(GROUPS) == [
+        "executors",
+        "netx",
+        "sinabs",
+        "others",
+        "tokens",
+        "scaling",
+        "roofline",
+        "training",
+        "loading",
+    ]
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    folder = lava_dl_nets()
+    if folder is None:
+        pytest.skip("lava-dl is not installed")
+    return others.case(folder / "mnist.net", 3, 1)
+
+
+def test_others_get_what_the_net_would_see(mnist):
+    """The net behind its input neurons, and the sums that its last layer would hold; another's spikes are compared."""
+    whole = netx.read_slayer(lava_dl_nets() / "mnist.net")
+    weight = whole.layers[-1].weight.astype(np.int64)
+    last = mnist.sent[whole.layers[-2].name].sum(1, dtype=np.int64)
+    assert np.array_equal(mnist.sums, last @ weight.T) and mnist.sums.any() and mnist.rate > 0
+    assert others._differing(mnist, mnist.sent, 3).startswith("0 of 49,152 values")
+    with pytest.raises(Different, match="differ from the engine's"):
+        others._differing(mnist, {name: 1 - sent for name, sent in mnist.sent.items()}, 3)
+
+
+@pytest.mark.parametrize("package", ["snntorch", "sanafe"])
+def test_others_that_are_installed(mnist, package, capfd):
+    pytest.importorskip(package)
+    row = getattr(others, package)(mnist, 1)
+    assert row.value > 0 and row.ratio > 0 and "are not the engine's" in row.note
+    assert not capfd.readouterr().out
+
+
+def test_others_that_are_not(monkeypatch):
+    monkeypatch.setattr(others, "find_spec", lambda name: None)
+    if lava_dl_nets() is None:
+        pytest.skip("lava-dl is not installed")
+    found = list(others.rows(True))
+    assert [row.value is None for row in found] == [False, True, True] and "pip install sanafe" in found[2].note
 
 
 def untrained(encoder, frames, classes, **changes):
