@@ -136,10 +136,10 @@ def sanafe(case: Case, runs: int) -> Row:
     sent = {name: values[:, case.net.lags[name] :][:, :STEPS] for name, values in sent.items()}
     said = _differing(case, sent, 1)
     seconds = median(run, runs)
-    ours = plan(case.net, load("loihi1"), x=case.x[:1], tables=(PRICES,)).to_json()["energy"][PRICES]
-    energy = (
-        f"energy {found['energy']['total'] * 1e6:.4g} uJ, by deploy plan {ours['energy_j_per_sample'] * 1e6:.4g} uJ"
-    )
+    costs = plan(case.net, load("loihi1"), x=case.x[:1], tables=(PRICES,)).costs
+    assert costs is not None, "the MNIST net fits"
+    ours = costs.energy[PRICES].energy_j_per_sample
+    energy = f"energy {found['energy']['total'] * 1e6:.4g} uJ, by deploy plan {ours * 1e6:.4g} uJ"
     note = f"{version('sanafe')}, timing model simple, spikes traced; {said}; {energy} a sample"
     return Row("MNIST: SANA-FE", 1 / seconds, "samples/s", case.rate * seconds, note)
 

@@ -15,6 +15,8 @@ from sim import netx
 from sim.base.errors import UserError
 from sim.net import Net
 from sim.net.tokens import Stream
+from sim.sequential import Sequential
+from sim.sequential.graph import Graph
 
 
 class Items(Protocol):
@@ -95,7 +97,7 @@ class Steps:
     step_us: float | None = None
     steps: int = 0
 
-    def of(self, net: Any, recordings: Sequence, height: int, width: int) -> SpikeFrames:
+    def of(self, net: Sequential | Graph, recordings: Sequence, height: int, width: int) -> SpikeFrames:
         """The recordings as spikes for `net`, a chain or a graph of layers.
 
         Raises:
@@ -106,7 +108,9 @@ class Steps:
         return SpikeFrames(recordings, height, width, net.layers[0].shape, self.step_us or STEP_US, self.steps)
 
 
-def frames_from_dataset(net: Any, name: str, split: str, root: str, limit: int | None, steps: Steps) -> tuple:
+def frames_from_dataset(
+    net: Sequential | Graph, name: str, split: str, root: str, limit: int | None, steps: Steps
+) -> tuple[SpikeFrames, np.ndarray]:
     """(`SpikeFrames`, labels) of the first `limit` recordings of a part of a data set.
 
     Raises:
@@ -120,7 +124,7 @@ def frames_from_dataset(net: Any, name: str, split: str, root: str, limit: int |
     return frames, recordings.labels[:limit]
 
 
-def frames_from_file(net: Any, path: str, unit_us: float | None, steps: Steps) -> SpikeFrames:
+def frames_from_file(net: Sequential | Graph, path: str, unit_us: float | None, steps: Steps) -> SpikeFrames:
     """One recording, in any format of `events.formats`, on the sensor that the net's first layer has.
 
     Raises:

@@ -6,7 +6,12 @@ imported when they are first used.
 
 TYPE_CHECKING = False  # `typing` itself takes time to import
 if TYPE_CHECKING:
-    from typing import Any
+    from .base.errors import SimulationError, UserError
+    from .engine import Result, Session, run
+    from .lava.simulate import simulate
+    from .net import Net
+    from .net.tokens import Stream
+    from .netx import describe, load, read_golden, write
 
 _PLACES = {
     "SimulationError": "base.errors",
@@ -38,7 +43,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> "Any":
+def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name not in _PLACES:

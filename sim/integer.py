@@ -32,9 +32,9 @@ Source of the equations: Davies et al., IEEE Micro 38(1), 2018, and `lava/proc/l
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 STATE_SHIFT = 6  # weights, thresholds and biases are aligned to the state by this shift
 DECAY_BITS = 12
@@ -51,7 +51,7 @@ SHIFT_MAX = 8  # bits that a synapse's exponent can take off what it adds up
 WEIGHT_BINS = 32  # of `weight_histogram`
 
 
-def decay(x: np.ndarray, d: Any) -> np.ndarray:
+def decay(x: ArrayLike, d: ArrayLike) -> np.ndarray:
     """`sign(x) * ((|x| * (4096 - d)) >> 12)`, elementwise on int64 arrays."""
     x = np.asarray(x, np.int64)
     return np.sign(x) * ((np.abs(x) * (DECAY_ONE - np.asarray(d, np.int64))) >> DECAY_BITS)
@@ -69,7 +69,13 @@ def clip24(x: np.ndarray) -> np.ndarray:
 
 
 def cuba_step(
-    u: np.ndarray, v: np.ndarray, a: Any, i_decay: Any, v_decay: Any, v_th: Any, bias: Any
+    u: ArrayLike,
+    v: ArrayLike,
+    a: ArrayLike,
+    i_decay: ArrayLike,
+    v_decay: ArrayLike,
+    v_th: ArrayLike,
+    bias: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One time step of CUBA neurons.
 
@@ -87,7 +93,7 @@ def cuba_step(
     return u, np.where(s, 0, v), s
 
 
-def graded_input(weight: np.ndarray, messages: Any, shift: Any) -> Any:
+def graded_input(weight: np.ndarray, messages: ArrayLike, shift: int) -> np.ndarray:
     """What graded spikes add to the dendritic input: `(sum_i w[j, i] * m[i]) >> shift`, rounded down, as Lava's `Dense`
     does with `weight_exp = -shift`. The sum before the shift is held to 24 bits where a net is made.
 

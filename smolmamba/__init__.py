@@ -12,8 +12,6 @@ Everything is imported when it is first used.
 
 TYPE_CHECKING = False  # `typing` itself takes time to import
 if TYPE_CHECKING:
-    from typing import Any
-
     from deploy.verify.results import Verification
     from events.encoder import Encoder
     from sim.base.errors import SimulationError, UserError
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from .nets import Net, Result, encode, load, rows, simulate
     from .proofs import plan, verify
     from .training import Trained, configuration, export, train
+
+    __version__: str
 
 _PLACES = {
     "Encoder": "events.encoder",
@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> "Any":
+def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name == "lava":

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,12 +14,15 @@ from events.encoder import Encoder
 from events.recordings import EVENT
 from sim import engine, netx
 from sim.base.errors import UserError
+from sim.base.plain import Json
 from sim.net import Net as Core
 from sim.net import tokens
 from sim.net.schedule import latencies
 from sim.net.tokens import Stream
 
 Trace: TypeAlias = Sequence[str] | str
+Recording: TypeAlias = np.ndarray | str | os.PathLike  # events or a picture, or the file that holds them
+Samples: TypeAlias = Recording | Sequence[Recording] | Stream  # what a net can be run on: see `encode`
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +73,9 @@ class Net:
 
     core: Core
     path: str | None = None
-    report: dict[str, Any] | None = None
+    report: dict[str, Json] | None = None
 
-    def run(self, what: Any, trace: Trace = ()) -> Result:
+    def run(self, what: Samples, trace: Trace = ()) -> Result:
         """Runs the integer engine.
 
         Args:
@@ -110,7 +113,7 @@ class Net:
         return latencies(self.core)[self.core.nodes[-1].name]
 
     @property
-    def layers(self) -> list[dict[str, Any]]:
+    def layers(self) -> list[dict[str, Json]]:
         """One dict of plain values an input and layer (`sim.netx.describe`)."""
         return netx.describe(self.core)
 
@@ -152,7 +155,7 @@ def as_net(net: Net | Core | str | os.PathLike) -> Net:
     return Net(net) if isinstance(net, Core) else load(net)
 
 
-def encode(net: Net | Core | str | os.PathLike, what: Any) -> Stream:
+def encode(net: Net | Core | str | os.PathLike, what: Samples) -> Stream:
     """The token stream that a net reads.
 
     Args:
@@ -173,11 +176,11 @@ def encode(net: Net | Core | str | os.PathLike, what: Any) -> Stream:
             return net.encoder.encode_all(pictures)
     if isinstance(what, np.ndarray) and what.dtype.names is None:
         return tokens.checked(net.core, what[None] if what.ndim == 2 else what)
-    many = isinstance(what, Sequence) and not isinstance(what, str)
-    return net.encoder.encode_all([_events(r) for r in (what if many else [what])])
+    many = what if isinstance(what, Sequence) and not isinstance(what, str) else [what]
+    return net.encoder.encode_all([_events(recording) for recording in many])
 
 
-def _pictures(encoder: Encoder, what: Any) -> list[np.ndarray] | None:
+def _pictures(encoder: Encoder, what: Recording | Sequence[Recording]) -> list[np.ndarray] | None:
     """Pictures that were given as such, by their paths or in a list; None for spikes as an array."""
     if isinstance(what, np.ndarray):
         one = what.shape == (encoder.planes, encoder.height, encoder.width)
@@ -188,7 +191,7 @@ def _pictures(encoder: Encoder, what: Any) -> list[np.ndarray] | None:
     return [Photograph(encoder.height)(p) if isinstance(p, (str, os.PathLike)) else np.asarray(p) for p in many]
 
 
-def _events(recording: Any) -> np.ndarray:
+def _events(recording: Recording) -> np.ndarray:
     if isinstance(recording, (str, os.PathLike)):
         from events.formats import read
 
@@ -202,7 +205,7 @@ def _events(recording: Any) -> np.ndarray:
     return events.astype(EVENT, copy=False) if events.dtype != EVENT else events
 
 
-def rows(net: Net | Core | str | os.PathLike, what: Any) -> np.ndarray:
+def rows(net: Net | Core | str | os.PathLike, what: Samples) -> np.ndarray:
     """uint8 [samples, steps, lines]: the spikes that the host sends, as the `inp` of `smolmamba.lava.Network` takes
     them. what: as of `encode`.
     """
@@ -212,7 +215,7 @@ def rows(net: Net | Core | str | os.PathLike, what: Any) -> np.ndarray:
 
 def simulate(
     net: Net | Core | str | os.PathLike,
-    what: Any,
+    what: Samples,
     executor: str = "fused",
     trace: Trace = (),
     threads: bool = False,

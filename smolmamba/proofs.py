@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sim import netx
 from sim.net import Net as Core
 
-from .nets import Net, as_net, encode
+from .nets import Net, Samples, as_net, encode
 
 if TYPE_CHECKING:
     from deploy.chip.results import ChipPlan
@@ -51,7 +51,7 @@ def verify(
 def plan(
     net: Net | Core | str | os.PathLike,
     board: str = "oheo-gulch",
-    samples: Any = None,
+    samples: Samples | None = None,
     packing: str = "separate",
     tables: tuple[str, ...] = ("loihi1-davies2018", "cmos-45nm"),
 ) -> ChipPlan:

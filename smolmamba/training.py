@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias, Union
 
 import events
 from sim.base.errors import UserError
+from sim.base.plain import Json
 from train.config import Config, preset
 
 from .nets import Net, load
+
+Setting: TypeAlias = Union[bool, int, float, str, Sequence["Setting"], Mapping[str, "Setting"]]  # noqa: UP007
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,14 @@ class Trained:
 
     path: Path
     config: Config
-    facts: dict[str, Any]
+    facts: dict[str, Json]
 
     def __repr__(self) -> str:
         return f"Trained({os.fspath(self.path)!r}, validation accuracy {self.facts['best_val']:.3f})"
 
 
 def configuration(
-    preset_name: str = "tiny", dataset: str = "digits", data_root: str | None = None, **changes: Any
+    preset_name: str = "tiny", dataset: str = "digits", data_root: str | None = None, **changes: Setting
 ) -> Config:
     """A preset for a data set, with its usual encoder, and changes by name (`lr`, `float_epochs`, ...).
 
@@ -44,14 +48,25 @@ def configuration(
 
 
 def train(
-    config: Config | str = "tiny", run: str | os.PathLike | None = None, data_root: str | None = None, **options: Any
+    config: Config | str = "tiny",
+    run: str | os.PathLike | None = None,
+    data_root: str | None = None,
+    resume: bool = True,
+    quiet: bool = False,
+    threads: int | None = None,
+    loaders: int | None = None,
+    save_minutes: float | None = None,
+    tensorboard: bool = False,
+    skip_bad: bool = False,
+    graph: bool = True,
 ) -> Trained:
     """Trains a model; goes on where an earlier call with the same folder was cut off.
 
     Args:
         config: of `configuration`, or the name of a preset for the embedded digits.
         run: folder to write; default: runs/DATASET-smolmamba.
-        options: of `train.run.loop.train`: `resume`, `quiet`, `threads`, ...
+        resume: go on from what the folder holds. quiet: show nothing. threads: of the CPU; default: all cores.
+        loaders, save_minutes, tensorboard, skip_bad, graph: of `train.run.loop.train`.
 
     Raises:
         UserError: missing data, a run folder of another configuration.
@@ -62,7 +77,7 @@ def train(
     if config.float_epochs + config.exact_epochs == 0:
         raise UserError("configuration: no epochs")
     folder = Path(run or f"runs/{config.dataset}-smolmamba")
-    facts = loop(config, folder, data_root, **options)
+    facts = loop(config, folder, data_root, resume, quiet, threads, loaders, save_minutes, tensorboard, skip_bad, graph)
     return Trained(folder / "model.pt", config, facts)
 
 
@@ -70,14 +85,17 @@ def export(
     model: Trained | str | os.PathLike,
     out: str | os.PathLike | None = None,
     data_root: str | None = None,
-    **options: Any,
+    split: str = "val",
+    dataset: str | None = None,
+    limit: int | None = None,
 ) -> Net:
     """Quantizes a model to the chip's integers, checks it against SLAYER, writes the net and loads it.
 
     Args:
         model: what `train` gives, or a checkpoint.
         out: the file to write; default: the checkpoint's name with the ending .net.
-        options: of `convert.export.export`: `split`, `dataset`, `limit` of the report's accuracies.
+        split, dataset, limit: recordings that the report's accuracies are of: a part of the data set that the model was
+            trained on, or of another, and how many at most.
 
     Returns:
         Net: its `report` says what was measured.
@@ -89,6 +107,6 @@ def export(
 
     path = Path(model.path if isinstance(model, Trained) else model)
     place = Path(out) if out is not None else path.with_suffix(".net")
-    report = write(path, place, data_root, **options)
+    report = write(path, place, data_root, split, dataset, limit)
     net = load(place)
     return Net(net.core, net.path, report)

@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,6 +172,16 @@ def test_console_script_has_all_groups():
         assert re.search(rf"^  {inner} ", command(group, "--help"), re.M)
     assert "--seeds" in command("train", "ablate", "--help")
     assert "No such command" in command("nonsense", code=2)
+
+
+def test_one_version():
+    """pyproject.toml says it; installed packages take it from there, and what is written by hand says the same."""
+    said = re.search(r'^version = "(\d+\.\d+\.\d+)"$', Path(ROOT, "pyproject.toml").read_text(), re.M)[1]
+    assert re.search(r"^version: (.+)$", Path(ROOT, "CITATION.cff").read_text(), re.M)[1] == said
+    assert re.search(r"^## (.+)$", Path(ROOT, "CHANGELOG.md").read_text(), re.M)[1] == said
+    assert command("--version") == f"smolmamba, version {sm.__version__}\n" and sm.__version__ == version(
+        "smolmamba-loihi"
+    )
 
 
 def test_help_imports_no_command():

@@ -15,6 +15,7 @@ from sim import engine
 from sim.expansion import Expansion, Kernel, Population
 from sim.integer import DECAY_ONE
 from sim.net import Net
+from sim.net.tokens import Stream
 from sim.prices import COUNTS, WORK
 from sim.sequential import Sequential, dendrite
 from sim.sequential.graph import Graph
@@ -85,7 +86,9 @@ class Activity:
     answers: float
 
 
-def measure(net: Any, expansion: Expansion, placement: Placement, board: Board, x: Any) -> Activity:
+def measure(
+    net: Net | Sequential | Graph, expansion: Expansion, placement: Placement, board: Board, x: Stream | np.ndarray
+) -> Activity:
     """Runs samples through the engine and counts.
 
     Args:
@@ -112,7 +115,7 @@ def rasters(expansion: Expansion, spikes: dict) -> dict:
 
 
 @singledispatch
-def run(net: Any, x: Any) -> tuple:
+def run(net: Net | Sequential | Graph, x: Stream | np.ndarray) -> tuple:
     """Runs a net: (layer or input -> its output [B, K, n]; layer -> bool [B, K, n], which neurons of a convolution a
     spike reaches, those of others are found from their matrices).
     """

@@ -13,9 +13,8 @@ reach them. Two ways to place them:
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -73,7 +72,7 @@ class Part:
         sums: resource -> used. sets: resource -> frozenset of what must be configured. longest_delay: of its synapses.
     """
 
-    population: object
+    population: Population
     start: int
     stop: int
     members: np.ndarray
@@ -252,7 +251,7 @@ def _too_large(population, at_least, board):
     )
 
 
-def part(population: Population, start: Any, stop: int) -> Part:
+def part(population: Population, start: int, stop: int) -> Part:
     """The neurons start..stop (in cutting order) with all that reaches them."""
     inputs = [(j, stored_bits(j.weight_bits), j.longest_delay > 0) for j in population.inputs]
     found = tuple(lists(j.weight, start, stop, bits, delayed) for j, bits, delayed in inputs)
@@ -282,7 +281,7 @@ def part(population: Population, start: Any, stop: int) -> Part:
     )
 
 
-def lists_reached(parts: Any) -> dict:
+def lists_reached(parts: Iterable[Part]) -> dict[str, np.ndarray]:
     """Source -> int64 [its neurons]: lists that each must reach in these parts, one for each projection and part."""
     reach = {}
     for p in parts:
@@ -291,7 +290,7 @@ def lists_reached(parts: Any) -> dict:
     return reach
 
 
-def count_axons_out(parts: Any, reached: dict) -> dict:
+def count_axons_out(parts: dict[str, list[Part]], reached: dict[str, dict[str, np.ndarray]]) -> dict[str, list[Part]]:
     """The same parts with the axons that leave them, one for every list that a neuron must reach.
 
     reached: population -> what `lists_reached` says of its parts.
@@ -304,7 +303,7 @@ def count_axons_out(parts: Any, reached: dict) -> dict:
     return out
 
 
-def pack(parts: Any, limit: dict) -> list:
+def pack(parts: Sequence[Part], limit: dict) -> list:
     """First fit decreasing: the parts by their longest delay and then their largest share of a core, each on the
     first core that can still take it.
     """

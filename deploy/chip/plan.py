@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
-from typing import Any
+
+import numpy as np
 
 from sim.expansion import RELAY, Expansion, Kernel, expand
 from sim.net import Net
-from sim.net.tokens import checked
+from sim.net.tokens import Stream, checked
 from sim.sequential import Sequential
 from sim.sequential.graph import Graph
 
@@ -34,12 +35,12 @@ from .results import (
 
 
 def plan(
-    net: Any,
+    net: Net | Sequential | Graph,
     board: Board,
     packing: str = "separate",
-    x: Any = None,
+    x: Stream | np.ndarray | None = None,
     data: str | None = None,
-    tables: Sequence = ("loihi1-davies2018", "cmos-45nm"),
+    tables: Sequence[str] = ("loihi1-davies2018", "cmos-45nm"),
 ) -> ChipPlan:
     """Plans a net on a board.
 
@@ -54,7 +55,7 @@ def plan(
     Raises:
         UserError: a table; samples of another geometry.
     """
-    tables = [energy.load(t) for t in tables]
+    priced = [energy.load(t) for t in tables]
     expansion = expand(net)
     out = ChipPlan(board, packing, sizes(net, expansion), layer_rows(expansion), host_rows(expansion))
     try:
@@ -67,16 +68,16 @@ def plan(
         return replace(out, reason=_reason(_too_many_cores(out)))
     if x is None or not len(x):
         return out
-    x, sent = samples(net, x)
-    activity = measure(net, expansion, placement, board, x)
+    known, sent = samples(net, x)
+    activity = measure(net, expansion, placement, board, known)
     tiles = math.ceil(min(placed.cores_used, board["cores_per_chip"]) / board["cores_per_tile"])
     macs = dense_macs(expansion, activity.counts.steps)
-    prices = {t.name: energy.cost(t, activity, tiles, macs) for t in tables}
+    prices = {t.name: energy.cost(t, activity, tiles, macs) for t in priced}
     return replace(out, host=host_rows(expansion, activity), costs=Costs(data, sent, activity.counts, prices))
 
 
 @singledispatch
-def samples(net: Any, x: Any) -> tuple:
+def samples(net: Net | Sequential | Graph, x: Stream | np.ndarray) -> tuple:
     """(input as the engine takes it, share of the tokens that are sent or None)."""
     raise TypeError(type(net).__name__)
 
@@ -93,7 +94,7 @@ def _(net, x):
     return x, None
 
 
-def sizes(net: Any, expansion: Expansion) -> Sizes:
+def sizes(net: Net | Sequential | Graph, expansion: Expansion) -> Sizes:
     """Of the whole expansion."""
     relays = sum(p.n for p in expansion.populations if p.kind == RELAY)
     steps = expansion.steps

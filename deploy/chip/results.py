@@ -1,9 +1,8 @@
 """What a plan says."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from sim.base.plain import plain
+from sim.base.plain import Json, plain
 
 from .activity import Counts
 from .board import Board
@@ -169,7 +168,7 @@ class ChipPlan:
     def fits(self) -> bool:
         return self.reason is None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """The plan as plain JSON values, one level."""
         board, placed, costs = self.board, self.placed, self.costs
         return plain(

@@ -8,12 +8,13 @@ block.py, `bits_per_axon`); Loihi 2's is not public."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, singledispatch
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from sim.expansion import Kernel, Population
+from sim.expansion.weights import Weight
 
 WORD, HEADER, BLOCK, DELAY_BITS = 64, 10, 64, 6
 WEIGHT_SIZES = (1, 2, 3, 4, 5, 6, 8, 9)
@@ -81,7 +82,7 @@ def index_bits(n: int) -> int:
 
 
 @singledispatch
-def lists(weight: Any, start: int, stop: int, bits: int, delayed: bool) -> Lists:
+def lists(weight: Weight, start: int, stop: int, bits: int, delayed: bool) -> Lists:
     """The `Lists` of target neurons start..stop, counted as `order` has them; bits: of a stored weight; delayed:
     whether the projection has delays.
     """
@@ -232,7 +233,7 @@ def _of_sources(kernel, start, stop):
     return out[0].ravel(), out[1].ravel()
 
 
-def neediest(weight: Any) -> int:
+def neediest(weight: Weight) -> int:
     """A target neuron that reads as many sources as any, in the order in which its population is cut."""
     return int(_needs(weight))
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:  # a command that is refused imports nothing heavy
+    import numpy as np
+
+    from events.frames import SpikeFrames
     from sim.net import Net
     from sim.sequential import Sequential
     from sim.sequential.graph import Graph
 
+    from ..chip.results import ChipPlan
+    from ..samples import Samples
     from ..verify.results import Verification
 
 html_option = click.option(
@@ -18,7 +23,7 @@ html_option = click.option(
 )
 
 
-def write_run(out: str | None, path: str, net: Net, taken: Any, result: dict) -> None:
+def write_run(out: str | None, path: str, net: Net, taken: Samples, result: dict) -> None:
     """Of `deploy.run.run`; nothing if `out` is None.
 
     Raises:
@@ -30,7 +35,9 @@ def write_run(out: str | None, path: str, net: Net, taken: Any, result: dict) ->
         write(parts.of_run(parts.start(path, net), net, taken, result), out)
 
 
-def write_chain_run(out: str | None, path: str, net: Sequential | Graph, x: Any, result: dict) -> None:
+def write_chain_run(
+    out: str | None, path: str, net: Sequential | Graph, x: np.ndarray | SpikeFrames, result: dict
+) -> None:
     """Of `deploy.run.chain.result`."""
     if out is not None:
         from ..report import foreign, parts, write
@@ -48,7 +55,7 @@ def write_verify(out: str | None, path: str | None, result: Verification) -> Non
         write(parts.of_verify(parts.start(path, netx.load(path)), result), out)
 
 
-def write_plan(out: str | None, path: str, net: Net | Sequential | Graph, planned: Any) -> None:
+def write_plan(out: str | None, path: str, net: Net | Sequential | Graph, planned: ChipPlan) -> None:
     """Of `deploy.chip.plan.plan`."""
     if out is not None:
         from dataclasses import replace

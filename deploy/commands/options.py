@@ -1,7 +1,7 @@
 """What the commands share: which net, how to reach a board."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import click
 
@@ -9,10 +9,11 @@ from sim.base.errors import UserError
 
 from ..loihi2.access import Access
 
+Command = TypeVar("Command", bound=Callable[..., object])
 NET_HELP = "The net, a model.net; default: the newest in runs/, else in models/."
 
 
-def loihi2_options(command: Callable[..., Any]) -> Any:
+def loihi2_options(command: Command) -> Command:
     """How to reach a board."""
     for option in (
         click.option(
@@ -27,7 +28,7 @@ def loihi2_options(command: Callable[..., Any]) -> Any:
     return command
 
 
-def step_options(command: Callable[..., Any]) -> Any:
+def step_options(command: Command) -> Command:
     """How recordings become steps of a net that has no encoder of its own."""
     for option in (
         click.option(

@@ -69,7 +69,7 @@ def plan(
     split: str,
     limit: int | None,
     data_root: str,
-    step_us: Any,
+    step_us: float | None,
     steps: int,
     input_file: str | None,
     picture: str | None,

@@ -1,7 +1,6 @@
 """`python -m deploy report`: the evidence for a net, as one HTML file."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ import click
 from sim.base.console import data_root_option, note, print_json, show
 
 from ..find import find
+from .options import Command
 
 
-def measuring_options(command: Callable[..., Any]) -> Any:
+def measuring_options(command: Command) -> Command:
     """What is to be measured: the fields of `deploy.report.Asked`."""
     for option in reversed(
         (

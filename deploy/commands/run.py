@@ -1,7 +1,5 @@
 """`python -m deploy run`: a net on recordings, with the accuracy and the counts."""
 
-from typing import Any
-
 import click
 
 from events.commands import unit_option
@@ -85,7 +83,7 @@ def run(
     split: str,
     file: str | None,
     unit_us: float | None,
-    step_us: Any,
+    step_us: float | None,
     steps: int,
     golden: bool,
     input_file: str | None,

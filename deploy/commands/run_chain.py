@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -12,9 +11,12 @@ from sim.base.console import add_row, bar, new_table, note, print_json, show
 from sim.base.errors import UserError
 
 from .html import write_chain_run
+from .options import Command
 
 if TYPE_CHECKING:  # a command that is refused imports nothing heavy
     from sim.net import Net
+    from sim.sequential import Sequential
+    from sim.sequential.graph import Graph
 
     from ..samples import Samples
 
@@ -32,7 +34,7 @@ class Asked(NamedTuple):
     html: str | None
 
 
-def input_options(command: Callable[..., Any]) -> Any:
+def input_options(command: Command) -> Command:
     """Options of running on an array."""
     for option in reversed(
         (
@@ -115,7 +117,7 @@ def _input(net, path, asked: Asked, recorded: Recorded):
 
 def run_chain(
     path: str,
-    net: Any,
+    net: Sequential | Graph,
     asked: Asked,
     recorded: Recorded,
     backend: str,

@@ -3,7 +3,6 @@
 import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from typing import Any
 
 import click
 from rich.console import Console
@@ -72,7 +71,7 @@ from .options import only
 @unit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; nothing is displayed.")
 def stream(
-    file: Any,
+    file: str | None,
     net: str | None,
     camera: str | None,
     speed: float,
@@ -81,8 +80,8 @@ def stream(
     fitted: bool,
     frames: int | None,
     record: str | None,
-    serve: Any,
-    step_us: Any,
+    serve: int | None,
+    step_us: float | None,
     steps: int,
     unit_us: float | None,
     as_json: bool,
@@ -100,14 +99,13 @@ def stream(
     from sim import netx
 
     from ..find import find
-    from ..live import sources
     from ..live.display import class_name, view
     from ..live.player import Player, one_thread, recorder
     from ..live.summary import Tally
 
     path = find(net)
     classifier = _classifier(netx.load(path), window, reset, step_us, steps)
-    source = sources.open_file(file, unit_us) if camera is None else sources.open_camera(camera)
+    source = _source(file, camera, unit_us)
     player = Player(classifier, source, speed, frames, fitted)
     console = Console()
     # The picture is drawn here, after each decision, and not in a thread that would take time from the net at moments
@@ -134,6 +132,12 @@ def stream(
         print_json(named | asdict(summary))
         return
     _print_summary(summary, source, class_name(classifier.classes, summary.label))
+
+
+def _source(file, camera, unit_us):
+    from ..live import sources
+
+    return sources.open_camera(camera) if file is None else sources.open_file(file, unit_us)
 
 
 def _classifier(net, window, reset, step_us, steps):

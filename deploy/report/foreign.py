@@ -1,11 +1,12 @@
 """Measures what a report says of a net that SLAYER or NIR made: no recordings, no tokens; arrays, if there are any."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from events.frames import SpikeFrames
 from sim.sequential import Sequential
 from sim.sequential.graph import Graph
 
@@ -23,7 +24,7 @@ from .trace import of_chain
 PLANNED = 8  # samples on which the plan counts operations
 
 
-def measure_foreign(path: str | Path, net: Sequential | Graph, asked: Asked, say: Any) -> Report:
+def measure_foreign(path: str | Path, net: Sequential | Graph, asked: Asked, say: Callable[[str], object]) -> Report:
     """As `gather.measure`: on the user's array, if there is one; else executors are compared on made-up samples, and
     neither accuracy nor cost is told, as nothing says what runs on the net.
 
@@ -73,7 +74,7 @@ def of_array(report: Report, net: Sequential | Graph, x: np.ndarray, labels: str
     return of_chain_run(report, net, x, result)
 
 
-def of_chain_run(report: Report, net: Sequential | Graph, x: Any, result: dict) -> Report:
+def of_chain_run(report: Report, net: Sequential | Graph, x: np.ndarray | SpikeFrames, result: dict) -> Report:
     """Adds what a run (`deploy.run.chain.result`) gave."""
     classes = int(np.prod(net.layers[-1].shape))
     n = result["n"]

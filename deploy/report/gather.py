@@ -1,8 +1,8 @@
 """Measures what a report says."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sim import netx, prices
 from sim.base.errors import UserError
@@ -27,7 +27,7 @@ USUAL = Asked()
 PLANNED = 8  # samples on which the plan counts operations
 
 
-def measure(path: str | Path, asked: Asked = USUAL, say: Any = lambda text: None) -> Report:
+def measure(path: str | Path, asked: Asked = USUAL, say: Callable[[str], object] = lambda text: None) -> Report:
     """Runs everything that the report says.
 
     A net of ours: the engine runs the whole test part of its data set; the Lava simulator (fused) the first samples of

@@ -1,14 +1,13 @@
 """Layers in numbers: what the file holds, what a run counted, what the export noted."""
 
-from typing import Any
-
 import numpy as np
 
 from sim.integer import weight_histogram
-from sim.net import Net
+from sim.net import Cuba, Input, Net, Readout
 from sim.netx import describe
 from sim.sequential import Sequential
-from sim.sequential.graph import Graph
+from sim.sequential.graph import Graph, Node
+from sim.sequential.layers import Layer
 
 from .content import LayerNumbers
 
@@ -28,7 +27,7 @@ def layer_numbers(net: Net | Sequential | Graph, rows: list | None = None, expor
     )
 
 
-def weights_of(layer: Any) -> list[np.ndarray]:
+def weights_of(layer: Input | Cuba | Readout | Layer | Node) -> list[np.ndarray]:
     """The weight arrays of a layer or node of any net."""
     parts = [*getattr(layer, "synapses", ()), *(edge.layer for edge in getattr(layer, "edges", ())), layer]
     every = [getattr(part, name, None) for part in parts for name in ("weight", "recurrent", "imaginary")]

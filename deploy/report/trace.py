@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from events.frames import SpikeFrames
 from sim import engine
 from sim.compare.history import states
 from sim.integer import STATE_SHIFT
@@ -36,7 +37,7 @@ def of_net(net: Net, stream: Tokens, title: str) -> Trace:
     return Trace(title, net.steps, net.places, stream.which[0, :steps] < 0, tuple(layers))
 
 
-def of_chain(net: Sequential | Graph, x: np.ndarray, title: str) -> Trace:
+def of_chain(net: Sequential | Graph, x: np.ndarray | SpikeFrames, title: str) -> Trace:
     """The first sample of [n, steps, *input shape]."""
     x = net.checked(x[:1])
     sizes = [int(np.prod(layer.shape)) for layer in net.layers]

@@ -5,13 +5,12 @@ does for them.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from events.frames import SpikeFrames
 from sim.base.errors import UserError
-from sim.base.plain import plain
+from sim.base.plain import Json, plain
 from sim.sequential import AverageLayer, Counter, Sequential, Stream
 from sim.sequential.graph import Graph, GraphCounter, GraphStream, states_of
 from sim.sequential.running import start
@@ -237,7 +236,7 @@ class ChainRun:
     layers: tuple[ChainLayer, ...]
     notes: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """All of it on one level, as JSON values."""
         found = dict(vars(self)) | dict(window=[self.window.first, self.window.end])
         out = {}

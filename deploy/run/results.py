@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sim import engine
-from sim.base.plain import plain
+from sim.base.plain import Json, plain
 from sim.base.statistics import wilson
 from sim.net import Net
 from sim.net.schedule import latencies
@@ -66,7 +66,7 @@ class Run:
     seconds: float
     layers: tuple[LayerCounts, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """All of it on one level, as JSON values; `steps` is `steps_per_sample` under its older name."""
         return plain(
             self.facts

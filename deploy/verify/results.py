@@ -1,9 +1,9 @@
 """What a comparison of executors says: frozen values, and the same as JSON."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from sim.base.plain import plain
+from sim.base.plain import Json, plain
 from sim.compare.traces import Difference
 
 
@@ -36,7 +36,7 @@ class Verification:
     def __bool__(self) -> bool:
         return not self.differences
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """All of it on one level, as JSON values."""
         first = self.first_difference
         values = {name: getattr(self, name) for name in self._keys.split()}

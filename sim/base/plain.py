@@ -1,9 +1,11 @@
 """Results as JSON values."""
 
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, TypeAlias, Union
 
 import numpy as np
+
+Json: TypeAlias = Union[None, bool, int, float, str, list["Json"], dict[str, "Json"]]  # noqa: UP007  # names itself
 
 
 def plain(value: Any) -> Any:

@@ -1,11 +1,10 @@
 """Two executors' traces side by side: how many values differ, and what led to the first that does."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from ..base.plain import plain
+from ..base.plain import Json, plain
 from ..net import Net
 from ..net.tokens import Stream
 from .history import history, sample_traces
@@ -36,7 +35,7 @@ class Difference:
         net = "" if self.seed is None else f"random net of seed {self.seed}, "
         return f"{net}layer {self.layer}, sample {self.sample}, step {self.step}, neuron {self.neuron}: {values}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """JSON values; seed and history only where there are any."""
         found = dict(vars(self))
         seed, history = found.pop("seed"), found.pop("history")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -75,7 +75,17 @@ def take(runner: Runner, stream: Stream, trace: Sequence[str] | str = ()) -> Res
     return result
 
 
-def run_batches(net: Net, stream: Any, batch: int = 64, progress: Callable[..., object] | None = None) -> Result:
+class Batches(Protocol):
+    """Samples that can be taken by the slice: a `Stream`, or what makes one when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice, /) -> Stream | np.ndarray: ...
+
+
+def run_batches(
+    net: Net, stream: Batches | np.ndarray, batch: int = 64, progress: Callable[..., object] | None = None
+) -> Result:
     """`run` on many samples, `batch` at a time, so that memory does not grow with their number. No traces.
 
     progress: called with the number of samples done after each batch.

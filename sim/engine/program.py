@@ -7,7 +7,6 @@ stands past a node's last neuron has no weights, no bias and never fires.
 
 from collections.abc import Sequence
 from functools import singledispatch
-from typing import Any
 
 import numba
 import numpy as np
@@ -126,7 +125,7 @@ def _up(n, step):
 
 
 @singledispatch
-def row_of(node: Any, net: Net) -> dict:
+def row_of(node: Input | Cuba | Readout, net: Net) -> dict:
     """What the row of a node says besides where things are."""
     raise TypeError(type(node).__name__)
 

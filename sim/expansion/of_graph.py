@@ -5,7 +5,6 @@ projection, as late as `Graph.chip_delays` says.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
@@ -44,7 +43,7 @@ def _populations(node, lag, slot):
 
 
 @singledispatch
-def connect(layer: Any, builder: Builder, sources: tuple, target: Population, delay: int) -> tuple:
+def connect(layer: DenseLayer | ConvLayer, builder: Builder, sources: tuple, target: Population, delay: int) -> tuple:
     """Projections of an edge's synapses into the population `target`."""
     raise TypeError(type(layer).__name__)
 

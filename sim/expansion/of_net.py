@@ -4,7 +4,6 @@ relays. Nodes that the read-out does not depend on are left out.
 
 from collections.abc import Sequence
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
@@ -63,7 +62,7 @@ def expand_net(net: Net, wanted: Sequence[str] = (), slot: int | None = None) ->
 
 
 @singledispatch
-def expand_node(node: Any, builder: Builder) -> tuple:
+def expand_node(node: Cuba | Readout, builder: Builder) -> tuple:
     """Adds the populations of a node to the builder; returns those that hold its neurons."""
     raise TypeError(type(node).__name__)
 

@@ -22,6 +22,7 @@ from ..sequential import (
     SigmaDelta,
     imaginary_part,
 )
+from ..sequential.layers import AnyNeuron, Layer
 from ..sequential.sigma_delta import dense_loss
 from .parts import CUBA, DELTA, RESONATOR, SIGMA, SIGMA_DELTA, Builder, Expansion, Line, Population, Projection, Reset
 from .weights import Kernel
@@ -53,7 +54,7 @@ def expand_sequential(net: Sequential, wanted: Sequence[str] = (), slot: int | N
 
 
 @singledispatch
-def expand_layer(layer: Any, builder: Builder) -> tuple:
+def expand_layer(layer: Layer, builder: Builder) -> tuple:
     """Adds what a layer consists of to the builder; returns what holds its neurons."""
     raise TypeError(type(layer).__name__)
 
@@ -115,7 +116,7 @@ def _(layer: DenseLayer, builder):
     return tuple(out)
 
 
-def by_decay(name: str, neuron: Any, shape: tuple) -> list:
+def by_decay(name: str, neuron: AnyNeuron, shape: tuple) -> list:
     """(name of a population, its neurons) for neurons of one current decay, or one turn, each."""
     of_all = constants(neuron, shape)
     key = of_all["turn"] if "turn" in of_all else of_all["i_decay"][None]
@@ -137,7 +138,7 @@ def population_of(layer: Any, name: str, rows: np.ndarray, inputs: Sequence, lag
 
 
 @singledispatch
-def constants(neuron: Any, shape: tuple) -> dict:
+def constants(neuron: AnyNeuron, shape: tuple) -> dict:
     """What a `Population` of such neurons says of them: `kind`, `i_decay` and `bias` int32 [n], `v_decay`, `v_th`,
     `graded`, the exponents of sigma-delta neurons, `turn` and `resets` of resonators.
     """

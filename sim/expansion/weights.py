@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -64,6 +64,9 @@ class Kernel:
         return sparse.csr_matrix((kernel[found], (target[found], source[found])), self.shape)
 
 
+Weight: TypeAlias = np.ndarray | sparse.csr_matrix | Kernel
+
+
 def compact(weight: np.ndarray) -> np.ndarray | sparse.csr_matrix:
     """The matrix itself, or a csr matrix if at most `SPARSE_SHARE` of it are not zero."""
     if np.count_nonzero(weight) > SPARSE_SHARE * weight.size:
@@ -72,7 +75,7 @@ def compact(weight: np.ndarray) -> np.ndarray | sparse.csr_matrix:
 
 
 @singledispatch
-def count(weight: Any) -> tuple:
+def count(weight: Weight) -> tuple:
     """(places, non-zero synapses) of a whole projection, each target neuron's counted, shared or not."""
     raise TypeError(type(weight).__name__)
 
@@ -98,7 +101,7 @@ def _(weight: Kernel):
 
 
 @singledispatch
-def values(weight: Any) -> np.ndarray:
+def values(weight: Weight) -> np.ndarray:
     """The weights that are stored, any shape."""
     raise TypeError(type(weight).__name__)
 

@@ -7,7 +7,7 @@ what waits in a delay or comes back to a recurrent layer neither: such nets run 
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def _delays(layer):
 
 
 @singledispatch
-def check(net: Any) -> None:
+def check(net: Sequential | Graph) -> None:
     """Raises `UserError` for what the stock processes cannot do: several current decays in a convolution; delays or
     loops behind biased CUBA neurons, which nothing holds silent before their first step.
     """
@@ -128,7 +128,7 @@ def _check_silent(name, neuron):
 
 
 @singledispatch
-def kept(net: Any) -> list:
+def kept(net: Sequential | Graph) -> list:
     """The layers that Lava runs, in order; the others only reorder or are the host's."""
     raise TypeError(type(net).__name__)
 

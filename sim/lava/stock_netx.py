@@ -28,8 +28,7 @@ def installed() -> bool:
 def refusal(net: Sequential) -> str | None:
     """Why netx reads a net otherwise than it was trained, one line, or None."""
     for layer in net.layers:
-        neuron, weight = getattr(layer, "neuron", None), getattr(layer, "weight", None)
-        axon = getattr(layer, "axon_delay", None)
+        neuron, axon = getattr(layer, "neuron", None), getattr(layer, "axon_delay", None)
         if isinstance(neuron, Resonator):
             return f"{layer.name}: netx calculates the turn of resonators anew, from a period, in floating point"
         late = axon is not None and axon.any()
@@ -41,7 +40,7 @@ def refusal(net: Sequential) -> str | None:
             return f"{layer.name}: netx delays the recurrent synapses too"
         if late and getattr(neuron, "bias", np.zeros(1)).any():
             return f"{layer.name}: netx delays what biased neurons get, not what they send"
-        if isinstance(layer, DenseLayer) and not packs(weight):
+        if isinstance(layer, DenseLayer) and not packs(layer.weight):
             return f"{layer.name}: netx packs its weights wrongly (all zero, or none positive and a power of two)"
     return None
 

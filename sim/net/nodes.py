@@ -324,13 +324,16 @@ class Net:
         """Steps per sample, T*K."""
         return self.places * self.frames
 
-    def node(self, name: str) -> Any:
+    def node(self, name: str) -> Any:  # an `Input`, a `Cuba` or a `Readout`: who asks knows which
         """The node or input of that name; KeyError if there is none."""
         return {n.name: n for n in (*self.inputs, *self.nodes)}[name]
 
 
-def largest_input(synapse: Any, source: Any) -> np.ndarray:
-    """int64 [n]: bound on the size of what a synapse brings to each neuron in a step."""
+def largest_input(synapse: Dense, source: Input | Cuba | Readout | None) -> np.ndarray:
+    """int64 [n]: bound on the size of what a synapse brings to each neuron in a step.
+
+    source: what it reads, where messages may be graded.
+    """
     bits = getattr(source, "message_bits", 0)
     most = fan_in(synapse.weight) * ((1 << bits) - 1 or 1)
     return (most >> synapse.shift) + bool(bits)  # rounded down: a negative sum may be one further from 0

@@ -1,10 +1,10 @@
 """What a net consists of, layer by layer, as plain JSON values."""
 
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
+from ..base.plain import Json
 from ..integer import weight_bits
 from ..net import Cuba, Input, Net, Readout
 from ..sequential import (
@@ -15,17 +15,19 @@ from ..sequential import (
     FlattenLayer,
     InputLayer,
     Resonator,
+    Sequential,
     Sigma,
     SigmaDelta,
 )
 from ..sequential.graph import Graph, Node
+from ..sequential.layers import Layer
 
 
-def describe(net: Any) -> list:
+def describe(net: Net | Sequential | Graph) -> list[dict[str, Json]]:
     """One dict per layer, in order: `type`, `name`, `sources`, `shape`, and what the type has.
 
     Args:
-        net: a `sim.net.Net` or a `sim.sequential.Sequential`.
+        net: of any kind.
 
     Weighted layers have `weight_bits` (`sim.integer`), `synapses` (places in the matrices; a kernel's are shared),
     `nonzero`, `parameters` (weights and biases). CUBA neurons: `threshold`, `i_decay` (the distinct values), `v_decay`,
@@ -39,7 +41,7 @@ def describe(net: Any) -> list:
 
 
 @singledispatch
-def describe_node(node: Any, before: tuple) -> dict:
+def describe_node(node: Input | Cuba | Readout | Layer | Node, before: tuple) -> dict:
     """See `describe`; `before`: names of the sources, for layers of a chain that do not know them."""
     raise TypeError(type(node).__name__)
 

@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..base.errors import UserError
 from ..integer import DECAY_ONE, PIXEL_BITS, SHIFT_MAX, THRESHOLD_MAX, WEIGHT_STEP
@@ -67,7 +68,7 @@ class Fields:
         numbers = {k[len(start) :].split("/")[0] for k in self.arrays if k.startswith(start)}
         return [self.under(f"{name}/{i}/") for i in range(len(numbers))]
 
-    def take(self, name: str, dtype: Any, ndim: int) -> np.ndarray:
+    def take(self, name: str, dtype: DTypeLike, ndim: int) -> np.ndarray:
         key = self.prefix + name
         if key not in self.arrays:
             raise UserError(f"{self.file}: {ROOT}{key}: missing")

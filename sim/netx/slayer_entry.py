@@ -1,6 +1,6 @@
 """The entries of one group `layer/<i>` of a netx file, read with every type, size and range checked."""
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Entry:
             :40
         ]  # one printable line, whatever it was
 
-    def integers(self, key: str, default: Any = None) -> np.ndarray:
+    def integers(self, key: str, default: int | tuple[int, ...] | None = None) -> np.ndarray:
         """The entry as int64, whatever number type it was written in; NaN, infinity and fractions are refused."""
         return self._whole(key, default).astype(np.int64)
 
@@ -54,13 +54,13 @@ class Entry:
             self.fail(f"{key} has values that are no 32-bit integers")
         return value
 
-    def number(self, key: str, default: Any = None) -> int:
+    def number(self, key: str, default: int | tuple[int, ...] | None = None) -> int:
         value = self.integers(key, default)
         if value.size != 1:
             self.fail(f"{key} has shape {value.shape}, expected one number")
         return int(value.ravel()[0])
 
-    def pair(self, key: str, default: Any) -> tuple[int, int]:
+    def pair(self, key: str, default: int | tuple[int, ...]) -> tuple[int, int]:
         value = self.integers(key, default).ravel()
         if value.size not in (1, 2):
             self.fail(f"{key} has {value.size} values, expected one or two")
@@ -80,7 +80,7 @@ class Entry:
         )
 
     @property
-    def complex(self) -> Any:
+    def complex(self) -> bool:
         """Whether the weights have a real and an imaginary part."""
         return any(key.startswith("weight/") for key in self.arrays)
 

@@ -2,7 +2,6 @@
 
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from sim.base.errors import UserError
 from sim.netx import hdf5
 from sim.netx.slayer_images import turned
 from sim.sequential import ConvLayer, DenseLayer, FlattenLayer, InputLayer, Sequential
+from sim.sequential.layers import Layer
 
 
 def write(net: Sequential, path: str | Path) -> None:
@@ -25,7 +25,7 @@ def write(net: Sequential, path: str | Path) -> None:
 
 
 @singledispatch
-def pack(layer: Any) -> dict:
+def pack(layer: Layer) -> dict:
     """Entries of the layer's group."""
     raise UserError(f"{layer.name}: a {type(layer).__name__} cannot be written")
 

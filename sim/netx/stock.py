@@ -2,8 +2,6 @@
 0.6.0 runs.
 """
 
-from typing import Any
-
 import numpy as np
 
 from ..net import TOKENS, Cuba, Net
@@ -45,7 +43,7 @@ def stock_refusal(net: Net) -> str | None:
     return None
 
 
-def packs(weight: Any) -> bool:
+def packs(weight: np.ndarray) -> bool:
     """Whether netx's and Lava's packing keeps an even matrix in [-256, 254] as it is.
 
     Checked against both in tests/sim/test_netx_stock.py.

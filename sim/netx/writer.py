@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
@@ -80,7 +79,7 @@ def _json(value, key):
 
 
 @singledispatch
-def pack_node(node: Any) -> dict:
+def pack_node(node: Cuba | Readout) -> dict:
     """Everything of a node but its name: path inside its group -> array."""
     raise UserError(f"layer {node.name!r}: the file format has no layer of type {type(node).__name__}")
 

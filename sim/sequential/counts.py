@@ -1,16 +1,15 @@
 """What messages cost: how many synapses each source reaches."""
 
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
-from .layers import ConvLayer, DenseLayer, imaginary_part
+from .layers import ConvLayer, DenseLayer, Layer, imaginary_part
 from .taps import taps_of
 
 
 @singledispatch
-def fan_out(layer: Any) -> np.ndarray:
+def fan_out(layer: Layer) -> np.ndarray:
     """int64 [sources]: synapses that are not zero behind each source of `layer`, real and imaginary ones; a layer
     without synapses has none.
     """
@@ -32,7 +31,7 @@ def _(layer: ConvLayer):
     return real + (0 if imaginary is None else fan_out(imaginary))
 
 
-def recurrent_fan_out(layer: Any) -> np.ndarray:
+def recurrent_fan_out(layer: Layer) -> np.ndarray:
     """The same for a layer's own spikes."""
     recurrent = getattr(layer, "recurrent", None)
     return np.zeros(0, np.int64) if recurrent is None else np.count_nonzero(recurrent, axis=0).astype(np.int64)

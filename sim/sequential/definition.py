@@ -5,14 +5,13 @@ on. CUBA neurons are at rest and silent until then.
 """
 
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
 from ..integer import cuba_step
 from .cuba import Neuron
 from .dendrite import dendrite
-from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, imaginary_part
+from .layers import AnyNeuron, AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, Layer, imaginary_part
 from .net import Sequential
 from .resonator import Resonator, resonator_step
 from .running import per_neuron
@@ -54,7 +53,7 @@ class _Working:
 
 
 @singledispatch
-def leave(layer: Any, working: _Working, x: np.ndarray, t: int) -> np.ndarray:
+def leave(layer: Layer, working: _Working, x: np.ndarray, t: int) -> np.ndarray:
     """See `_Working.step`."""
     raise TypeError(type(layer).__name__)
 
@@ -123,7 +122,7 @@ def _(layer: ConvLayer, a):
 
 
 @singledispatch
-def fire(neuron: Any, working: _Working, a: np.ndarray, t: int) -> np.ndarray:
+def fire(neuron: AnyNeuron, working: _Working, a: np.ndarray, t: int) -> np.ndarray:
     """What neurons send for dendritic sums `a` at chip step `t`."""
     raise TypeError(type(neuron).__name__)
 

@@ -1,7 +1,6 @@
 """What arrives at neurons through the synapses of a layer, by definition: plain matrix products over whole streams."""
 
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -10,7 +9,7 @@ from .layers import ConvLayer, DenseLayer, InputLayer
 
 
 @singledispatch
-def dendrite(layer: Any, x: np.ndarray, dtype: DTypeLike = np.float32) -> np.ndarray:
+def dendrite(layer: InputLayer | DenseLayer | ConvLayer, x: np.ndarray, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Sums of weights times messages for `x` [B, K, *input shape], integers in `dtype` [B, K, *shape].
 
     float32 is exact for binary spikes: |a| <= 2**18 < 2**24; float64 up to 2**53, for graded ones.

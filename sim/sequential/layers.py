@@ -4,7 +4,7 @@ made."""
 import math
 from dataclasses import dataclass, replace
 from functools import singledispatch
-from typing import Any
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -207,6 +207,11 @@ class ConvLayer:
         )
 
 
+Layer: TypeAlias = InputLayer | FlattenLayer | AverageLayer | DenseLayer | ConvLayer
+AnyNeuron: TypeAlias = Neuron | Resonator | Delta | Sigma
+Weighted = TypeVar("Weighted", DenseLayer, ConvLayer)
+
+
 def _check_imaginary(layer):
     weight = layer.imaginary
     if weight is None:
@@ -218,13 +223,13 @@ def _check_imaginary(layer):
     require_fan_in(fan_in(rows), layer.name)
 
 
-def imaginary_part(layer: Any) -> Any:
+def imaginary_part(layer: Weighted) -> Weighted | None:
     """A layer's imaginary synapses as a layer of their own, or None if it has none."""
     return None if layer.imaginary is None else replace(layer, weight=layer.imaginary, imaginary=None)
 
 
 @singledispatch
-def wanted_shape(layer: Any, before: tuple) -> tuple:
+def wanted_shape(layer: Layer, before: tuple) -> tuple:
     """The shape that `layer` takes as input, where `before` is offered."""
     raise TypeError(type(layer).__name__)
 

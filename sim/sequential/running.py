@@ -1,8 +1,8 @@
 """Layers at work: each is a function that takes its input a chunk of steps at a time and keeps its state in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import singledispatch
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..engine.resonator import resonator_scan
 from ..integer import DECAY_ONE, STATE_SHIFT, cuba_step
 from .cuba import Neuron
 from .dendrite import dendrite
-from .layers import AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, imaginary_part
+from .layers import AnyNeuron, AverageLayer, ConvLayer, DenseLayer, FlattenLayer, InputLayer, Layer, imaginary_part
 from .resonator import Resonator
 from .sigma_delta import Delta, Sigma, SigmaDelta, conv_loss, dense_loss
 from .taps import taps_of
@@ -35,12 +35,12 @@ class Chunk(NamedTuple):
 
 
 @singledispatch
-def start(layer: Any, batch: int) -> Callable[..., Chunk]:
+def start(layer: Layer, batch: int) -> Callable[..., Chunk]:
     """A function (x [B, K, *input shape], states=False) -> `Chunk` that runs `layer` from rest, chunk after chunk."""
     raise TypeError(type(layer).__name__)
 
 
-def run_layer(layer: Any, x: np.ndarray, currents: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
+def run_layer(layer: Layer, x: np.ndarray, currents: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
     """(output [B, K, *shape], currents int32 of the same shape or None) for input [B, K, *input shape].
 
     currents: whether to return them.
@@ -74,7 +74,7 @@ class Stream:
                 x = np.concatenate([np.zeros_like(x, shape=(batch, 1, *x.shape[2:])), x], 1)
             self.early[layer.name] = x = step(x).out
 
-    def advance(self, x: np.ndarray, states: Any = ()) -> tuple:
+    def advance(self, x: np.ndarray, states: Iterable[str] = ()) -> tuple:
         """(layer name -> output, layer name -> states) for the next steps.
 
         Args:
@@ -156,7 +156,7 @@ def _with_delay(layer, step):
 
 
 @singledispatch
-def encode(neuron: Any, layer: InputLayer, batch: int) -> Callable[..., Chunk]:
+def encode(neuron: AnyNeuron, layer: InputLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for an input layer with `neuron`."""
     raise TypeError(type(neuron).__name__)
 
@@ -218,7 +218,7 @@ def _largest(tops):
 
 
 @singledispatch
-def dense(neuron: Any, layer: DenseLayer, batch: int) -> Callable[..., Chunk]:
+def dense(neuron: AnyNeuron, layer: DenseLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for a dense layer into `neuron`, without its axons' delay."""
     raise TypeError(type(neuron).__name__)
 
@@ -300,7 +300,7 @@ def _resonating(layer, batch, seen, parts):
 
 
 @singledispatch
-def conv(neuron: Any, layer: ConvLayer, batch: int) -> Callable[..., Chunk]:
+def conv(neuron: AnyNeuron, layer: ConvLayer, batch: int) -> Callable[..., Chunk]:
     """`start` for a convolution into `neuron`, without its axons' delay."""
     raise TypeError(type(neuron).__name__)
 

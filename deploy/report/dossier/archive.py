@@ -6,10 +6,10 @@ import json
 import re
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from sim import netx
 from sim.base import files
@@ -31,7 +31,9 @@ LAVA = ("asteval", "matplotlib", "networkx", "scikit-learn")  # by lava-nc, beyo
 SUMS = "SHA256SUMS"
 
 
-def dossier(path: str | Path, out: str | Path, asked: Asked, say: Any = lambda text: None) -> Report:
+def dossier(
+    path: str | Path, out: str | Path, asked: Asked, say: Callable[[str], object] = lambda text: None
+) -> Report:
     """Measures a net and writes the archive, whole or not at all.
 
     Args:

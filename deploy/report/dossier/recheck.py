@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ SUMS = "SHA256SUMS"
 CLOSE = 1e-9  # of energies and times, which are sums of fractions; all that is counted is compared exactly
 
 
-def check(folder: str | Path, say: Any = print) -> bool:
+def check(folder: str | Path, say: Callable[[str], object] = print) -> bool:
     """Whether everything holds; `say` gets a line for each part.
 
     Raises:

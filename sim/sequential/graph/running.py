@@ -1,6 +1,6 @@
 """A graph at work: nodes in order, a chunk of steps at a time; nodes that stand in a loop go step by step."""
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class GraphStream:
         order = net.places
         self._groups = [[_Working(net, net.nodes[k - 1], order, batch) for k in group] for group in _groups(net, order)]
 
-    def advance(self, x: np.ndarray, states: Any = ()) -> tuple:
+    def advance(self, x: np.ndarray, states: Iterable[str] = ()) -> tuple:
         """(name -> output, name -> states) for the next steps.
 
         Args:
