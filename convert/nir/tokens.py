@@ -107,6 +107,11 @@ def _node(said, m):
     return Cuba(m.real.name, _synapses(said, m), i_decay, bias, neuron.v_decay, neuron.v_th)
 
 
+def _require_texts(*values):
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError("a name that is no text")
+
+
 def _says(text):
     try:
         says = json.loads(text)
@@ -114,12 +119,12 @@ def _says(text):
             raise UserError(f"graph: its metadata {KEY!r} are of version {says['version']!r}, expected {VERSION}")
         values = {key: says[key] for key in KINDS}
         for node in values["nodes"]:
-            node["name"] + "".join(node["sources"])  # texts
+            _require_texts(node["name"], *node["sources"])
             bits = [*_shifts(node), len(node["sources"]) - len(_shifts(node))]
             if not all(type(k) is int and 0 <= k <= SHIFT_MAX for k in bits) or bits[-1]:
                 raise ValueError(f"shifts of {node['name']!r}")
         for entry in values["inputs"]:
-            entry["name"] + entry["of"] + str(entry["backward"])
+            _require_texts(entry["name"], entry["of"], str(entry["backward"]))
             if type(entry.get("message_bits", 0)) is not int:
                 raise ValueError(f"message_bits of {entry['name']!r}")
         values["orders"] = np.asarray(values["orders"], dtype=np.int64)

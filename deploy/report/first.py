@@ -158,7 +158,7 @@ def _energy(r):
         return None
     return tile(
         "Energy",
-        f"about {quantity(cost.energy_j_per_sample, 'J', 2)}",
+        f"≈ {quantity(cost.energy_j_per_sample, 'J', 2)}",
         "a sample",
         "estimate",
         "What the chip would do (operations at synapses, updates of neurons, messages), counted in the engine, mean of"
@@ -175,7 +175,7 @@ def _time(r):
     length = f"{steps:,} time steps, each" if steps else "All time steps, each"
     return tile(
         "Time",
-        f"about {quantity(cost.seconds_per_sample, 's', 2)}",
+        f"≈ {quantity(cost.seconds_per_sample, 's', 2)}",
         "a sample",
         "estimate",
         f"{length} as long as its busiest neurocore computes, by {cost.table}, if all of the sample lies ready. A"

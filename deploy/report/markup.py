@@ -79,8 +79,9 @@ UNITS = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 
 
 def quantity(value: float, unit: str, digits: int = 3) -> str:
-    """A number with so many digits and the prefix that makes it readable: 0.000235 J is 235 µJ."""
+    """A number rounded to so many digits, with the prefix that makes it readable: 0.000235 J is 235 µJ, and 240 of two
+    digits."""
     rounded = float(f"{abs(value):.{digits - 1}e}")
     size = next((u for u in UNITS if rounded >= u[0]), UNITS[-1]) if value else UNITS[0]
     shown = rounded / size[0] * (1 if value >= 0 else -1)
-    return f"{shown:.{digits}g} {size[1]}{unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"
+    return f"{shown:.{max(digits, 3)}g} {size[1]}{unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"

@@ -3,6 +3,7 @@ refused by name where it cannot be.
 """
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -662,7 +663,7 @@ def convert(folder, *args, code=0):
     done = subprocess.run(
         [sys.executable, "-m", "convert", *args],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
     )

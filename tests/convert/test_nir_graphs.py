@@ -3,6 +3,7 @@ NIR's equations say, and the real graphs of the NIR paper run.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -470,7 +471,7 @@ def command(folder, module, *args, code=0):
     done = subprocess.run(
         [sys.executable, "-m", module, *args],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
     )

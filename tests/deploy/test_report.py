@@ -107,8 +107,8 @@ def test_page_shows_what_was_measured(report):
         f"{100 * a.value:.1f} %",
         f"{a.right} of 40 samples of digits (test)",
         f"{report.parity.compared:,} values were compared, 0 differ",
-        f"about {quantity(cost.energy_j_per_sample, 'J', 2)}",
-        f"about {quantity(cost.seconds_per_sample, 's', 2)}",
+        f"≈ {quantity(cost.energy_j_per_sample, 'J', 2)}",
+        f"≈ {quantity(cost.seconds_per_sample, 's', 2)}",
         "All executors give the same spikes; fits Oheo Gulch, one Loihi 2 chip; no chip has run it.",
         f"{report.counted.spikes:,.0f}",
         f"{report.plan.placed.cores_used}",
@@ -175,6 +175,7 @@ def test_markup():
     )
     assert escape("a\x1b[31m\x00") == "a\ufffd[31m\ufffd"
     assert "<" not in data("x", "</script>&\u2028")[len('<script type="application/json" id="x">') : -len("</script>")]
+    assert [quantity(v, "s", 2) for v in (0.000422, 8.013e-6, 0.9996)] == ["420 µs", "8 µs", "1 s"]
     assert [quantity(v, "J") for v in (0.000235, 8.013e-6, 1.5, 0, 2.5e-13, 0.9996)] == (
         ["235 µJ", "8.01 µJ", "1.5 J", "0 J", "0.25 pJ", "1 J"]
     )
