@@ -69,8 +69,10 @@ def check_content(content: Any) -> None:
         and all(isinstance(c, str) for c in classes),
         "classes: expected a list of names",
     )
-    check_facts(content["facts"])
-    state = content["model"]
+    facts, state = content["facts"], content["model"]
+    check_facts(facts)
+    known = "kept" in facts and "uj" in facts
+    require(known or facts.get("best_epoch", -1) < 0, "facts: kept or uj is missing")
     require(
         isinstance(state, Mapping) and all(isinstance(k, str) and _is_plain_tensor(v) for k, v in state.items()),
         "model: expected names and tensors",
@@ -78,7 +80,7 @@ def check_content(content: Any) -> None:
 
 
 def check_facts(facts: Any) -> None:
-    """Of a checkpoint, or of a run; raises as `check_content`."""
+    """Of a checkpoint, a spiking transformer's too; raises as `check_content`."""
     require(isinstance(facts, dict) and _is_plain(facts), "facts: expected names and plain values")
     for name, rule in _FACTS.items():
         if name in facts:
@@ -89,8 +91,6 @@ def check_facts(facts: Any) -> None:
     require(isinstance(removed, dict), f"facts: removed is {_shown(removed)}, expected shares by name")
     for name, share in removed.items():
         _number(share, f"facts: removed: {name}", float, 0, 1)
-    if facts.get("best_epoch", -1) >= 0:
-        require("kept" in facts and "uj" in facts, "facts: kept or uj is missing")
 
 
 def check_sizes(state: Mapping[str, torch.Tensor], cfg: Config, classes: int) -> None:
