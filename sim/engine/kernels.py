@@ -191,7 +191,7 @@ def _note_edges(tops, edges, stats):
 
 
 @cached_njit(parallel=True)
-def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
+def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes):
     """Runs CUBA neurons over streams of dendritic input. All numbers are integers, in floats.
 
     Args:
@@ -201,8 +201,6 @@ def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
         reset_every: states are zeroed at steps divisible by it; 0 for never (the caller zeroes `u`, `v`).
         u, v: float64 [B, n] states, updated in place.
         spikes: uint8 [B, K, n], written.
-        stats: float64 [B, 4]: largest |current| before the wrap, steps that wrapped, largest |voltage| before the clip,
-            steps that clipped.
     """
     batch, steps, n = a.shape
     width = -(-n // N32) * N32
@@ -211,7 +209,7 @@ def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
     for b in numba.prange(batch):
         work = np.zeros((7, width), np.int32)
         row, keep, shift, current, voltage, hits, events = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
-        tops, edges, most = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64), np.zeros(4, np.int64)
+        tops, edges = np.zeros(2 * N32, np.int32), np.zeros(2, np.int64)
         for j in range(n):
             keep[j], shift[j], current[j], voltage[j] = keep_u[j] * DECAY_ONE, bias[j], u[b, j], v[b, j]
         for k in range(steps):
@@ -247,8 +245,6 @@ def cuba_scan(a, keep_u, bias, keep_v, v_th, reset_every, u, v, spikes, stats):
                 out[events[i]] = 1
         for j in range(n):
             u[b, j], v[b, j] = current[j], voltage[j]
-        _note_edges(tops, edges, most)
-        stats[b] = most
 
 
 @numba.njit(inline="always")

@@ -173,7 +173,7 @@ def _(neuron: Neuron, layer, batch):
         a = x.astype(np.float32).reshape(*x.shape[:2], n)
         kept = {"u": a.astype(np.int32), "v": _voltages(neuron, layer, a, u, v)} if states else {}
         spikes = np.empty(a.shape, np.uint8)
-        cuba_scan(a, keep, bias, v_keep, v_th, 0, u, v, spikes, np.zeros((batch, 4)))
+        cuba_scan(a, keep, bias, v_keep, v_th, 0, u, v, spikes)
         return Chunk(spikes.reshape(x.shape), {name: state.reshape(x.shape) for name, state in kept.items()})
 
     return step

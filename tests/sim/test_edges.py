@@ -75,7 +75,9 @@ def net_and_stream():
     level = cuba("level", (group(0, [500, 502]),), 4096, 0, 4096, 500, frame_reset=True)
     # Falls by 2**18 a step to -2**23, where it is cut, and is raised by 2**23 and, to 1 or just below 0, by 2**19.
     cut = cuba("cut", (group(2, [EDGE, EDGE]), group(3, [8192, 8190])), 4096, -4096, 0, 0)
-    nodes = just, kept, *alone, level, cut
+    # 64 * 4032 and, as it decays by 63, 64 * 4031 + 1: together 1 above 64 * 8063, if the sum began at 0.
+    summed = cuba("summed", (group(0, [4032]),), 1, 0, 0, 8063, frame_reset=True)
+    nodes = just, kept, *alone, level, cut, summed
     out = Readout("out", tuple(Dense(n.name, np.eye(n.size, dtype=np.int16)[:1] * 2) for n in nodes))
     net = Net((*nodes, out), (Input(TOKENS, sum(LINES)),), 2, FRAMES)
     fires = np.zeros((2 * FRAMES, 4), np.uint8)
@@ -84,7 +86,7 @@ def net_and_stream():
 
 
 def expected(net):
-    """Spikes exactly where a current is 2**23, as which -2**23 counts; and at the 1 above the threshold 0."""
+    """Spikes exactly where a current is 2**23, as which -2**23 counts; and at 1 above the threshold."""
     steps, n = 2 * FRAMES, {node.name: node.size for node in net.nodes}
     out = {name: np.zeros((1, steps, size), np.int32 if name == "out" else np.uint8) for name, size in n.items()}
     out["just"][:, ::2, [1, 4]] = 1
@@ -92,6 +94,7 @@ def expected(net):
     out["alone0"][:, ::2] = out["alone1"][:, ::2] = 1
     out["level"][:, ::2, 1] = 1  # on the threshold is not above it
     out["cut"][:, 33, 0] = 1
+    out["summed"][:, 1::2] = 1
     for name in n:
         out["out"][..., 0] += 2 * out[name][..., 0] if name != "out" else 0
     return out

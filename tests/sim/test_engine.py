@@ -124,6 +124,16 @@ def test_more_spikes_than_sixteen_bits_hold(n_in):
     assert result.traces["out"].min() <= -256 * n_in and result.ranges["a"]["u_max"] == 64 * 256 * n_in
 
 
+@pytest.mark.parametrize("n", [16, 32])
+def test_currents_of_a_whole_vector_wrap(n):
+    """In one step, so that none within the range is left beside them: all are negative then, and silent."""
+    high = np.full((n, 520), 254, np.int16)
+    a = Cuba("a", (Dense(TOKENS, high),), np.full(n, 4096, np.int32), np.zeros(n, np.int32), 4096, 0)
+    net = Net((a, Readout("out", (Dense("a", weights(np.random.default_rng(0), 2, n)),))), (Input(TOKENS, 520),), 2, 1)
+    result = check(net, np.ones((1, 2, 520), np.uint8))
+    assert result.ranges["a"]["wraps"] == 2 * n and not result.spikes["a"]
+
+
 @pytest.mark.parametrize(
     "tokens, frames", [(1, CHUNK + 1), (CHUNK - 1, 3), (CHUNK, 2), (CHUNK + 1, 2), (3 * CHUNK + 5, 2), (7, 40)]
 )

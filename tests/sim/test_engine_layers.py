@@ -63,6 +63,24 @@ def test_dense(n_in, n):
         check(layer, (r.random((3, 20, n_in)) < share).astype(np.uint8))
 
 
+@pytest.mark.parametrize("n", [1, 16, 32, 40])
+@pytest.mark.parametrize("i_decay", [0, 500, 4096])
+def test_recurrent(n, i_decay):
+    """Each neuron hears every other by a weight of its own, a step later; all currents last, or none."""
+    r = np.random.default_rng(n)
+    own = (r.integers(-128, 128, (n, n)) * 2).astype(np.int16)
+    neurons = Neuron(np.array([i_decay], np.int32), 3000, 40, r.integers(-20, 40, n).astype(np.int32))
+    layer = DenseLayer("r", (r.integers(-128, 128, (n, 9)) * 2).astype(np.int16), neurons, own)
+    x = (r.random((2, 30, 9)) < 0.4).astype(np.uint8)
+    spikes, currents = run_layer(layer, x)
+    u = v = s = np.zeros((2, n), np.int64)
+    for k in range(x.shape[1]):
+        a = x[:, k] @ layer.weight.T.astype(np.int64) + s @ own.T.astype(np.int64)
+        u, v, s = cuba_step(u, v, a, i_decay, 3000, 40, neurons.bias)
+        assert np.array_equal(spikes[:, k], s) and np.array_equal(currents[:, k], u), k
+    assert spikes.any()
+
+
 def test_recurrent_with_many_spikes():
     """Every neuron fires at every step and reaches all others: more than 127 weights of one sign at once."""
     n = 200
