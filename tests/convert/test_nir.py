@@ -475,6 +475,43 @@ def _late_mix():
     return graph_of(*nodes)
 
 
+def _nested(depth):
+    graph = graph_of(nir.Linear(EYE), cuba(2))
+    for _ in range(depth):
+        graph = joined(ends(2, 2) | {"g": graph}, "in>g", "g>out")
+    return graph
+
+
+def _with_edge(edge):
+    graph = graph_of(nir.Linear(EYE), cuba(2))
+    graph.edges.append(tuple(edge.split(">")))
+    return graph
+
+
+def _conv(shape=(2, 4, 4), weight=(2, 2, 1, 1), flat=False, **changes):
+    """A convolution between an image and neurons, attributes changed after it was made, as a file can have them."""
+    node = nir.Conv2d(None, np.ones(weight), 1, 0, 1, 1, np.zeros(weight[0]))
+    for key, value in changes.items():
+        setattr(node, key, value)
+    n = (weight[0], 4, 4)
+    nodes = ends(shape, 2 if flat else n) | {"c": node, "n": lif(2 if flat else n)}
+    if flat:
+        return joined(nodes | {"w": nir.Linear(np.ones((2, 32)))}, "in>c", "c>w", "w>n", "n>out")
+    return joined(nodes, "in>c", "c>n", "n>out")
+
+
+def _between(node, shape, *more):
+    nodes = {f"x{i}": n for i, n in enumerate((node, *more))}
+    way = ["in", *nodes, "n", "out"]
+    return joined(ends(shape, shape) | nodes | {"n": lif(shape)}, *(f"{a}>{b}" for a, b in zip(way, way[1:])))
+
+
+def _two_ways(a, b):
+    nodes = ends(2, 2) | {"a": a, "b": b, "n": lif(2)}
+    return joined(nodes, "in>a", "in>b", "a>n", "b>n", "n>out")
+
+
+LEAK = nir.LI(np.full(2, 1e-2), np.ones(2), np.zeros(2))
 RUINED = lambda **k: graph_of(nir.Linear(np.random.default_rng(0).normal(0, 0.3, (8, 6))), cuba(8, 2e-2, 5e-2), **k)  # noqa: E731
 
 
@@ -544,6 +581,37 @@ RUINED = lambda **k: graph_of(nir.Linear(np.random.default_rng(0).normal(0, 0.3,
         (
             lambda: graph_of(nir.Conv2d((4, 4), np.ones((1, 1, 2, 2)), 1, "same", 1, 1, np.zeros(1)), cuba((1, 4, 4))),
             "node 'n0': padding 'same'",
+        ),
+        (lambda: joined({"out": nir.Output(I4(2)), "n": cuba(2)}, "n>out"), "has 0 Input nodes, expected one"),
+        (lambda: joined({"in": nir.Input(I4(2)), "n": cuba(2)}, "in>n"), "has 0 Output nodes, expected one"),
+        (lambda: _nested(40), "graphs inside graphs, more than"),
+        (lambda: _with_edge("in>nobody"), "graph: an edge leads to 'nobody', which is not there"),
+        (lambda: _with_edge("n1>in"), "node 'in': an Input with an edge into it"),
+        (lambda: _with_edge("out>n1"), "node 'out': an Output with an edge out of it"),
+        (
+            lambda: joined(ends(2, 3) | {"w": nir.Linear(EYE), "n": cuba(2)}, "in>w", "w>n", "n>out"),
+            "node 'out': says (3,), the node before gives (2,)",
+        ),
+        (lambda: _conv(weight=(2, 2, 1, 1), shape=(3, 4, 4)), "node 'c': takes 2 channels, height and width"),
+        (lambda: _conv(groups=3), "node 'c': 3 groups do not divide 2 channels"),
+        (lambda: _conv(stride=(0, 1)), "node 'c': stride (0, 1) and dilation (1, 1) must be positive"),
+        (lambda: _conv(groups=1.5), "node 'c': groups is [1.5], expected 1 whole numbers"),
+        (lambda: _conv(input_shape=(5, 5)), "node 'c': input_shape is (5, 5), the node before gives (4, 4)"),
+        (lambda: _conv(weight=(9, 2, 9, 9), dilation=(10**4, 10**4)), "makes a kernel of 80001 x 80001, too large"),
+        (lambda: _conv(flat=True), "node 'w': takes 32 values, the node before gives (2, 4, 4); put a Flatten before"),
+        (
+            lambda: _between(nir.SumPool2d(I4(0, 2), I4(1, 1), I4(0, 0)), (1, 4, 4)),
+            "node 'x0': kernel_size (0, 2) and stride (1, 1) must be positive",
+        ),
+        (lambda: _between(LEAK, (2,), LEAK), "node 'x1': two leaky integrators on the way to one neuron"),
+        (
+            lambda: _between(nir.LI(np.array([1e-2, 2e-2]), np.ones(2), np.zeros(2)), (2,)),
+            "node 'x0': a leaky integrator before other nodes becomes their current, which needs one tau",
+        ),
+        (lambda: graph_of(nir.Linear(EYE), LEAK, cuba(2)), "a leaky integrator before it and a current of its own"),
+        (
+            lambda: _two_ways(LEAK, nir.LI(np.full(2, 3e-2), np.ones(2), np.zeros(2))),
+            "leaky integrators with different",
         ),
     ],
 )

@@ -503,6 +503,33 @@ def test_graphs_run_from_the_command_line(tmp_path):
     assert lava["outputs"] == found["outputs"] and lava["spikes"] == found["spikes"]
 
 
+def ways(shape, out, nodes):
+    """Several ways from the input to one population, and the net that they make."""
+    full = lambda x: np.full(out, x)  # noqa: E731
+    lif = nir.LIF(full(4e-3), full(4.0), full(0.0), full(100.0), full(0.0))
+    nodes = {f"w{i}": node for i, node in enumerate(nodes)}
+    edges = [e for name in nodes for e in (f"in>{name}", f"{name}>n")]
+    return from_graph(joined({"in": shape, "out": out, "n": lif} | nodes, *edges, "n>out", dt=1e-3))[0]
+
+
+def test_ways_side_by_side_are_added():
+    """Kernels, factors and matrices of one source: as one of their sum. Kernels that cannot be: an edge each."""
+    r, shape, out = np.random.default_rng(0), (2, 4, 4), (2, 3, 3)
+    conv = lambda w, **k: nir.Conv2d(None, w, k.get("stride", 1), k.get("padding", 0), 1, 1, np.zeros(2))  # noqa: E731
+    kernels = r.integers(-20, 20, (2, 2, 2, 2, 2)) * 2.0
+    factors, matrices = r.integers(1, 9, (2, 3)) * 2.0, r.integers(-20, 20, (2, 3, 3)) * 2.0
+    for case, make, values, n in (
+        (shape, conv, kernels, out),
+        ((3,), nir.Scale, factors, (3,)),
+        ((3,), nir.Linear, matrices, (3,)),
+    ):
+        apart, one = ways(case, n, [make(w) for w in values]), ways(case, n, [make(values.sum(0))])
+        (a,), (b,) = (net.layers[1:] for net in (apart, one))
+        assert np.array_equal(a.weight, b.weight) and a.weight.any() and a.shape == n
+    two = ways(shape, shape, [conv(kernels[0][:, :, :1, :1]), conv(r.integers(-9, 9, (2, 2, 3, 3)) * 2.0, padding=1)])
+    assert isinstance(two, Graph) and len(two.nodes[0].edges) == 2
+
+
 # --- real graphs
 
 

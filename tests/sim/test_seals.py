@@ -30,6 +30,7 @@ def test_a_seal_is_the_digest_of_what_stands_before_it(tmp_path):
     for check in (lambda: seals.check(tmp_path / "c", "copy it"), lambda: seals.check_bytes(whole[1:], "c", "copy it")):
         with pytest.raises(seals.Damaged, match="c: damaged: .*; copy it$"):
             check()
+    assert [seals.is_whole(tmp_path / name) for name in "abc"] == [True, True, False]
 
 
 def test_every_bit(tmp_path):

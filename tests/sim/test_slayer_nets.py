@@ -370,6 +370,7 @@ def test_the_base_of_the_refusals_is_read(tmp_path):
         ("layer/1/neuron/gradedSpike", np.bool_(True), "layer/1 (conv): graded spikes are not supported"),
         ("layer/1/neuron/weight_exp", np.array([0, 1, 0]), "layer/1 (conv): neuron/weight_exp: normalization"),
         ("layer/1/neuron/refDelay", np.int64(2), "layer/1 (conv): neuron/refDelay: only"),
+        ("layer/1/neuron/wgtExp", np.int64(2), "layer/1 (conv): neuron/wgtExp: only a weight exponent of 0"),
         ("layer/1/neuron/vDecay", np.array([1, 2, 3]), "layer/1 (conv): neuron/vDecay: neurons with several"),
         ("layer/1/neuron/vDecay", np.int64(4097), "layer/1 (conv): vDecay 4097 outside 0..4096"),
         ("layer/1/neuron/iDecay", np.int64(-1), "layer/1 (conv): iDecay outside 0..4096"),
