@@ -1,18 +1,8 @@
 """The ends of 24 bits to the unit, in every executor: currents that land exactly on 2**23 and -2**23 and beside them,
 voltages that are cut exactly at -(2**23 - 1). What must come is written down here, not computed.
 
-Checked by changing one operator or constant at a time (comparisons, arithmetic, shifts, constants by one, branches
-never or always taken) in `sim.integer`, in the step of `sim.chiptime` and in `wrap64`, `clip64` and `decay64`; of the
-compiled neuron step in `sim.engine.kernels` only a part was changed so. Changes that cannot alter a spike, and that no
-test can therefore find:
-
-- the upper end of the clip, anything from 2**23 - 63 on: a voltage there exceeds every threshold (at most 2**23 - 64)
-  and is reset;
-- zero taken for negative or positive in a decay (`>= 0`, `> 0`, `>= 1`), since it decays to zero; -1 taken for positive
-  in that of a current, which decays to zero, too (its decay is at least 1; a voltage's may be 0);
-- `x >> 31` as `x >> 30` for the sign of an integer far below 2**30;
-- the last axis for the first of an array that has only one;
-- a condition under which the engine looks for an overflow that is wider than `|x| >= limit`: the same selects follow.
+Which changes of an operator or a constant these tests see, and which cannot alter a spike: docs/reliability.md,
+"Mutants".
 """
 
 import numpy as np

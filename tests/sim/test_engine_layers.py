@@ -55,6 +55,15 @@ def test_convolution(seed):
     check(layer, (r.random((2, 12, c_in, height, width)) < r.choice([0.1, 0.5, 1.0])).astype(np.uint8))
 
 
+def test_channels_that_fill_a_vector():
+    """Sixteen of them, all of whose currents last."""
+    r = np.random.default_rng(0)
+    weight = (r.integers(-128, 128, (16, 2, 3, 3)) * 2).astype(np.int16)
+    lasting = Neuron(np.array([500], np.int32), 3000, 60, np.zeros(1, np.int32))
+    layer = ConvLayer("c", weight, lasting, (1, 1), (1, 1), (1, 1), 1, (2, 4, 4))
+    assert check(layer, (r.random((2, 12, 2, 4, 4)) < 0.3).astype(np.uint8)).any()
+
+
 @pytest.mark.parametrize("n_in, n", [(1, 1), (17, 33), (300, 64), (1000, 5)])
 def test_dense(n_in, n):
     r = np.random.default_rng(n)
