@@ -181,7 +181,7 @@ def test_verify_finds_one_wrong_spike(folder, monkeypatch):
         return Simulation(result.logits, traces, 3, 0, 0.0, 0.0)
 
     monkeypatch.setattr(executors, "simulate", tampered)
-    result = verify(folder / "runs/a/model.net", executors=("engine", "fused"))
+    result = verify(folder / "runs/a/model.net", executors=("engine", "fused")).to_json()
     assert result["differences"] == 1
     first = result["first_difference"]
     assert {k: first[k] for k in ("layer", "sample", "step", "neuron")} == dict(
@@ -200,7 +200,7 @@ def test_verify_finds_an_engine_that_does_not_match_the_file(folder, monkeypatch
         return result
 
     monkeypatch.setattr(engine, "run", changed)
-    result = verify(folder / "runs/a/model.net", executors=("engine",))
+    result = verify(folder / "runs/a/model.net", executors=("engine",)).to_json()
     assert result["differences"] > 0 and result["first_difference"]["layer"] == "stem"
 
 

@@ -99,7 +99,7 @@ def test_the_plan_of_the_exported_net_says_the_same(changes):
     model = awake(cfg, x)
     run(model, x)
     found = cost.counts(model, len(x), exact=True)
-    planned = plan(to_net(model, "abc", {}), board.load("oheo-gulch"), "separate", x).to_dict()
+    planned = plan(to_net(model, "abc", {}), board.load("oheo-gulch"), "separate", x).to_json()
     counted = planned["activity"]
     assert found["synops"] == pytest.approx(counted["synops"] - counted["zero_synops"])
     assert found["messages"] == pytest.approx(counted["messages"])
