@@ -23,7 +23,9 @@ def verdict(r: Report) -> str:
     """In one line: whether executors agree, whether the net fits, whether a chip has run it."""
     parts = []
     if r.parity:
-        parts.append("all executors give the same spikes" if r.parity.holds else "executors DIFFER")
+        more = f", Lava on {r.parity.simulated} more" if r.parity.simulated else ""
+        same = f"all executors give the same spikes on {_count(r.parity.samples, 'sample')}{more}"
+        parts.append(same if r.parity.holds else "executors DIFFER")
     if r.plan:
         board = r.plan.board.title
         parts.append(f"fits {board}" if r.plan.placed and r.plan.fits else f"does not fit {board}")
@@ -53,6 +55,10 @@ def sentence(r: Report) -> Markup | str:
     if estimated:
         parts += [tag("b", "Estimated"), f" from public figures, no Loihi 2 was measured: {_listed(estimated)}."]
     return tag("span", parts) if parts else "This page says what the file holds; nothing was run."
+
+
+def _count(n, name):
+    return f"{n:,} {name}" if n == 1 else f"{n:,} {name}s"
 
 
 def _listed(names):
@@ -90,7 +96,7 @@ _RAN = {
     "loihi2": "run by the chip",
 }
 _WHO = {
-    "artifact": "the spikes that the file holds",
+    "artifact": "the spikes that the export stored in the file",
     "engine": "the fast integer engine",
     "fused": "Lava's simulator with one process for the net",
     "stock": "with Lava's own neurons and synapses",
@@ -135,14 +141,13 @@ def _parity(r):
     }[p.simulated_equal]
     slayer = "" if "artifact" not in p.executors else _slayer(r.beside.export)
     names = _listed([f"{_WHO[e]} ({e})" if e in _WHO else e for e in p.executors])
-    samples = f"{p.samples:,} sample{'s' if p.samples != 1 else ''}"
     return tile(
         "Same spikes",
         f"{p.differences:,}",
         "differences" if p.differences != 1 else "difference",
         "measured",
-        f"Parity, on {samples}, at every layer, neuron and time step: {names}. {p.compared:,} values were compared,"
-        f" {p.differences:,} differ.{lava}{slayer}",
+        f"Parity, on {_count(p.samples, 'sample')}, at every layer, neuron and time step: {names}. {p.compared:,}"
+        f" values were compared, {p.differences:,} differ.{lava}{slayer}",
         p.holds,
     )
 
@@ -178,8 +183,9 @@ def _time(r):
         f"≈ {quantity(cost.seconds_per_sample, 's', 2)}",
         "a sample",
         "estimate",
-        f"{length} as long as its busiest neurocore computes, by {cost.table}, if all of the sample lies ready. A"
-        " camera delivers it over the length of the recording, and the chip waits for it.",
+        f"{length} as long as its busiest neurocore computes and the cores then wait for one another, at the speeds of"
+        f" {cost.table}, mean of {r.plan.costs.data}, if all of the sample lies ready. A camera delivers it over the"
+        " length of the recording.",
     )
 
 

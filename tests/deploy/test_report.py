@@ -109,7 +109,7 @@ def test_page_shows_what_was_measured(report):
         f"{report.parity.compared:,} values were compared, 0 differ",
         f"≈ {quantity(cost.energy_j_per_sample, 'J', 2)}",
         f"≈ {quantity(cost.seconds_per_sample, 's', 2)}",
-        "All executors give the same spikes; fits Oheo Gulch, one Loihi 2 chip; no chip has run it.",
+        "All executors give the same spikes on 1 sample; fits Oheo Gulch, one Loihi 2 chip; no chip has run it.",
         f"{report.counted.spikes:,.0f}",
         f"{report.plan.placed.cores_used}",
         "prices of loihi1-davies2018",

@@ -98,8 +98,8 @@ def test_death(alive, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "limits, message",
     [
-        (dict(timeout_s=12), "was ended after 12 s"),
-        (dict(stall_s=10), "stood still for 10 s"),
+        (dict(timeout_s=6), "was ended after 6 s"),
+        (dict(stall_s=5), "stood still for 5 s"),
     ],
 )
 def test_hang(alive, limits, message, threads):
