@@ -10,6 +10,17 @@ from sim.compare.traces import Difference
 from ..chip.results import ChipPlan
 
 
+def export_parity(export: dict | None) -> dict[str, int] | None:
+    """samples, compared and differences of the comparison with SLAYER in the record of an export; None where there is
+    no record, or none that holds them.
+    """
+    said = export.get("parity") if isinstance(export, dict) else None
+    names = ("samples", "compared", "differences")
+    if not isinstance(said, dict) or any(type(said.get(name)) is not int for name in names):
+        return None
+    return {name: said[name] for name in names}
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """How many samples are right; interval: Wilson's of 95 %. backend: who ran them."""

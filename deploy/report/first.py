@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .content import Report
+from .content import Report, export_parity
 from .markup import Markup, percent, quantity, tag
 
 
@@ -12,7 +12,7 @@ def first_screen(r: Report) -> Markup:
     return tag(
         "header",
         tag("h1", Path(r.net).name, " ", tag("small", r.net)),
-        tag("p", verdict(r), class_="sentence"),
+        tag("p", line, class_="sentence") if (line := verdict(r)) else None,
         tag("p", sentence(r), class_="sentence"),
         tag("div", tiles, class_="tiles"),
         tag("p", _what(r), class_="note"),
@@ -32,7 +32,7 @@ def verdict(r: Report) -> str:
     if "loihi2" not in ((r.accuracy.backend,) if r.accuracy else ()) + (r.parity.executors if r.parity else ()):
         parts.append("no chip has run it")
     text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:]}." if parts else ""
 
 
 def sentence(r: Report) -> Markup | str:
@@ -74,7 +74,7 @@ def _what(r):
         if ours
         else "A net from another tool, run in the chip's integers. "
     )
-    return [start, tag("code", r.kind.partition("(")[2].rstrip(")") if ours else r.kind)]
+    return [start, tag("code", r.kind.removeprefix("Net(").removesuffix(")") if ours else r.kind)]
 
 
 def tile(title: str, value: str, unit: str, kind: str, explained: str, good: bool | None = None) -> Markup:
@@ -108,10 +108,11 @@ _WHO = {
 
 def _slayer(export):
     """What the record of the export says of the net that was trained."""
-    try:
-        return f" At export the trained net gave them in SLAYER on {export['parity']['samples']:,} samples."
-    except (KeyError, TypeError, ValueError):
+    found = export_parity(export)
+    if found is None or found["differences"]:
         return ""
+    on = _count(found["samples"], "sample")
+    return f" At export the engine's spikes were those of the trained net in SLAYER, on {on}."
 
 
 def _accuracy(r):

@@ -3,7 +3,7 @@
 from sim.integer import DECAY_ONE
 
 from .charts import histogram
-from .content import LayerNumbers, Report
+from .content import LayerNumbers, Report, export_parity
 from .markup import Markup, number, table, tag
 
 
@@ -78,12 +78,11 @@ def lasting(i_decay: tuple) -> str:
 
 def _at_export(export):
     """The comparison with SLAYER, which needs the training part: from the record of the export."""
-    try:
-        p = export["parity"]
-        said = f"{p['compared']:,} values of {p['samples']:,} samples compared, {p['differences']:,} differ"
-        return [("SLAYER against the engine, at export", said)]
-    except (KeyError, TypeError, ValueError):
+    p = export_parity(export)
+    if p is None:
         return []
+    said = f"{p['compared']:,} values of {p['samples']:,} samples compared, {p['differences']:,} differ"
+    return [("SLAYER against the engine, at export", said)]
 
 
 def parity(r: Report) -> Markup | None:

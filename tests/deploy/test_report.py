@@ -17,8 +17,9 @@ import events
 from deploy import samples as sources
 from deploy.chip import board
 from deploy.chip.plan import plan
-from deploy.report import Asked, measure, page, parts
+from deploy.report import Asked, first, measure, page, parts
 from deploy.report.beside import beside
+from deploy.report.content import export_parity
 from deploy.report.film import choose, films, painted
 from deploy.report.markup import data, escape, quantity, tag
 from deploy.report.png import COLOURS, data_uri, joined
@@ -94,6 +95,15 @@ def made(path, net, n=40):
     found = parts.of_run(parts.start(path, net), net, taken, run(net, taken).to_json())
     found = parts.of_verify(found, verify(path, executors=("engine",)))
     return replace(found, plan=plan(net, board.load("oheo-gulch"), x=taken.streams(0, 2), data="2 samples"))
+
+
+def test_the_record_of_the_export_is_told_only_if_it_holds():
+    same = dict(samples=20, compared=9, differences=0)
+    assert export_parity({"parity": same | dict(first_difference=None)}) == same
+    for record in (None, [], {}, {"parity": 3}, {"parity": dict(samples="a")}):
+        assert export_parity(record) is None
+    assert "SLAYER, on 20 samples" in first._slayer({"parity": same})
+    assert first._slayer({"parity": same | dict(differences=1)}) == first._slayer(None) == ""
 
 
 def test_page_shows_what_was_measured(report):
