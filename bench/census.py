@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+from sim.base import scratch
+
 MARK = "SMOLMAMBA_CENSUS"  # an environment variable, by which descendants are known
 
 
@@ -52,6 +54,9 @@ def _status_kib(entry: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(entry))
 
 
+_SHARED = ("psm_", "sem.mp-", f"sem.{scratch.PREFIX}")  # multiprocessing's own names, and ours for its semaphores
+
+
 def shared_memory() -> set[str]:
     """Segments that no process has mapped or open: of processes that are gone."""
     names = _segments()
@@ -67,7 +72,7 @@ def held_by(process: int) -> set[str]:
 
 
 def _segments() -> set[str]:
-    return {f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if name.startswith(("psm_", "sem.mp-"))}
+    return {f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if name.startswith(_SHARED)}
 
 
 def _held(names: set[str], process: Path) -> set[str]:

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import pickle  # see `job`  # nosec B403
 import queue
-import shutil
 import struct
 import threading
 from typing import Any
@@ -30,6 +29,8 @@ def attend(folder: str | None = None, with_job: bool = True) -> None:
         # Where multiprocessing keeps its sockets, which it removes only if it ends in its own way.
         # typeshed leaves it out
         multiprocessing.current_process()._config["tempdir"] = folder  # pyright: ignore[reportAttributeAccessIssue]
+    if folder is not None:
+        scratch.name_semaphores(folder)
     threading.Thread(target=_attend, args=(folder, with_job), daemon=True).start()
 
 
@@ -48,7 +49,7 @@ def _attend(folder: str | None, with_job: bool) -> None:
     while os.read(0, 1):
         pass
     if folder is not None and scratch.is_ours(folder):  # a user may have started this, with files of their own
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch.remove(folder)
     forks.leave()  # no cleaning up: the main thread is still at work on what there is to clean up, and would crash
 
 

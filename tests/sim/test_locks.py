@@ -104,6 +104,7 @@ def test_folders_of_the_dead_are_removed_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(scratch.tempfile, "tempdir", None)
     monkeypatch.setattr(scratch, "_YOUNG_S", -1.0)
+    monkeypatch.setattr(scratch, "_SEMAPHORES", tmp_path)  # not those of tests beside this one
     alive, dead = (other("scratch", "scratch.folder('lava')") for _ in range(2))
     try:
         assert len(os.listdir(tmp_path)) == 2
@@ -115,3 +116,38 @@ def test_folders_of_the_dead_are_removed_by_the_next(tmp_path, monkeypatch):
         end(alive)
     scratch.sweep()
     assert os.listdir(tmp_path) == ["smolmamba-1000"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where semaphores are files")
+def test_semaphores_of_the_killed_go_with_the_folder(monkeypatch):
+    """Killed inside glibc's `sem_open`: the name is there, and so is the one under which glibc prepares the file."""
+    makes = (
+        "import sys, _multiprocessing; from multiprocessing.synchronize import SemLock; from sim.base import scratch\n"
+        "scratch.name_semaphores(sys.argv[1]); name = SemLock._make_name()\n"
+        "_multiprocessing.SemLock(0, 1, 1, name, False); print(name)"
+    )
+    monkeypatch.setattr(scratch, "_YOUNG_S", 3600.0)  # leaves those of tests beside this one alone
+    with scratch.folder("lava") as mine, scratch.folder("lava") as others:
+        names = [
+            subprocess.run(
+                [sys.executable, "-c", makes, place], cwd=ROOT, capture_output=True, text=True
+            ).stdout.strip()
+            for place in (mine, others, os.path.dirname(mine))
+        ]
+        left = [scratch._SEMAPHORES / f"sem.{name[1:]}" for name in names]
+        prepared = [scratch._SEMAPHORES / f"sem.{letters}" for letters in ("aB3x_z", "aB3x_y")]
+        try:
+            for path, link in zip(left, prepared):
+                os.link(path, link)
+            assert names[0].startswith(f"/{os.path.basename(mine)}-") and not names[2].startswith("/smolmamba-")
+            scratch.remove(mine)
+            assert [path.exists() for path in (*left, *prepared)] == [False, True, True, False, True]
+            scratch.sweep()
+            assert left[1].exists()
+            monkeypatch.setattr(scratch, "_YOUNG_S", -1.0)
+            monkeypatch.setattr(scratch.tempfile, "tempdir", mine)  # which is gone
+            scratch._remove_semaphores([path for path in left[1:2] if path in scratch._forgotten()])
+            assert [path.exists() for path in (*left, *prepared)] == [False, False, True, False, False]
+        finally:
+            for path in (*left, *prepared):
+                path.unlink(missing_ok=True)
