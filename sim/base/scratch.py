@@ -19,7 +19,7 @@ from .files import CannotWrite
 
 PREFIX, SUFFIX = "smolmamba-", ".tmp"
 _YOUNG_S = 30.0  # a folder that has just been made need not be locked yet
-_SEMAPHORES = Path("/dev/shm")  # where Linux keeps those that have a name  # nosec B108
+_SEMAPHORES = Path("/dev/shm")  # where Linux keeps those that have a name
 
 
 def is_ours(place: str | os.PathLike) -> bool:
