@@ -103,6 +103,21 @@ def test_what_training_counts_is_what_the_report_counts_and_has_a_gradient():
     assert [c.name for c in found] == [p.name for p in parts]
 
 
+def test_mixed_precision_leaves_the_neurons_in_float32():
+    torch.manual_seed(0)
+    model = spikformer.Spikformer(width=8, hidden=32, **SIZES)
+    met = []
+    for module in model.modules():
+        if isinstance(module, spikformer.Lif):
+            module.register_forward_hook(lambda _, x, y: met.extend((x[0].dtype, y.dtype)))
+    x = (torch.rand(5, 8, 12) < 0.5).float()
+    with torch.autocast("cpu", torch.bfloat16), spikformer.counting(model) as found:
+        scores = model(x)
+    assert set(met) == {torch.float32} and len(met) > 10
+    (scores.float().square().mean() + spikformer.microjoules(found, 5)).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 @pytest.mark.slow
 def test_training_writes_a_checkpoint_that_energy_reads(tmp_path):
     encoder = dataclasses.replace(events.default_encoder("digits"), frames=2, frame_us=150_000).settings()

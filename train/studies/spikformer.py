@@ -65,7 +65,7 @@ class Projection(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(position, n)) if position else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.linear(x)
+        y = self.linear(x).float()  # of mixed precision: neurons and norms stay float32
         y = y if self.position is None else y + self.position
         return self.lif(self.norm(y.flatten(0, 2)).view_as(y))
 
@@ -81,7 +81,7 @@ class Products(nn.Module):
         self.scale, self.lif = nn.Parameter(torch.tensor(0.125)), Lif(0.5)
 
     def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return self.lif(self.scale * ((q @ k.transpose(-2, -1)) @ v))
+        return self.lif(self.scale * ((q @ k.transpose(-2, -1)) @ v).float())
 
 
 class Attention(nn.Module):

@@ -48,6 +48,7 @@ def train(
     SmolMamba's integer phase chooses), or the last one. With `cfg.energy_uj` or `cfg.energy_factor` the loss has the
     same energy term, and its factor is steered in the same way (`train.sparse.cost`), by the convention of 45 nm
     (`train.studies.literature`), since no table prices its operations on the chip.
+    `cfg.amp`: the matrix products of training in bfloat16; validation is float32 throughout.
     limit: only the first so many recordings of each part. Returns the facts that are stored with the model.
     """
     import torch
@@ -152,9 +153,12 @@ def _epoch(cfg, model, optimizer, epoch, factor, data, run_dir, device):
     for step, (x, y, _, _) in enumerate(batches(recordings, encoder, cfg, epoch, streams=streams)):
         set_lr(optimizer, one_phase, epoch + step / steps)
         tokens = to_device(x, device)[0]
-        with counting(model) if factor else contextlib.nullcontext([]) as found:
+        with (
+            torch.autocast(tokens.device.type, torch.bfloat16, enabled=cfg.amp),
+            counting(model) if factor else contextlib.nullcontext([]) as found,
+        ):
             scores = model(tokens)
-        loss = F.cross_entropy(scores, y.to(device), label_smoothing=cfg.label_smoothing)
+        loss = F.cross_entropy(scores.float(), y.to(device), label_smoothing=cfg.label_smoothing)
         if not torch.isfinite(loss):
             raise UserError(
                 f"{run_dir}: the loss is {float(loss.detach())} in epoch {epoch + 1}; start again with a smaller lr"
@@ -286,6 +290,7 @@ def load(path: str | Path) -> tuple | None:
     default=None,
     help="Microjoules a sample, by the convention of 45 nm, that training steers to; 0: no target.",
 )
+@click.option("--amp", is_flag=True, help="Mixed precision in training: matrix products in bfloat16.")
 @click.option(
     "--set",
     "changes",
@@ -303,6 +308,7 @@ def main(
     name: str | None,
     seed: int,
     energy_uj: float | None,
+    amp: bool,
     changes: tuple[str, ...],
     limit: int | None,
     threads: int | None,
@@ -315,7 +321,7 @@ def main(
     """
     from ..__main__ import _changes, _config
 
-    values = {"seed": seed} | ({} if energy_uj is None else {"energy_uj": energy_uj})
+    values = {"seed": seed} | ({"amp": True} if amp else {}) | ({} if energy_uj is None else {"energy_uj": energy_uj})
     cfg = _config(preset(preset_name, dataset=dataset), _changes(changes), values, None, dataset, data_root)
     run_dir = f"runs/{name or f'{dataset}-{preset_name}-spikformer'}"
     facts = train(cfg, run_dir, data_root, threads=threads, limit=limit)
