@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import events
+
 from .content import Report, export_parity
 from .markup import Markup, percent, quantity, tag
 
@@ -52,6 +54,8 @@ def sentence(r: Report) -> Markup | str:
     if measured:
         where = "on a Loihi 2 chip" if r.accuracy and r.accuracy.backend == "loihi2" else "by running this very net"
         parts += [tag("b", "Measured"), f" {where}: {_listed(measured)}. "]
+        if len(measured) > 1:
+            parts += ["Each figure says on how many samples; the slower a program, the fewer it was given. "]
     if estimated:
         parts += [tag("b", "Estimated"), f" from public figures, no Loihi 2 was measured: {_listed(estimated)}."]
     return tag("span", parts) if parts else "This page says what the file holds; nothing was run."
@@ -121,13 +125,14 @@ def _accuracy(r):
         return None
     low, high = (percent(v) for v in a.interval)
     part = f" ({a.split})" if a.split else ""
+    what = f" {a.dataset}: {events.DATASETS[a.dataset].what}." if a.dataset in events.DATASETS else ""
     return tile(
         "Accuracy",
         percent(a.value),
         f"{low} to {high}",
         "measured",
         f"{a.right:,} of {a.n:,} samples of {a.dataset}{part} were recognized, {_RAN.get(a.backend, a.backend)}. The"
-        " range is the 95 % confidence interval of the true accuracy (Wilson's).",
+        f" range is the 95 % confidence interval of the true accuracy (Wilson's).{what}",
     )
 
 
@@ -190,19 +195,44 @@ def _time(r):
     )
 
 
+_MEANS = {
+    "neurons": "what spikes",
+    "synapse bits": "memory for weights",
+    "axons in": "sources that a core can listen to",
+    "axons out": "lists of synapses that a core can send to",
+    "decay profiles": "different decays of its neurons",
+    "threshold profiles": "different thresholds of its neurons",
+    "synapse formats": "different ways in which its weights are stored",
+    "delay slots": "spikes under way, by delay",
+}  # what a core has so many of
+
+
+def _nearest(bottleneck):
+    """The bottleneck for a reader who has never met the resource."""
+    b = bottleneck
+    if b.resource not in _MEANS:
+        return f"{b.resource} themselves, {b.used:,} of {b.limit:,}"
+    of = f"{b.used:,} of the {b.limit:,} of one core"
+    return f"{b.resource} ({_MEANS[b.resource]}), {of}, most of them in layer {b.layer}"
+
+
 def _cores(r):
     p = r.plan
     if p is None:
         return None
     if not p.placed or not p.fits:
         return tile("Neurocores", "does not fit", p.board.title, "estimate", p.reason.text, False)
+    sources = p.board.limits["cores_per_chip"].status
+    differ = (
+        " Public sources differ on the number of cores; the lowest counts here." if sources == "conflicting" else ""
+    )
     return tile(
         "Neurocores",
         f"{p.placed.cores_used:,}",
         f"of {p.board.cores:,}",
         "estimate",
         f"The parts of the chip that compute; a net fits if it needs no more than the board has: {p.board.title}."
-        f" Nearest to a limit: {p.placed.bottleneck.text}.",
+        f"{differ} Nearest to a limit: {_nearest(p.placed.bottleneck)}.",
         True,
     )
 
