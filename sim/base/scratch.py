@@ -71,7 +71,15 @@ def remove(place: str | os.PathLike) -> None:
     """Removes a folder of ours, with the semaphores that have its name."""
     shutil.rmtree(place, ignore_errors=True)
     if is_ours(place):
-        _remove_semaphores(_SEMAPHORES.glob(f"sem.{os.path.basename(os.path.abspath(place))}-*"))
+        _remove_semaphores(_semaphores(f"sem.{os.path.basename(os.path.abspath(place))}-"))
+
+
+def _semaphores(start: str) -> list[Path]:
+    """Those whose names begin so; not by a glob, whose patterns Python keeps for ever."""
+    try:
+        return [_SEMAPHORES / name for name in os.listdir(_SEMAPHORES) if name.startswith(start)]
+    except OSError:
+        return []
 
 
 def _remove_semaphores(names: Iterable[Path]) -> None:
@@ -79,8 +87,8 @@ def _remove_semaphores(names: Iterable[Path]) -> None:
         with contextlib.suppress(OSError):
             made = path.stat()
             if made.st_nlink > 1:  # glibc links the name to a file that it has prepared under one of six letters
-                for other in _SEMAPHORES.glob("sem.??????"):
-                    if other.stat().st_ino == made.st_ino:
+                for other in _semaphores("sem."):
+                    if other != path and other.stat().st_ino == made.st_ino:
                         other.unlink()
             path.unlink()
 
@@ -100,7 +108,7 @@ def sweep() -> None:
 
 def _forgotten() -> list[Path]:
     """Semaphores of ours that still have the name which they lose as soon as they are made."""
-    return [p for p in _SEMAPHORES.glob(f"sem.{PREFIX}*{SUFFIX}-*") if _old(p)]
+    return [p for p in _semaphores(f"sem.{PREFIX}") if _old(p)]
 
 
 def _old(path: Path) -> bool:
