@@ -25,7 +25,7 @@ def verdict(r: Report) -> str:
     """In one line: whether executors agree, whether the net fits, whether a chip has run it."""
     parts = []
     if r.parity:
-        more = f", Lava on {r.parity.simulated} more" if r.parity.simulated else ""
+        more = f", Lava and the engine on {r.parity.simulated} others" if r.parity.simulated else ""
         same = f"all executors give the same spikes on {_count(r.parity.samples, 'sample')}{more}"
         parts.append(same if r.parity.holds else "executors DIFFER")
     if r.plan:
@@ -55,7 +55,7 @@ def sentence(r: Report) -> Markup | str:
         where = "on a Loihi 2 chip" if r.accuracy and r.accuracy.backend == "loihi2" else "by running this very net"
         parts += [tag("b", "Measured"), f" {where}: {_listed(measured)}. "]
         if len(measured) > 1:
-            parts += ["Each figure says on how many samples; the slower a program, the fewer it was given. "]
+            parts += ["Slower programs were run on fewer samples. "]
     if estimated:
         parts += [tag("b", "Estimated"), f" from public figures, no Loihi 2 was measured: {_listed(estimated)}."]
     return tag("span", parts) if parts else "This page says what the file holds; nothing was run."
@@ -73,7 +73,8 @@ def _what(r):
     ours = r.kind.startswith("Net(")
     start = (
         "A Vision SmolMamba: a spiking net that reads the events of a camera, or pixels. Each frame is cut into patches"
-        " (tokens); the liveliest are sent to the net, one in each time step; channels are the inputs of a patch. Our"
+        " (tokens); the liveliest, with the most events, are sent to the net, one in each time step; channels are the"
+        " inputs of a patch, its pixels by polarity or colour. Our"
         " reconstruction from the abstract of arXiv 2604.25570. "
         if ours
         else "A net from another tool, run in the chip's integers. "
@@ -153,7 +154,8 @@ def _parity(r):
         "differences" if p.differences != 1 else "difference",
         "measured",
         f"Parity, on {_count(p.samples, 'sample')}, at every layer, neuron and time step: {names}. {p.compared:,}"
-        f" values were compared, {p.differences:,} differ.{lava}{slayer}",
+        f" values were compared (neurons x time steps x samples, each executor with the first), {p.differences:,}"
+        f" differ.{lava}{slayer}",
         p.holds,
     )
 
@@ -183,15 +185,15 @@ def _time(r):
     if cost is None or cost.seconds_per_sample is None:
         return None
     steps = r.plan.sizes.steps_per_sample
-    length = f"{steps:,} time steps, each" if steps else "All time steps, each"
+    length = f"{steps:,} time steps; each" if steps else "All time steps; each"
     return tile(
         "Time",
         f"≈ {quantity(cost.seconds_per_sample, 's', 2)}",
         "a sample",
         "estimate",
-        f"{length} as long as its busiest neurocore computes and the cores then wait for one another, at the speeds of"
-        f" {cost.table}, mean of {r.plan.costs.data}, if all of the sample lies ready. A camera delivers it over the"
-        " length of the recording.",
+        f"{length} lasts until the busiest neurocore is done and all have waited for one another, at the speeds of"
+        f" {cost.table}, mean of {r.plan.costs.data}. Computing alone, sample after sample: a live camera takes as"
+        " long as the recording.",
     )
 
 
@@ -212,8 +214,7 @@ def _nearest(bottleneck):
     b = bottleneck
     if b.resource not in _MEANS:
         return f"{b.resource} themselves, {b.used:,} of {b.limit:,}"
-    of = f"{b.used:,} of the {b.limit:,} of one core"
-    return f"{b.resource} ({_MEANS[b.resource]}), {of}, most of them in layer {b.layer}"
+    return f"{b.resource} ({_MEANS[b.resource]}), {b.used:,} of the {b.limit:,} that one core has"
 
 
 def _cores(r):
@@ -222,17 +223,16 @@ def _cores(r):
         return None
     if not p.placed or not p.fits:
         return tile("Neurocores", "does not fit", p.board.title, "estimate", p.reason.text, False)
+    apart = " Each layer has cores of its own." if p.packing == "separate" else ""
     sources = p.board.limits["cores_per_chip"].status
-    differ = (
-        " Public sources differ on the number of cores; the lowest counts here." if sources == "conflicting" else ""
-    )
+    differ = " Public sources differ on the number of cores; this is the lowest." if sources == "conflicting" else ""
     return tile(
         "Neurocores",
         f"{p.placed.cores_used:,}",
         f"of {p.board.cores:,}",
         "estimate",
         f"The parts of the chip that compute; a net fits if it needs no more than the board has: {p.board.title}."
-        f"{differ} Nearest to a limit: {_nearest(p.placed.bottleneck)}.",
+        f"{differ}{apart} Nearest to a limit: {_nearest(p.placed.bottleneck)}.",
         True,
     )
 
@@ -245,7 +245,7 @@ def _counted(r):
     kept = (
         ""
         if c.kept is None
-        else f" {percent(c.kept)} of the patches of the frames (tokens) are sent; the chip never sees the rest."
+        else f" {percent(c.kept)} of the patches of the frames (tokens) are sent; the host drops the rest."
     )
     return tile(
         "Spikes",
@@ -253,6 +253,6 @@ def _counted(r):
         "a sample",
         "measured",
         f"Messages of inputs and neurons in the {c.steps:,} time steps of a sample, counted in the engine{over}; they"
-        f" cause {c.synops:,.0f} operations at synapses.{kept} The answer is complete {c.latency} steps after the"
-        " sample's last, in which the next one can already run.",
+        f" cause {c.synops:,.0f} operations at synapses.{kept} Each layer passes its spikes on a step later, so"
+        f" the answer is complete {c.latency} steps after the sample's last; the next sample runs in them.",
     )

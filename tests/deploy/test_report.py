@@ -116,7 +116,8 @@ def test_page_shows_what_was_measured(report):
     for expected in (
         f"{100 * a.value:.1f} %",
         f"{a.right} of 40 samples of digits (test)",
-        f"{report.parity.compared:,} values were compared, 0 differ",
+        f"{report.parity.compared:,} values were compared (neurons x time steps x samples, each executor with the"
+        " first), 0 differ",
         f"≈ {quantity(cost.energy_j_per_sample, 'J', 2)}",
         f"≈ {quantity(cost.seconds_per_sample, 's', 2)}",
         "All executors give the same spikes on 1 sample; fits Oheo Gulch, one Loihi 2 chip; no chip has run it.",

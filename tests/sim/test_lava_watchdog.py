@@ -33,6 +33,8 @@ def alive(monkeypatch):
     mark = f"MARK={uuid.uuid4()}".encode()
     monkeypatch.setenv(*mark.decode().split("="))
     monkeypatch.setenv("PYTHONPATH", str(HERE))  # the worker must be able to import `broken`
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)  # what coverage.py does after a fork can wait for ever for a thread that is no more
 
     def find():
         found = []
