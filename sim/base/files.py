@@ -40,28 +40,30 @@ def unfinished(path: str | os.PathLike) -> Iterator[Path]:
             renaming would replace.
     """
     asked = os.fspath(path)
+    made, lock = [], None  # names are noted before the files are there: a signal may come at any moment
     try:
-        place = Path(os.path.realpath(asked))
-        _check_regular(place, asked)
-        if place.parent not in _swept:
-            _swept.add(place.parent)
-            remove_unfinished(place.parent)
-        temporary, lock = _new(place)
-    except (OSError, ValueError) as e:  # ValueError: no name at all, or one with a zero byte
-        raise _cannot(asked, e) from None
-    try:
-        yield temporary
-        os.replace(temporary, place)
-    except OSError as e:
-        if e.filename not in (None, os.fspath(temporary), os.fspath(place)):
-            raise  # of another file, that the block has read
-        raise _cannot(asked, e) from None
-    finally:
         try:
-            temporary.unlink(missing_ok=True)
-        except OSError:
-            pass
-        os.close(lock)
+            place = Path(os.path.realpath(asked))
+            _check_regular(place, asked)
+            if place.parent not in _swept:
+                _swept.add(place.parent)
+                remove_unfinished(place.parent)
+            temporary, lock = _new(place, made)
+        except (OSError, ValueError) as e:  # ValueError: no name at all, or one with a zero byte
+            raise _cannot(asked, e) from None
+        try:
+            yield temporary
+            os.replace(temporary, place)
+        except OSError as e:
+            if e.filename not in (None, os.fspath(temporary), os.fspath(place)):
+                raise  # of another file, that the block has read
+            raise _cannot(asked, e) from None
+    finally:
+        for name in made:
+            with contextlib.suppress(OSError):
+                name.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
 
 
 @contextmanager
@@ -130,10 +132,11 @@ def _remove_if_free(path: Path) -> None:
         os.close(lock)
 
 
-def _new(place: Path) -> tuple[Path, int]:
-    """A new empty file beside `place`, and its lock, which goes with this process."""
+def _new(place: Path, made: list[Path]) -> tuple[Path, int]:
+    """A new empty file beside `place`, and its lock, which goes with this process; its name is in `made` before it."""
     while True:
         path = place.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        made.append(path)
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -151,3 +151,15 @@ def test_semaphores_of_the_killed_go_with_the_folder(monkeypatch):
         finally:
             for path in (*left, *prepared):
                 path.unlink(missing_ok=True)
+
+
+def test_a_signal_between_a_file_and_its_block_leaves_nothing(tmp_path, monkeypatch):
+    """The handler of a signal raises wherever it strikes, even before the new file is handed on."""
+
+    def struck(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.fcntl, "flock", struck)
+    with pytest.raises(KeyboardInterrupt), files.unfinished(tmp_path / "a"):
+        pytest.fail("never gets here")
+    assert os.listdir(tmp_path) == []
