@@ -4,6 +4,7 @@ from pathlib import Path
 
 import events
 
+from ..chip.allocate import CORES, DELAY_SLOTS
 from .content import Report, export_parity
 from .markup import Markup, percent, quantity, tag
 
@@ -205,14 +206,14 @@ _MEANS = {
     "decay profiles": "different decays of its neurons",
     "threshold profiles": "different thresholds of its neurons",
     "synapse formats": "different ways in which its weights are stored",
-    "delay slots": "spikes under way, by delay",
-}  # what a core has so many of
+    DELAY_SLOTS: "spikes under way, by delay",
+}  # what a core has so many of: `chip.allocate.limits`
 
 
 def _nearest(bottleneck):
     """The bottleneck for a reader who has never met the resource."""
     b = bottleneck
-    if b.resource not in _MEANS:
+    if b.resource == CORES:
         return f"{b.resource} themselves, {b.used:,} of {b.limit:,}"
     return f"{b.resource} ({_MEANS[b.resource]}), {b.used:,} of the {b.limit:,} that one core has"
 

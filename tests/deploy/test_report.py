@@ -414,3 +414,11 @@ def test_mistakes(folder):
     assert "for nets that SLAYER or NIR made" in refused(folder, "report", "model.net", "--input", "x.npy")
     assert "leave out --golden" in refused(folder, "report", "model.net", "--golden", "--sweep")
     assert "no board" in refused(folder, "report", "model.net", "--board", "none", "--golden")
+
+
+def test_every_resource_of_a_core_is_explained():
+    """The bottleneck on the first screen can be any of them."""
+    from deploy.chip import allocate, board
+    from deploy.report import first
+
+    assert set(first._MEANS) == set(allocate.limits(board.load("oheo-gulch")))

@@ -145,7 +145,6 @@ def test_semaphores_of_the_killed_go_with_the_folder(monkeypatch):
             scratch.sweep()
             assert left[1].exists()
             monkeypatch.setattr(scratch, "_YOUNG_S", -1.0)
-            monkeypatch.setattr(scratch.tempfile, "tempdir", mine)  # which is gone
             scratch._remove_semaphores([path for path in left[1:2] if path in scratch._forgotten()])
             assert [path.exists() for path in (*left, *prepared)] == [False, False, True, False, False]
         finally:
